@@ -2,9 +2,10 @@ package phys
 
 import "fmt"
 
-// check proves that [a, a+n) lies in one range of ram. A request of no bytes
+// Check proves that [a, a+n) lies in one range of ram, for those who implement
+// [Memory]; the error is an [*Error] wrapping [ErrNotRAM]. A request of no bytes
 // must still name a byte of RAM.
-func check(ram Ranges, a Addr, n uint64) error {
+func Check(ram Ranges, a Addr, n uint64) error {
 	r, ok := Span(a, n)
 	if ok && n > 0 && ram.Contains(r) || n == 0 && ram.Contains(Range{a, a + 1}) {
 		return nil

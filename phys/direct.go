@@ -17,7 +17,7 @@ func NewDirect(base uintptr, ram Ranges) *Direct { return &Direct{base, ram} }
 
 // View implements [Memory].
 func (d *Direct) View(a Addr, n uint64) ([]byte, error) {
-	if err := check(d.ram, a, n); err != nil {
+	if err := Check(d.ram, a, n); err != nil {
 		return nil, err
 	}
 	return unsafe.Slice((*byte)(pointer(d.base+uintptr(a))), n), nil
