@@ -1,0 +1,89 @@
+package linux
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+)
+
+// A Log is what a machine wrote to its serial console, over all the kernels that ran in it.
+type Log struct {
+	Lines []string // without line ends
+}
+
+// ParseLog splits a console's output into lines, and drops the terminal's control sequences of the firmware.
+func ParseLog(console []byte) Log {
+	console = controls.ReplaceAll(console, nil)
+	console = bytes.ReplaceAll(console, []byte("\r"), nil)
+	text := strings.TrimSuffix(string(console), "\n")
+	if text == "" {
+		return Log{}
+	}
+	return Log{Lines: strings.Split(text, "\n")}
+}
+
+var (
+	controls = regexp.MustCompile("\x1b(\\[[0-9;?]*[A-Za-z]|c)")
+	banner   = regexp.MustCompile(`^\[ +0\.000000\] Linux version `)
+	// Linux reports trouble in these words. The last one is how KHO and LUO complain: everything that they say but what
+	// ordinary lists.
+	trouble  = regexp.MustCompile(`WARNING|BUG[: ]|Oops|Call Trace|Kernel panic|general protection|KASAN|KHO|[Hh]andover|\b(memfd_)?luo`)
+	ordinary = []*regexp.Regexp{
+		regexp.MustCompile(`KHO: found kexec handover data\.$`),
+		regexp.MustCompile(`KHO: exec from: \S+ \(count \d+\)$`),
+		regexp.MustCompile(`KHO: scratch (scale|areas)`),
+		regexp.MustCompile(`luo: Retrieved live update data, liveupdate number: \d+$`),
+	}
+	kernelLine = regexp.MustCompile(`^\[ *\d+\.\d{6}\] `)
+)
+
+// Kernels splits the log at each Linux banner: element 0 is what came before the first kernel, element i the i-th kernel
+// and what followed it up to the next one, a stage between them included.
+func (l Log) Kernels() []Log {
+	parts := []Log{{}}
+	for _, line := range l.Lines {
+		if banner.MatchString(line) {
+			parts = append(parts, Log{})
+		}
+		last := &parts[len(parts)-1]
+		last.Lines = append(last.Lines, line)
+	}
+	return parts
+}
+
+// Complaints returns the lines in which a kernel reports trouble: warnings, bugs, panics, and whatever KHO or LUO
+// say beyond their ordinary messages. What programs in user space and the stage print is not looked at.
+func (l Log) Complaints() []string {
+	var found []string
+	for _, line := range l.Lines {
+		if kernelLine.MatchString(line) && trouble.MatchString(line) && !isOrdinary(line) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+func isOrdinary(line string) bool {
+	if strings.Contains(line, "ommand line: ") || strings.Contains(line, "Unknown kernel command line parameters") {
+		return true // the words of the command line itself
+	}
+	for _, re := range ordinary {
+		if re.MatchString(line) {
+			return true
+		}
+	}
+	return false
+}
+
+// Has reports whether a line contains the text.
+func (l Log) Has(text string) bool {
+	for _, line := range l.Lines {
+		if strings.Contains(line, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// String returns the log as it was.
+func (l Log) String() string { return strings.Join(l.Lines, "\n") }
