@@ -1,0 +1,121 @@
+package blockset
+
+import (
+	"errors"
+	"fmt"
+
+	"ferry/phys"
+)
+
+// Rules that an address in a handover may break, for [errors.Is]. An address
+// outside RAM breaks [phys.ErrNotRAM].
+var (
+	ErrUnaligned    = errors.New("not aligned")
+	ErrLowMemory    = errors.New("below 1 MiB")
+	ErrScratch      = errors.New("in scratch")
+	ErrNotPreserved = errors.New("not preserved")
+	ErrShared       = errors.New("owned twice")
+)
+
+// lowMemory is where memory begins that the next kernel's firmware and
+// real-mode trampoline leave alone.
+const lowMemory phys.Addr = 1 << 20
+
+// Preserved is the set of blocks that a handover preserves. kho.Map is one.
+type Preserved interface {
+	// Preserved reports whether exactly this block, of exactly this order, is
+	// in the set.
+	Preserved(phys.Block) bool
+}
+
+// Checker proves that an address found in a handover names memory that the next
+// kernel may restore: RAM, aligned, at or above 1 MiB, outside scratch,
+// preserved as one block of exactly the order expected, and owned by nobody
+// else. The last is why one Checker serves a whole handover: it remembers each
+// block that it has passed, in a [PageSet].
+//
+// It relies on the preserved blocks not overlapping, which kho checks.
+type Checker struct {
+	mem     phys.Memory
+	set     Preserved
+	scratch phys.Ranges
+	owned   PageSet
+}
+
+// NewChecker returns a checker of addresses in mem, given the blocks that the
+// handover preserves and its scratch areas. It only reads mem.
+func NewChecker(mem phys.Memory, set Preserved, scratch phys.Ranges) *Checker {
+	return &Checker{mem: mem, set: set, scratch: scratch}
+}
+
+// Page proves a page of order 0 and returns a window on it, for reading. object
+// is what the error calls it.
+func (c *Checker) Page(object string, a phys.Addr) ([]byte, error) {
+	page, e := c.page(a)
+	if e != nil {
+		e.Object = object
+		return nil, e
+	}
+	return page, nil
+}
+
+// Block proves a block of any order. object is what the error calls it.
+func (c *Checker) Block(object string, b phys.Block) error {
+	if e := c.claim(b); e != nil {
+		e.Object = object
+		return e
+	}
+	return nil
+}
+
+// page is Page with an error that has no object yet.
+func (c *Checker) page(a phys.Addr) ([]byte, *phys.Error) {
+	if e := c.claim(phys.Block{Addr: a}); e != nil {
+		return nil, e
+	}
+	page, err := c.mem.View(a, phys.PageSize)
+	if err != nil {
+		return nil, fault(a, "no memory", "RAM", err)
+	}
+	return page, nil
+}
+
+// claim proves b and makes the caller its owner.
+func (c *Checker) claim(b phys.Block) *phys.Error {
+	if e := c.sound(b); e != nil {
+		return e
+	}
+	if !c.owned.Add(b.Addr) {
+		return fault(b.Addr, "already part of another object", "a block of its own", ErrShared)
+	}
+	return nil
+}
+
+// sound proves all of b but its ownership.
+func (c *Checker) sound(b phys.Block) *phys.Error {
+	if b.Order > phys.MaxOrder {
+		return fault(b.Addr, fmt.Sprintf("order %d", b.Order), "an order that fits memory", ErrNotPreserved)
+	}
+	size := b.Order.Bytes()
+	if !b.Addr.Aligned(size) {
+		return fault(b.Addr, fmt.Sprintf("not a multiple of %d", size), "a naturally aligned block", ErrUnaligned)
+	}
+	r, ok := phys.Span(b.Addr, size)
+	if !ok || !c.mem.RAM().Contains(r) {
+		return fault(b.Addr, fmt.Sprintf("%d bytes not in RAM", size), "an address inside one RAM range of the e820 map", phys.ErrNotRAM)
+	}
+	if b.Addr < lowMemory {
+		return fault(b.Addr, "below 1 MiB", "memory that firmware leaves alone", ErrLowMemory)
+	}
+	if area, hit := c.scratch.Overlaps(r); hit {
+		return fault(b.Addr, fmt.Sprintf("inside scratch area %v", area), "memory outside scratch", ErrScratch)
+	}
+	if !c.set.Preserved(b) {
+		return fault(b.Addr, "not preserved with order "+fmt.Sprint(b.Order), "a block of the preserved-memory map", ErrNotPreserved)
+	}
+	return nil
+}
+
+func fault(a phys.Addr, found, want string, err error) *phys.Error {
+	return &phys.Error{Addr: a, Found: found, Want: want, Err: err}
+}
