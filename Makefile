@@ -1,0 +1,53 @@
+# Ferry
+#
+#   make            build/ferry (host tool) and build/ferry.bzimage (the stage)
+#   make run        a whole crossing on bare metal under QEMU, without Linux
+#   make run-linux  the same between two real kernels
+#   make test       everything but the real kernels; make test-linux: those
+#   make bench      the numbers, ratios and instructions
+#
+# Needs Go and a Debian machine; everything else is installed when it is missing.
+
+BUILD    := build
+GO       ?= go
+INIT_MIB ?= 64
+FUZZTIME ?= 5s
+
+# Where the image stands in virtual memory: above Go's heap, below 2^47. The
+# page before the text holds the entries and parameters that linker/ writes.
+IMAGE_BASE := 0x400000000000
+TEXT       := 0x400000001000
+ENTRY      := ferry_entry
+
+METAL_ENV     := GOOS=linux GOARCH=amd64 GOAMD64=v1 CGO_ENABLED=0
+METAL_LDFLAGS := -E $(ENTRY) -T $(TEXT)
+METAL_FLAGS   := -tags metal -trimpath -buildvcs=false -ldflags '$(METAL_LDFLAGS)'
+
+# Packages whose unit tests also run with no OS, at real physical addresses.
+METAL_PKGS := ./phys ./fdt ./kho ./blockset ./luo ./memfd ./boot
+
+SOURCES := $(shell find . -name '*.go' -o -name '*.s') go.mod go.sum
+
+.PHONY: all
+all: $(BUILD)/ferry $(BUILD)/ferry.bzimage
+
+$(BUILD)/ferry: $(SOURCES)
+	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/ferry
+
+$(BUILD)/linker: $(SOURCES)
+	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./linker/cmd/linker
+
+$(BUILD)/%.elf: $(SOURCES)
+	$(METAL_ENV) $(GO) build $(METAL_FLAGS) -o $@ ./cmd/$*
+
+$(BUILD)/ferry.bzimage: $(BUILD)/stage.elf $(BUILD)/linker
+	$(BUILD)/linker --init-size $(INIT_MIB)MiB $< $@
+
+$(BUILD)/probe.bzimage: $(BUILD)/probe.elf $(BUILD)/linker
+	$(BUILD)/linker --init-size $(INIT_MIB)MiB $< $@
+
+include $(wildcard mk/*.mk)
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,29 @@
+# Bare metal under QEMU: the crossing that a newcomer sees.
+
+SESSIONS ?= 8
+FILES    ?= 12
+REGIONS  ?= 2
+FILL     ?= 5
+
+.PHONY: qemu run
+
+QEMU_PACKAGES := qemu-system-x86
+
+qemu:
+	@command -v qemu-system-x86_64 >/dev/null || { echo "installing $(QEMU_PACKAGES)"; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(QEMU_PACKAGES); }
+
+PROBE_WORDS = probe.sessions=$(SESSIONS) probe.files=$(FILES) probe.regions=$(REGIONS) probe.fill=$(FILL)
+
+# The payload that Ferry takes along is the probe again, as Linux B. What the
+# probe boots as Linux A has the same form: Ferry as the kernel, the payload as
+# its initrd.
+$(BUILD)/payload.cpio: $(BUILD)/probe.bzimage $(BUILD)/ferry
+	$(BUILD)/ferry pack --kernel $(BUILD)/probe.bzimage --cmdline probe.role=b --output $@
+
+$(BUILD)/probe.cpio: $(BUILD)/payload.cpio $(BUILD)/ferry.bzimage
+	$(BUILD)/ferry pack --kernel $(BUILD)/ferry.bzimage --initrd $(BUILD)/payload.cpio --output $@
+
+run: qemu $(BUILD)/probe.cpio ## a whole crossing on bare metal, without Linux
+	INITRD=$(BUILD)/probe.cpio MEM=1G TIMEOUT=110 ./qemu.sh $(BUILD)/probe.bzimage $(PROBE_WORDS)
