@@ -35,16 +35,16 @@ $(BUILD)/ferry: $(SOURCES)
 	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/ferry
 
 $(BUILD)/linker: $(SOURCES)
-	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./linker/cmd/linker
+	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./linker/cmd
 
 $(BUILD)/%.elf: $(SOURCES)
 	$(METAL_ENV) $(GO) build $(METAL_FLAGS) -o $@ ./cmd/$*
 
 $(BUILD)/ferry.bzimage: $(BUILD)/stage.elf $(BUILD)/linker
-	$(BUILD)/linker --init-size $(INIT_MIB)MiB $< $@
+	$(BUILD)/linker --init-size $(INIT_MIB) -o $@ $<
 
 $(BUILD)/probe.bzimage: $(BUILD)/probe.elf $(BUILD)/linker
-	$(BUILD)/linker --init-size $(INIT_MIB)MiB $< $@
+	$(BUILD)/linker --init-size $(INIT_MIB) -o $@ $<
 
 include $(wildcard mk/*.mk)
 
