@@ -11,7 +11,9 @@ type Log struct {
 	Lines []string // without line ends
 }
 
-// ParseLog splits a console's output into lines, and drops the terminal's control sequences of the firmware.
+// ParseLog splits a console's output into lines, and drops the terminal's control sequences of the firmware. The kernel
+// writes its own lines whole, but also into the middle of one that a program is writing: such a program's line is put
+// together again, after the kernel's.
 func ParseLog(console []byte) Log {
 	console = controls.ReplaceAll(console, nil)
 	console = bytes.ReplaceAll(console, []byte("\r"), nil)
@@ -19,7 +21,21 @@ func ParseLog(console []byte) Log {
 	if text == "" {
 		return Log{}
 	}
-	return Log{Lines: strings.Split(text, "\n")}
+	var log Log
+	var broken string
+	for line := range strings.SplitSeq(text, "\n") {
+		if at := kernelLine.FindStringIndex(line); at != nil {
+			broken += line[:at[0]]
+			log.Lines = append(log.Lines, line[at[0]:])
+			continue
+		}
+		log.Lines = append(log.Lines, broken+line)
+		broken = ""
+	}
+	if broken != "" {
+		log.Lines = append(log.Lines, broken)
+	}
+	return log
 }
 
 var (
@@ -34,7 +50,7 @@ var (
 		regexp.MustCompile(`KHO: scratch (scale|areas)`),
 		regexp.MustCompile(`luo: Retrieved live update data, liveupdate number: \d+$`),
 	}
-	kernelLine = regexp.MustCompile(`^\[ *\d+\.\d{6}\] `)
+	kernelLine = regexp.MustCompile(`\[ *\d+\.\d{6}\] `)
 )
 
 // Kernels splits the log at each Linux banner: element 0 is what came before the first kernel, element i the i-th kernel
@@ -56,7 +72,7 @@ func (l Log) Kernels() []Log {
 func (l Log) Complaints() []string {
 	var found []string
 	for _, line := range l.Lines {
-		if kernelLine.MatchString(line) && trouble.MatchString(line) && !isOrdinary(line) {
+		if strings.HasPrefix(line, "[") && kernelLine.MatchString(line) && trouble.MatchString(line) && !isOrdinary(line) {
 			found = append(found, line)
 		}
 	}
@@ -77,13 +93,19 @@ func isOrdinary(line string) bool {
 
 // Has reports whether a line contains the text.
 func (l Log) Has(text string) bool {
-	for _, line := range l.Lines {
-		if strings.Contains(line, text) {
-			return true
-		}
-	}
-	return false
+	_, ok := l.Find(text)
+	return ok
 }
 
 // String returns the log as it was.
 func (l Log) String() string { return strings.Join(l.Lines, "\n") }
+
+// Find returns the first line that contains the text.
+func (l Log) Find(text string) (string, bool) {
+	for _, line := range l.Lines {
+		if strings.Contains(line, text) {
+			return line, true
+		}
+	}
+	return "", false
+}

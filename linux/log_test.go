@@ -25,6 +25,19 @@ func TestKernelsAreSplitAtTheirBanners(t *testing.T) {
 	}
 }
 
+func TestLinesThatTheKernelBrokeArePutTogether(t *testing.T) {
+	log := ParseLog([]byte("one\r\ntest PA[    0.863187] WARNING: in the middle\r\n[    0.863200] next\r\nSSED\r\n" +
+		"end[    0.900000] luo: last\r\n\r\nlast"))
+	want := []string{"one", "[    0.863187] WARNING: in the middle", "[    0.863200] next", "test PASSED",
+		"[    0.900000] luo: last", "end", "last"}
+	if diff := cmp.Diff(want, log.Lines); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+	if got := log.Complaints(); len(got) != 2 {
+		t.Errorf("complaints %q, want both kernel lines", got)
+	}
+}
+
 func TestComplaints(t *testing.T) {
 	tests := []struct {
 		name, line string

@@ -1,0 +1,115 @@
+// Package workload says what the crossings between real kernels carry: sessions and memfds whose names, tokens, sizes,
+// positions, seals and bytes all follow from a few numbers. Every kernel of a chain computes the same, so that nothing
+// has to be handed over but the live state itself, and a kernel can tell what arrived from what should have.
+package workload
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Plan is the size of a workload.
+type Plan struct {
+	Sessions int // number of sessions
+	Files    int // files in each session
+	Big      int // MiB of one more file in the first session, 0 for none
+}
+
+// A Session is one session to preserve.
+type Session struct {
+	Name  string
+	Files []File
+}
+
+// A File is one memfd to preserve.
+type File struct {
+	Token  uint64
+	Size   int64 // bytes
+	Pos    int64 // file position
+	Seals  int   // F_SEAL_ bits
+	Sparse bool  // only the first and the last page are written
+	seed   uint64
+}
+
+// sizes of the files, in turn: none, less than a page, around a page, around a few pages, and with holes.
+var sizes = []int64{4096, 1, 0, 4095, 4097, 3 * 4096, 65537, 100_000}
+
+// List returns the sessions of the plan. Names range from one byte to the longest, tokens over all 64 bits.
+func (p Plan) List() []Session {
+	sessions := make([]Session, p.Sessions)
+	for i := range sessions {
+		s := &sessions[i]
+		s.Name = fmt.Sprintf("vm-%05d", i)
+		switch i % 4 {
+		case 1:
+			s.Name += strings.Repeat("x", 63-len(s.Name))
+		case 2:
+			s.Name = fmt.Sprintf("%d", i)
+		case 3:
+			s.Name += " with spaces/and-a-slash é"
+		}
+		for j := range p.Files {
+			s.Files = append(s.Files, file(i, j))
+		}
+	}
+	if p.Big > 0 && p.Sessions > 0 {
+		f := file(0, p.Files)
+		f.Size, f.Seals, f.Sparse = int64(p.Big)<<20, 0, false
+		f.Pos = f.Size / 2
+		sessions[0].Files = append(sessions[0].Files, f)
+	}
+	return sessions
+}
+
+func file(session, index int) File {
+	seed := mix(uint64(session)<<32 | uint64(index))
+	f := File{Token: seed, Size: sizes[index%len(sizes)], seed: seed}
+	if index == 0 {
+		f.Token = 0
+	}
+	if index == 1 {
+		f.Token = ^uint64(0)
+	}
+	f.Pos = int64(mix(seed) % uint64(f.Size+1))
+	f.Sparse = f.Size > 3*4096 && index%3 == 0
+	switch index % 5 {
+	case 2:
+		f.Seals = unix.F_SEAL_GROW | unix.F_SEAL_SHRINK
+	case 4:
+		f.Seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
+	}
+	return f
+}
+
+// PageSize is the unit of Fill.
+const PageSize = 4096
+
+// Fill writes the bytes of one page of the file into page, as many as page holds.
+func (f File) Fill(page []byte, number int64) {
+	if f.Sparse && number != 0 && number != (f.Size-1)/PageSize {
+		clear(page)
+		return
+	}
+	x := mix(f.seed ^ uint64(number))
+	var word [8]byte
+	for i := 0; i < len(page); i += 8 {
+		x = mix(x)
+		if len(page)-i >= 8 {
+			binary.LittleEndian.PutUint64(page[i:], x)
+			continue
+		}
+		binary.LittleEndian.PutUint64(word[:], x)
+		copy(page[i:], word[:])
+	}
+}
+
+// mix is the finalizer of SplitMix64: every bit of the result depends on every bit of x.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
