@@ -23,11 +23,12 @@ const NameLen = 63
 
 // Ioctl numbers are _IO(0xBA, n): the size is in the first field of the structure.
 const (
-	ioctlCreateSession   = 0xBA<<8 | 0x00
-	ioctlRetrieveSession = 0xBA<<8 | 0x01
-	ioctlPreserve        = 0xBA<<8 | 0x40
-	ioctlRetrieve        = 0xBA<<8 | 0x41
-	ioctlFinish          = 0xBA<<8 | 0x42
+	ioctlType            = 0xBA << 8
+	ioctlCreateSession   = ioctlType + 0x00
+	ioctlRetrieveSession = ioctlType + 0x01
+	ioctlPreserve        = ioctlType + 0x40
+	ioctlRetrieve        = ioctlType + 0x41
+	ioctlFinish          = ioctlType + 0x42
 )
 
 // A Device is an open /dev/liveupdate.
