@@ -68,22 +68,23 @@ func NewRanges(rs ...Range) Ranges {
 	return Ranges(out)
 }
 
-// index returns the position of the first range that ends after a.
-func (s Ranges) index(a Addr) int {
+// Index returns the position of the first range that ends after a, len(s) where
+// none does.
+func (s Ranges) Index(a Addr) int {
 	return sort.Search(len(s), func(i int) bool { return s[i].End > a })
 }
 
 // Contains reports whether every byte of r is in the set. An empty r is
 // contained where its start is.
 func (s Ranges) Contains(r Range) bool {
-	i := s.index(r.Start)
+	i := s.Index(r.Start)
 	return i < len(s) && s[i].Contains(r)
 }
 
 // Overlaps reports whether any byte of r is in the set, and the first range
 // that holds one.
 func (s Ranges) Overlaps(r Range) (Range, bool) {
-	if i := s.index(r.Start); i < len(s) && s[i].Overlaps(r) {
+	if i := s.Index(r.Start); i < len(s) && s[i].Overlaps(r) {
 		return s[i], true
 	}
 	return Range{}, false
@@ -99,7 +100,7 @@ func (s Ranges) Sub(rs ...Range) Ranges {
 	var out []Range
 	holes := NewRanges(rs...)
 	for _, r := range s {
-		for i := holes.index(r.Start); i < len(holes) && holes[i].Start < r.End; i++ {
+		for i := holes.Index(r.Start); i < len(holes) && holes[i].Start < r.End; i++ {
 			if holes[i].Start > r.Start {
 				out = append(out, Range{r.Start, holes[i].Start})
 			}

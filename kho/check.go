@@ -1,0 +1,106 @@
+package kho
+
+import (
+	"fmt"
+	"math/bits"
+
+	"ferry/phys"
+)
+
+// checkBlocks proves the members of a map against the memory that may be
+// preserved, against its own nodes, and against each other. Work is done by
+// words of leaves, not by members: a block of one order is compared with the
+// word of a smaller order that covers the same memory.
+func (m *Map) checkBlocks(usable phys.Ranges) error {
+	for rest := m.present; rest != 0; {
+		o := nextOrder(&rest)
+		if err := m.checkPlaces(o, usable); err != nil {
+			return err
+		}
+		for larger := rest; larger != 0; {
+			if err := m.checkOrders(o, nextOrder(&larger)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, n := range m.nodes {
+		if b, hit := m.Find(n.Addr()); hit {
+			return &phys.Error{Object: "block", Addr: b.Addr, Found: fmt.Sprintf("order %d holds %s, a node of the map", b.Order, n.Addr()),
+				Want: "nodes that are not preserved", Err: ErrOverlap}
+		}
+	}
+	return nil
+}
+
+// checkPlaces proves that no member of order o reaches outside usable.
+func (m *Map) checkPlaces(o phys.Order, usable phys.Ranges) error {
+	end := phys.Addr(0) // of the usable range before the hole
+	for i := 0; i <= len(usable); i++ {
+		hole := phys.Range{Start: end, End: ^phys.Addr(0)}
+		if i < len(usable) {
+			hole.End, end = usable[i].Start, usable[i].End
+		}
+		if hole.Empty() {
+			continue
+		}
+		if n, hit := m.next(o, number(hole.Start, o), number(hole.End-1, o)+1); hit {
+			b := block(n, o)
+			return &phys.Error{Object: "block", Addr: b.Addr, Found: fmt.Sprintf("order %d reaches into %v", o, hole),
+				Want: "RAM outside scratch, above the first MiB", Err: ErrPlace}
+		}
+	}
+	return nil
+}
+
+// checkOrders proves that no member of order small lies inside one of order
+// large.
+func (m *Map) checkOrders(small, large phys.Order) error {
+	d := large - small
+	for i := range m.orders[small] {
+		lo := &m.orders[small][i]
+		hi := m.at(large, lo.window>>d)
+		if hi == nil {
+			continue
+		}
+		if b, hit := lo.inside(hi, d); hit {
+			in := block(lo.window<<leafShift|b, small)
+			out := block(number(in.Addr, large), large)
+			return &phys.Error{Object: "block", Addr: in.Addr, Found: fmt.Sprintf("order %d inside the block of order %d at %s", small, large, out.Addr),
+				Want: "blocks apart from each other", Err: ErrOverlap}
+		}
+	}
+	return nil
+}
+
+// inside returns the first bit of l that lies under a set bit of hi, the leaf d
+// orders larger that covers l.
+func (l *leaf) inside(hi *leaf, d phys.Order) (uint64, bool) {
+	first := (l.window << leafShift >> d) & (leafBits - 1) // bit of hi that covers bit 0 of l
+	n := max(leafBits>>d, 1)
+	for b := first; b < first+uint64(n); {
+		w := hi.word(int(b/64)) >> (b % 64)
+		width := min(64-b%64, first+uint64(n)-b) // bits of w that cover l
+		if width < 64 {
+			w &= 1<<width - 1
+		}
+		if w != 0 {
+			if at, hit := l.under(w, (b-first)<<d, d); hit {
+				return at, true
+			}
+		}
+		b += width
+	}
+	return 0, false
+}
+
+// under returns the first bit of l that lies under a set bit of w; bit 0 of w
+// covers the bits of l from start on, 2^d of them.
+func (l *leaf) under(w, start uint64, d phys.Order) (uint64, bool) {
+	for ; w != 0; w &= w - 1 {
+		at := start + uint64(bits.TrailingZeros64(w))<<d
+		if b, hit := l.next(at, min(at+1<<d, leafBits)); hit {
+			return b, true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,272 @@
+package kho
+
+import (
+	"fmt"
+	"strings"
+
+	"ferry/phys"
+)
+
+// Draft is the next handover in the making. It starts as a copy of the incoming
+// one, or empty, and is changed by calls; nothing that belongs to the incoming
+// handover is written, not even what the draft drops. [Draft.Commit] makes it
+// real.
+//
+// A Draft that fails is given up: the pages it wrote were free memory.
+type Draft struct {
+	mem      phys.Memory
+	gen      *generation
+	data     Data // scratch of the result, device tree of the old one
+	usable   phys.Ranges
+	old, now *Map
+	alloc    *allocator
+	root     []carried // properties of the root node
+	subtrees []Subtree
+
+	ownLeaves uint64 // bit o: now.orders[o] is the draft's own slice
+	newNodes  []phys.Addr
+	stats     Stats
+	done      bool
+}
+
+// Stats counts what a draft changed.
+type Stats struct {
+	Preserved uint64 // blocks added to the map, pages of Alloc among them
+	Retired   uint64 // blocks taken out of the map
+	Pages     uint64 // free pages taken for any purpose
+	Nodes     int    // new pages of the map's own structure
+	NodesKept int    // old ones that the new map shares; known after Commit
+	TreeBytes int    // size of the new root device tree; known after Commit
+}
+
+// carried is a property of the incoming tree that the outgoing one repeats.
+type carried struct {
+	name  string
+	value []byte
+}
+
+// Draft begins the handover that follows h. New pages are taken neither from
+// avoid nor from anything that h uses.
+func (h *Handover) Draft(avoid phys.Ranges) (*Draft, error) {
+	d := &Draft{mem: h.mem, gen: h.gen, data: h.Data, old: h.Map, now: h.Map.clone()}
+	for p := range h.tree.Root().Properties() {
+		d.root = append(d.root, carried{string(p.Name), p.Value})
+	}
+	d.subtrees = append(d.subtrees, h.Subtrees...)
+	d.prepare(h.mem.RAM(), h.Scratch, avoid)
+	return d, nil
+}
+
+// New begins a handover from nothing: it writes the scratch table at address
+// table, which must lie in one of the areas, and preserves memory of ram alone,
+// taking no new pages from avoid. This is the part of a first kernel.
+func New(mem phys.Memory, ram phys.Ranges, table phys.Addr, areas []Area, avoid phys.Ranges) (*Draft, error) {
+	scratch, err := checkScratch(ram, areas, table)
+	if err == nil {
+		err = writeScratch(mem, table, areas)
+	}
+	if err != nil {
+		return nil, phys.In("kho", table, err)
+	}
+	d := &Draft{mem: mem, gen: current, old: &Map{mem: mem}, now: &Map{mem: mem},
+		data: Data{Scratch: table, ScratchSize: uint64(len(areas)) * scratchEntry}}
+	d.root = []carried{{compatibleProperty, append([]byte(d.gen.compatible), 0)}, {d.gen.mapProperty, nil}}
+	d.prepare(ram, scratch, avoid)
+	return d, nil
+}
+
+func (d *Draft) prepare(ram, scratch, avoid phys.Ranges) {
+	d.usable = usable(ram, scratch)
+	d.alloc = newAllocator(d.usable.Sub(avoid...), d.old, d.now, d.data.FDT)
+}
+
+// clone returns a map that can be changed without changing m.
+func (m *Map) clone() *Map {
+	c := *m
+	return &c
+}
+
+// Memory returns the memory that the draft is written in.
+func (d *Draft) Memory() phys.Memory { return d.mem }
+
+// Map returns what the draft preserves. It changes with the draft; after a
+// commit it is the map of the new handover.
+func (d *Draft) Map() *Map { return d.now }
+
+// Stats returns what the draft has changed so far.
+func (d *Draft) Stats() Stats { return d.stats }
+
+// Alloc takes a free page, preserves it as a block of order 0, and returns it
+// zeroed. The error wraps [ErrNoMemory] where there is none.
+func (d *Draft) Alloc() (phys.Addr, []byte, error) { return d.AllocBlock(0) }
+
+// AllocBlock takes a free block of order o, at most 10, preserves it, and
+// returns it zeroed.
+func (d *Draft) AllocBlock(o phys.Order) (phys.Addr, []byte, error) {
+	a, b, err := d.take(o)
+	if err == nil {
+		err = d.insert(phys.Block{Addr: a, Order: o})
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	return a, b, nil
+}
+
+// take returns a zeroed free block that is not preserved.
+func (d *Draft) take(o phys.Order) (phys.Addr, []byte, error) {
+	if d.done {
+		return 0, nil, errDone(0)
+	}
+	a, err := d.alloc.take(o)
+	if err != nil {
+		return 0, nil, err
+	}
+	b, err := d.mem.Edit(a, o.Bytes())
+	if err != nil {
+		return 0, nil, phys.In("free page", a, err)
+	}
+	clear(b)
+	d.stats.Pages += o.Pages()
+	return a, b, nil
+}
+
+func errDone(a phys.Addr) error {
+	return &phys.Error{Object: "draft of a handover", Addr: a, Found: "a change after the commit", Want: "a new draft", Err: ErrMap}
+}
+
+// Preserve adds b, memory that the caller owns, to the map. It must be RAM
+// outside scratch, naturally aligned, and overlap neither a member nor a page of
+// the old or the new map's structure.
+func (d *Draft) Preserve(b phys.Block) error {
+	bad := func(rule error, found, want string) error {
+		return &phys.Error{Object: "block", Addr: b.Addr, Found: found, Want: want, Err: rule}
+	}
+	if d.done {
+		return errDone(b.Addr)
+	}
+	if b.Order > maxOrder || !b.Addr.Aligned(b.Order.Bytes()) {
+		return bad(ErrMap, fmt.Sprintf("order %d", b.Order), fmt.Sprintf("at most order %d, naturally aligned", maxOrder))
+	}
+	r, ok := phys.Span(b.Addr, b.Order.Bytes())
+	if !ok || !d.usable.Contains(r) {
+		return bad(ErrPlace, fmt.Sprintf("order %d, not all usable", b.Order), "RAM outside scratch, above the first MiB")
+	}
+	if other, hit := d.now.Overlaps(r); hit {
+		return bad(ErrOverlap, fmt.Sprintf("order %d overlaps the block of order %d at %s", b.Order, other.Order, other.Addr), "memory not preserved yet")
+	}
+	if d.old.hasNode(r) || d.ownNode(r) {
+		return bad(ErrOverlap, fmt.Sprintf("order %d holds a node of the map", b.Order), "memory that the map does not use")
+	}
+	d.alloc.claim(r)
+	return d.insert(b)
+}
+
+// ownNode reports whether a node that the draft wrote lies in r.
+func (d *Draft) ownNode(r phys.Range) bool {
+	for _, n := range d.newNodes {
+		if n >= r.Start && n < r.End {
+			return true
+		}
+	}
+	return false
+}
+
+// insert sets the bit of b, which was proved free.
+func (d *Draft) insert(b phys.Block) error {
+	n := number(b.Addr, b.Order)
+	l, err := d.leaf(b.Order, n>>leafShift)
+	if err != nil {
+		return err
+	}
+	l.bits[n&(leafBits-1)>>3] |= 1 << (n & 7)
+	d.stats.Preserved++
+	return nil
+}
+
+// Retire takes b out of the map, where it must be with exactly this order. Its
+// memory stays as it is, and is not used again before the next kernel runs.
+func (d *Draft) Retire(b phys.Block) error {
+	if d.done {
+		return errDone(b.Addr)
+	}
+	if !d.now.Preserved(b) {
+		return notPreserved("block to retire", b)
+	}
+	n := number(b.Addr, b.Order)
+	l, err := d.leaf(b.Order, n>>leafShift)
+	if err != nil {
+		return err
+	}
+	l.bits[n&(leafBits-1)>>3] &^= 1 << (n & 7)
+	d.stats.Retired++
+	return nil
+}
+
+// leaf returns the draft's own copy of a leaf, making it the first time.
+func (d *Draft) leaf(o phys.Order, window uint64) (*leaf, error) {
+	i := search(d.now.orders[o], window)
+	exists := i < len(d.now.orders[o]) && d.now.orders[o][i].window == window
+	if exists && d.now.orders[o][i].own {
+		return &d.now.orders[o][i], nil
+	}
+	a, b, err := d.newNode()
+	if err != nil {
+		return nil, err
+	}
+	// Taking the page may not have changed the leaves: nodes are not members.
+	l := leaf{window: window, addr: a, bits: (*[phys.PageSize]byte)(b), own: true}
+	if d.ownLeaves>>o&1 == 0 {
+		d.now.orders[o] = append([]leaf(nil), d.now.orders[o]...)
+		d.ownLeaves |= 1 << o
+	}
+	if exists {
+		*l.bits = *d.now.orders[o][i].bits
+		d.now.orders[o][i] = l
+	} else {
+		d.now.orders[o] = append(d.now.orders[o], leaf{})
+		copy(d.now.orders[o][i+1:], d.now.orders[o][i:])
+		d.now.orders[o][i] = l
+		d.now.present |= 1 << o
+	}
+	return &d.now.orders[o][i], nil
+}
+
+// newNode takes a zeroed page for the map's own structure.
+func (d *Draft) newNode() (phys.Addr, []byte, error) {
+	a, b, err := d.take(0)
+	if err == nil {
+		d.newNodes = append(d.newNodes, a)
+		d.stats.Nodes++
+	}
+	return a, b, err
+}
+
+// SetSubtree names size bytes at a, all of them preserved by the time of the
+// commit, as the sub-tree name, replacing what had that name.
+func (d *Draft) SetSubtree(name string, a phys.Addr, size uint64) error {
+	if name == "" || strings.ContainsAny(name, "/@\x00") {
+		return &phys.Error{Object: "sub-tree", Addr: a, Found: fmt.Sprintf("name %q", name),
+			Want: "a name without / and @, which readers would take for another", Err: ErrTree}
+	}
+	for i := range d.subtrees {
+		if d.subtrees[i].Name == name {
+			d.subtrees[i].Data, d.subtrees[i].Size = a, size
+			return nil
+		}
+	}
+	d.subtrees = append(d.subtrees, Subtree{Name: name, Data: a, Size: size})
+	return nil
+}
+
+// DropSubtree leaves the sub-tree name out of the handover, and reports whether
+// there was one. Its memory stays preserved until it is retired.
+func (d *Draft) DropSubtree(name string) bool {
+	for i := range d.subtrees {
+		if d.subtrees[i].Name == name {
+			d.subtrees = append(d.subtrees[:i], d.subtrees[i+1:]...)
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,236 @@
+// Package kho models the Kexec HandOver (KHO): what one Linux kernel leaves in
+// physical memory for the next one.
+//
+// A handover is found through one 32-byte payload in the boot protocol's
+// setup_data list ([Data]). It names two things: a table of scratch areas, the
+// only memory that the next kernel may use early, and a device tree whose root
+// holds the address of the preserved-memory map - a set of naturally aligned
+// blocks that must survive - and whose child nodes (sub-trees) are addresses of
+// whatever the users of the handover left: live update sessions, reserved
+// memory, the producer's name.
+//
+// All of it was written by the previous kernel, which checks little and on
+// which nothing depends any more. [Open] takes every word as an allegation: it
+// proves the whole structure once, writes nothing, and after it the types here
+// answer without further checks. A [Draft] is the next handover in the making:
+// it shares what does not change with the old one and never writes to it.
+//
+// The formats of the releases differ; each has one file here, named after its
+// version string, with all of its constants. Source: Linux,
+// kernel/liveupdate/kexec_handover.c and include/linux/kho/abi/.
+package kho
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"ferry/fdt"
+	"ferry/phys"
+)
+
+// Rules that a handover can break.
+var (
+	ErrPayload   = errors.New("bad handover payload")
+	ErrScratch   = errors.New("bad scratch table")
+	ErrTree      = errors.New("bad handover device tree")
+	ErrVersion   = errors.New("unknown handover version")
+	ErrMap       = errors.New("bad preserved-memory map")
+	ErrOverlap   = errors.New("overlap")
+	ErrPlace     = errors.New("not a place for preserved memory")
+	ErrPreserved = errors.New("not preserved as this block")
+	ErrVmalloc   = errors.New("bad vmalloc area")
+	ErrMetadata  = errors.New("bad kexec metadata")
+	ErrReserved  = errors.New("bad reserved memory")
+	ErrNoMemory  = errors.New("out of memory")
+)
+
+// SetupType is the type of the setup_data node whose payload is a [Data].
+const SetupType = 10
+
+// DataSize is the size in bytes of the payload, little endian.
+const DataSize = 32
+
+// LowMemory is the end of the memory that the next kernel uses early whatever
+// the handover says; nothing below may be preserved.
+const LowMemory phys.Addr = 1 << 20
+
+// Data is the payload by which one kernel finds the handover of the other.
+type Data struct {
+	FDT         phys.Addr // root device tree, page aligned
+	FDTSize     uint64    // bytes to map for it, always one page
+	Scratch     phys.Addr // scratch table
+	ScratchSize uint64    // bytes, 16 an entry
+}
+
+// ParseData reads the payload b, found at address a.
+func ParseData(a phys.Addr, b []byte) (Data, error) {
+	if len(b) != DataSize {
+		return Data{}, &phys.Error{Object: "handover payload", Addr: a, Found: fmt.Sprintf("%d bytes", len(b)),
+			Want: fmt.Sprint(DataSize), Err: ErrPayload}
+	}
+	u := binary.LittleEndian.Uint64
+	return Data{phys.Addr(u(b)), u(b[8:]), phys.Addr(u(b[16:])), u(b[24:])}, nil
+}
+
+// Append appends the payload to b.
+func (d Data) Append(b []byte) []byte {
+	for _, v := range [...]uint64{uint64(d.FDT), d.FDTSize, uint64(d.Scratch), d.ScratchSize} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	return b
+}
+
+// Handover is an incoming handover that [Open] found sound.
+type Handover struct {
+	Data       Data
+	Compatible string      // the version string, such as "kho-v4"
+	Table      []Area      // the scratch table as it came, empty areas included
+	Scratch    phys.Ranges // its areas as a set, empty ones left out
+	Subtrees   []Subtree   // in the order of the device tree
+	Map        *Map        // what is preserved
+
+	mem  phys.Memory
+	gen  *generation
+	tree *fdt.Tree
+}
+
+// Subtree is one object that a user of the handover left: Size bytes at Data,
+// preserved memory all of them.
+type Subtree struct {
+	Name string
+	Data phys.Addr
+	Size uint64
+
+	node fdt.Node // in the incoming tree, zero in a draft's own
+}
+
+// Open reads and proves the handover that d names. It writes nothing and reads
+// nothing that it has not checked. Errors are [*phys.Error].
+//
+// Afterwards: the scratch areas are RAM; every node of the map is RAM outside
+// scratch and referenced once; every preserved block is RAM outside scratch,
+// above [LowMemory], overlaps no other block and no node; the device tree and
+// every byte of every sub-tree are preserved.
+func Open(mem phys.Memory, d Data) (*Handover, error) {
+	h := &Handover{Data: d, mem: mem}
+	var err error
+	if h.Table, h.Scratch, err = readScratch(mem, d); err != nil {
+		return nil, phys.In("kho", d.Scratch, err)
+	}
+	if err = h.openTree(); err != nil {
+		return nil, phys.In("kho", d.FDT, err)
+	}
+	return h, nil
+}
+
+// openTree reads the root device tree, and the map and sub-trees it names.
+func (h *Handover) openTree() error {
+	d := h.Data
+	if d.FDTSize != phys.PageSize {
+		return &phys.Error{Object: "payload", Addr: d.FDT, Found: fmt.Sprintf("device tree of %d bytes", d.FDTSize),
+			Want: fmt.Sprint(phys.PageSize), Err: ErrPayload}
+	}
+	page, err := viewPage(h.mem, h.Scratch, d.FDT)
+	if err != nil {
+		return phys.In("root device tree", d.FDT, err)
+	}
+	if h.tree, err = fdt.Parse(d.FDT, page); err != nil {
+		return phys.In("root", d.FDT, err)
+	}
+	root := h.tree.Root()
+	if err = root.Unique(); err != nil {
+		return phys.In("root device tree", d.FDT, err)
+	}
+	if h.gen, err = recognise(root); err != nil {
+		return phys.In("root device tree", d.FDT, err)
+	}
+	h.Compatible = h.gen.compatible
+	pointer, err := root.Uint64(h.gen.mapProperty)
+	if err != nil {
+		return phys.In("root device tree", d.FDT, err)
+	}
+	if h.Map, err = h.gen.readMap(h.mem, phys.Addr(pointer), h.Scratch); err != nil {
+		return phys.In("preserved-memory map", phys.Addr(pointer), err)
+	}
+	if b := (phys.Block{Addr: d.FDT}); !h.Map.Preserved(b) {
+		return notPreserved("root device tree", b)
+	}
+	for n := range root.Children() {
+		s, err := h.subtree(n)
+		if err != nil {
+			return phys.In("root device tree", n.Addr(), err)
+		}
+		h.Subtrees = append(h.Subtrees, s)
+	}
+	return nil
+}
+
+// subtree reads the node of one sub-tree.
+func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
+	s := Subtree{Name: string(n.Name()), node: n}
+	if err := n.Unique(); err != nil {
+		return s, err
+	}
+	for c := range n.Children() {
+		return s, &phys.Error{Object: fmt.Sprintf("node /%s", s.Name), Addr: c.Addr(),
+			Found: fmt.Sprintf("a node %q below it", c.Name()), Want: "properties alone", Err: ErrTree}
+	}
+	a, err := n.Uint64(h.gen.pointerProperty)
+	if err != nil {
+		return s, err
+	}
+	if s.Data = phys.Addr(a); h.gen.sizeProperty != "" {
+		if s.Size, err = n.Uint64(h.gen.sizeProperty); err != nil {
+			return s, err
+		}
+	}
+	r, ok := phys.Span(s.Data, s.Size)
+	if !ok || s.Size == 0 || !h.Map.Covers(r) {
+		return s, &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: s.Data,
+			Found: fmt.Sprintf("%d bytes, not all preserved", s.Size), Want: "preserved memory", Err: ErrPreserved}
+	}
+	return s, nil
+}
+
+// Subtree returns the sub-tree of this name.
+func (h *Handover) Subtree(name string) (Subtree, bool) {
+	for _, s := range h.Subtrees {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Subtree{}, false
+}
+
+// Memory returns the memory that the handover was opened in.
+func (h *Handover) Memory() phys.Memory { return h.mem }
+
+// notPreserved says that object, which must be the block b, is not in the map as
+// such.
+func notPreserved(object string, b phys.Block) error {
+	return &phys.Error{Object: object, Addr: b.Addr, Found: fmt.Sprintf("not preserved with order %d", b.Order),
+		Want: "its own entry in the preserved-memory map", Err: ErrPreserved}
+}
+
+// viewPage returns the page at a for reading after proving that it is a place
+// where a handover may keep a page.
+func viewPage(mem phys.Memory, scratch phys.Ranges, a phys.Addr) ([]byte, error) {
+	bad := func(found, want string) error {
+		return &phys.Error{Object: "page", Addr: a, Found: found, Want: want, Err: ErrPlace}
+	}
+	if !a.Aligned(phys.PageSize) {
+		return nil, bad("address not page aligned", "a multiple of 4096")
+	}
+	if a < LowMemory {
+		return nil, bad("address in the first MiB", fmt.Sprintf("%s or above", LowMemory))
+	}
+	b, err := mem.View(a, phys.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	if s, hit := scratch.Overlaps(phys.Block{Addr: a}.Range()); hit {
+		return nil, bad(fmt.Sprintf("address in scratch area %v", s), "memory outside scratch")
+	}
+	return b, nil
+}

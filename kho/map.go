@@ -1,0 +1,221 @@
+package kho
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"sort"
+
+	"ferry/phys"
+)
+
+// Map is the preserved-memory map: a set of naturally aligned blocks. A block is
+// a member with its exact order; the next kernel takes its size from here alone.
+//
+// A Map of a handover never changes. Queries cost a search among the leaves of
+// each order in use; they neither allocate nor fail, because the tree was proved
+// when it was read.
+type Map struct {
+	mem  phys.Memory
+	root phys.Addr
+
+	levels  [topLevel + 1][]node // nodes of levels 5 to 1, ascending by prefix
+	orders  [maxOrder + 1][]leaf // leaves of each order, ascending by window
+	present uint64               // bit o: order o has a leaf
+	nodes   []phys.PFN           // every page of the tree, ascending
+}
+
+// leaf is a bitmap page of one order: bit b stands for block number
+// window<<leafShift + b.
+type leaf struct {
+	window uint64
+	addr   phys.Addr
+	bits   *[phys.PageSize]byte
+	own    bool // written by a draft, which may go on writing it
+}
+
+// word returns bits 64i to 64i+63.
+func (l *leaf) word(i int) uint64 { return binary.LittleEndian.Uint64(l.bits[8*i:]) }
+
+// has reports bit b of the leaf, which is below leafBits.
+func (l *leaf) has(b uint64) bool { return l.bits[b>>3]>>(b&7)&1 != 0 }
+
+// search returns the position of the first leaf at or after window.
+func search(ls []leaf, window uint64) int {
+	return sort.Search(len(ls), func(i int) bool { return ls[i].window >= window })
+}
+
+// at returns the leaf of the given order and window, or nil.
+func (m *Map) at(o phys.Order, window uint64) *leaf {
+	ls := m.orders[o]
+	if i := search(ls, window); i < len(ls) && ls[i].window == window {
+		return &ls[i]
+	}
+	return nil
+}
+
+// inUse yields the orders that have leaves, ascending, as long as next is not 0:
+//
+//	for rest := m.present; rest != 0; { o := nextOrder(&rest) ... }
+func nextOrder(rest *uint64) phys.Order {
+	o := bits.TrailingZeros64(*rest)
+	*rest &= *rest - 1
+	return phys.Order(o)
+}
+
+// number returns which block of order o, counted from address 0, contains a.
+func number(a phys.Addr, o phys.Order) uint64 { return uint64(a) >> (phys.PageShift + o) }
+
+// block returns block number n of order o.
+func block(n uint64, o phys.Order) phys.Block {
+	return phys.Block{Addr: phys.Addr(n << (phys.PageShift + o)), Order: o}
+}
+
+// holds reports whether block number n of order o is a member.
+func (m *Map) holds(o phys.Order, n uint64) bool {
+	l := m.at(o, n>>leafShift)
+	return l != nil && l.has(n&(leafBits-1))
+}
+
+// Preserved reports whether b is a member: this address with exactly this order.
+func (m *Map) Preserved(b phys.Block) bool {
+	return b.Order <= maxOrder && b.Addr.Aligned(b.Order.Bytes()) && m.holds(b.Order, number(b.Addr, b.Order))
+}
+
+// Head returns the member that starts at a.
+func (m *Map) Head(a phys.Addr) (b phys.Block, ok bool) {
+	for rest := m.present; rest != 0; {
+		o := nextOrder(&rest)
+		if !a.Aligned(o.Bytes()) {
+			break
+		}
+		if m.holds(o, number(a, o)) {
+			return phys.Block{Addr: a, Order: o}, true
+		}
+	}
+	return phys.Block{}, false
+}
+
+// Find returns the member that covers the byte at a.
+func (m *Map) Find(a phys.Addr) (b phys.Block, ok bool) {
+	for rest := m.present; rest != 0; {
+		o := nextOrder(&rest)
+		if n := number(a, o); m.holds(o, n) {
+			return block(n, o), true
+		}
+	}
+	return phys.Block{}, false
+}
+
+// Covers reports whether every byte of r is preserved, by one member or by
+// several. An empty r is covered where its start is.
+func (m *Map) Covers(r phys.Range) bool {
+	for a := r.Start; ; {
+		b, ok := m.Find(a)
+		if !ok {
+			return false
+		}
+		if a = b.Range().End; a >= r.End {
+			return true
+		}
+	}
+}
+
+// Overlaps reports whether any byte of r is preserved, and a member that covers
+// one.
+func (m *Map) Overlaps(r phys.Range) (phys.Block, bool) {
+	for rest := m.present; rest != 0 && !r.Empty(); {
+		o := nextOrder(&rest)
+		if n, ok := m.next(o, number(r.Start, o), number(r.End-1, o)+1); ok {
+			return block(n, o), true
+		}
+	}
+	return phys.Block{}, false
+}
+
+// next returns the first member of order o whose number is in [from, to).
+func (m *Map) next(o phys.Order, from, to uint64) (uint64, bool) {
+	ls := m.orders[o]
+	for i := search(ls, from>>leafShift); i < len(ls) && ls[i].window<<leafShift < to; i++ {
+		base := ls[i].window << leafShift
+		lo := max(from, base) - base
+		hi := min(to-base, leafBits)
+		if b, ok := ls[i].next(lo, hi); ok {
+			return base + b, true
+		}
+	}
+	return 0, false
+}
+
+// next returns the first set bit in [lo, hi), hi being at most leafBits.
+func (l *leaf) next(lo, hi uint64) (uint64, bool) {
+	for i := lo / 64; i*64 < hi; i++ {
+		w := l.word(int(i))
+		if i == lo/64 {
+			w &= ^uint64(0) << (lo % 64)
+		}
+		if w != 0 {
+			b := i*64 + uint64(bits.TrailingZeros64(w))
+			return b, b < hi
+		}
+	}
+	return 0, false
+}
+
+// Walk calls visit for every member, larger orders first, ascending addresses
+// inside an order, until visit returns an error, which Walk returns.
+func (m *Map) Walk(visit func(phys.Block) error) error {
+	for o := int(maxOrder); o >= 0; o-- {
+		for i := range m.orders[o] {
+			if err := m.orders[o][i].walk(phys.Order(o), visit); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (l *leaf) walk(o phys.Order, visit func(phys.Block) error) error {
+	shift := phys.PageShift + o
+	for i := range leafWords {
+		base := (l.window<<leafShift | uint64(i)<<6) << shift
+		for w := l.word(i); w != 0; w &= w - 1 {
+			b := phys.Block{Addr: phys.Addr(base + uint64(bits.TrailingZeros64(w))<<shift), Order: o}
+			if err := visit(b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Count returns the number of members. It reads every leaf.
+func (m *Map) Count() (n uint64) {
+	for o := range m.orders {
+		for i := range m.orders[o] {
+			for j := range leafWords {
+				n += uint64(bits.OnesCount64(m.orders[o][i].word(j)))
+			}
+		}
+	}
+	return n
+}
+
+// Root returns the address of the page that a handover's device tree points to.
+func (m *Map) Root() phys.Addr { return m.root }
+
+// Nodes returns the frames of all pages of the map's own structure, ascending.
+// They are not members of the map. The caller must not change the slice.
+func (m *Map) Nodes() []phys.PFN { return m.nodes }
+
+// firstNode returns the position in nodes of the first one at or after a.
+func (m *Map) firstNode(a phys.Addr) int {
+	i, _ := slices.BinarySearch(m.nodes, (a + phys.PageSize - 1).PFN())
+	return i
+}
+
+// hasNode reports whether a page of the map's own structure starts in r.
+func (m *Map) hasNode(r phys.Range) bool {
+	i := m.firstNode(r.Start)
+	return i < len(m.nodes) && m.nodes[i].Addr() < r.End
+}

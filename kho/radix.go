@@ -1,0 +1,192 @@
+package kho
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"ferry/phys"
+)
+
+// Geometry of the radix tree (enum kho_radix_consts): six levels of pages. At
+// levels 5 to 1 a page is 512 little-endian addresses of pages one level below,
+// 0 where there is none; at level 0 it is a bitmap of 32768 keys. The key of a
+// block is its page number shifted right by its order, with one bit above it
+// whose place tells the order.
+const (
+	topLevel   = 5
+	tableShift = 9
+	tableSlots = 1 << tableShift
+	leafShift  = 15
+	leafBits   = 1 << leafShift
+	leafWords  = leafBits / 64
+	orderBit   = 52 // of order 0; one lower for each order
+
+	// maxOrder is the largest order with leaves of its own: blocks of 512 TiB.
+	// Larger ones do not fit what page tables of five levels can reach.
+	maxOrder phys.Order = orderBit - leafShift
+)
+
+// key returns the radix key of b.
+func key(b phys.Block) uint64 {
+	return 1<<(orderBit-b.Order) + uint64(b.Addr)>>(phys.PageShift+b.Order)
+}
+
+// prefix returns the key bits above a leaf: the leaf of the given order whose
+// first block is number window<<leafShift.
+func prefix(o phys.Order, window uint64) uint64 { return 1<<(maxOrder-o) + window }
+
+// node is a page of the tree above the leaves: the upper bits of all keys below
+// it, and where it is.
+type node struct {
+	prefix uint64
+	addr   phys.Addr
+}
+
+// readRadix reads and proves the radix tree whose root page is at root.
+func readRadix(mem phys.Memory, root phys.Addr, scratch phys.Ranges) (*Map, error) {
+	m := &Map{mem: mem, root: root}
+	if err := m.readNodes(scratch); err != nil {
+		return nil, err
+	}
+	if err := m.checkNodes(); err != nil {
+		return nil, err
+	}
+	if err := m.checkBlocks(usable(mem.RAM(), scratch)); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// usable returns where preserved memory may lie.
+func usable(ram, scratch phys.Ranges) phys.Ranges {
+	return ram.Sub(scratch...).Sub(phys.Range{End: LowMemory})
+}
+
+// readNodes collects the nodes of the tree level by level, so that a level's
+// keys come in ascending order. The number of visits is bounded by RAM even in a
+// tree that shares nodes or loops: a slot is followed only where a block below
+// it would fit RAM, which allows two leaves for every 128 MiB and a few nodes
+// for each order.
+func (m *Map) readNodes(scratch phys.Ranges) error {
+	var top phys.Addr
+	if ram := m.mem.RAM(); len(ram) > 0 {
+		top = ram[len(ram)-1].End
+	}
+	if _, err := viewPage(m.mem, scratch, m.root); err != nil {
+		return phys.In("root", m.root, err)
+	}
+	level := []node{{0, m.root}}
+	for l := topLevel; l > 0; l-- {
+		m.levels[l] = level
+		var below []node
+		for _, n := range level {
+			page, err := m.mem.View(n.addr, phys.PageSize)
+			if err != nil {
+				return err
+			}
+			for i := range tableSlots {
+				child := phys.Addr(binary.LittleEndian.Uint64(page[8*i:]))
+				if child == 0 {
+					continue
+				}
+				p := n.prefix<<tableShift | uint64(i)
+				err := checkPrefix(p, leafShift+tableShift*(l-1), top)
+				if err == nil {
+					_, err = viewPage(m.mem, scratch, child)
+				}
+				if err != nil {
+					return phys.In(fmt.Sprintf("level %d node %s slot %d", l, n.addr, i), n.addr+phys.Addr(8*i), err)
+				}
+				below = append(below, node{p, child})
+			}
+		}
+		level = below
+	}
+	for _, n := range level {
+		b, err := m.mem.View(n.addr, phys.PageSize)
+		if err != nil {
+			return err
+		}
+		o := maxOrder - phys.Order(bits.Len64(n.prefix)-1)
+		m.orders[o] = append(m.orders[o], leaf{
+			window: n.prefix - prefix(o, 0), addr: n.addr, bits: (*[phys.PageSize]byte)(b)})
+		m.present |= 1 << o
+	}
+	return nil
+}
+
+// checkPrefix proves that a key with the given bits above the lowest shift bits
+// can stand for a block below top.
+func checkPrefix(p uint64, shift int, top phys.Addr) error {
+	bad := func(found, want string) error {
+		return &phys.Error{Object: "key", Found: found, Want: want, Err: ErrMap}
+	}
+	high := shift - 1 // place of the highest order bit that may follow, if p has none
+	if p != 0 {
+		high = bits.Len64(p) - 1 + shift
+	}
+	if high > orderBit {
+		return bad(fmt.Sprintf("%d key bits", high+1), "at most 53")
+	}
+	o := phys.Order(orderBit - high)
+	if o > maxOrder {
+		return bad(fmt.Sprintf("order %d or more", o), fmt.Sprintf("at most %d", maxOrder))
+	}
+	var start phys.Addr
+	if p != 0 {
+		start = phys.Addr((p<<shift - 1<<high) << (phys.PageShift + o))
+	}
+	if start >= top || uint64(top-start) < o.Bytes() {
+		return bad(fmt.Sprintf("a block of order %d at %s or above", o, start), fmt.Sprintf("RAM, which ends at %s", top))
+	}
+	return nil
+}
+
+// checkNodes lists the pages of the tree and proves that each is referenced
+// once: no cycle, no shared node.
+func (m *Map) checkNodes() error {
+	for _, level := range m.levels {
+		for _, n := range level {
+			m.nodes = append(m.nodes, n.addr.PFN())
+		}
+	}
+	for _, ls := range m.orders {
+		for i := range ls {
+			m.nodes = append(m.nodes, ls[i].addr.PFN())
+		}
+	}
+	slices.Sort(m.nodes)
+	for i := 1; i < len(m.nodes); i++ {
+		if m.nodes[i] == m.nodes[i-1] {
+			return m.shared(m.nodes[i].Addr())
+		}
+	}
+	return nil
+}
+
+// shared names the second reference to the node at a, the root being referenced
+// by the device tree.
+func (m *Map) shared(a phys.Addr) error {
+	seen := a == m.root
+	for l := topLevel; l > 0; l-- {
+		for _, n := range m.levels[l] {
+			page, err := m.mem.View(n.addr, phys.PageSize)
+			if err != nil {
+				return err
+			}
+			for i := range tableSlots {
+				if phys.Addr(binary.LittleEndian.Uint64(page[8*i:])) != a {
+					continue
+				}
+				if seen {
+					return &phys.Error{Object: fmt.Sprintf("level %d node %s slot %d", l, n.addr, i), Addr: n.addr + phys.Addr(8*i),
+						Found: fmt.Sprintf("a second reference to node %s", a), Want: "each node referenced once (shared, or a cycle)", Err: ErrMap}
+				}
+				seen = true
+			}
+		}
+	}
+	return &phys.Error{Object: "node", Addr: a, Found: "referenced twice", Want: "once", Err: ErrMap}
+}

@@ -1,0 +1,103 @@
+package kho
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"ferry/phys"
+)
+
+// Geometry of the scratch table (struct kho_scratch): 16-byte entries of address
+// and size, little endian. Entry 0 is low memory, entry 1 global, then one for
+// each memory node.
+const (
+	scratchEntry      = 16
+	minScratchEntries = 3
+	maxScratchEntries = 16384              // the 64 pages that Linux maps of it
+	scratchAlign      = 2 << 20            // base of an area: a page block, 4 MiB from 7.2 on
+	lowMemoryEnd      = phys.Addr(1 << 32) // entry 0 ends here at the latest
+)
+
+// Area is one entry of the scratch table. An area of size 0 is legal: its
+// address means nothing and may lie inside another area.
+type Area struct {
+	Addr phys.Addr
+	Size uint64
+}
+
+// readScratch reads and proves the scratch table: at least three entries, each
+// that is not empty in RAM, aligned and apart from the others, the table itself
+// inside one of them.
+func readScratch(mem phys.Memory, d Data) ([]Area, phys.Ranges, error) {
+	if d.ScratchSize%scratchEntry != 0 || d.ScratchSize < minScratchEntries*scratchEntry ||
+		d.ScratchSize > maxScratchEntries*scratchEntry {
+		return nil, nil, &phys.Error{Object: "scratch table", Addr: d.Scratch, Found: fmt.Sprintf("%d bytes", d.ScratchSize),
+			Want: fmt.Sprintf("%d to %d entries of %d bytes", minScratchEntries, maxScratchEntries, scratchEntry), Err: ErrScratch}
+	}
+	b, err := mem.View(d.Scratch, d.ScratchSize)
+	if err != nil {
+		return nil, nil, phys.In("scratch table", d.Scratch, err)
+	}
+	table := make([]Area, 0, len(b)/scratchEntry)
+	for ; len(b) > 0; b = b[scratchEntry:] {
+		u := binary.LittleEndian.Uint64
+		table = append(table, Area{phys.Addr(u(b)), u(b[8:])})
+	}
+	set, err := checkScratch(mem.RAM(), table, d.Scratch)
+	return table, set, err
+}
+
+// checkScratch proves the areas of the table at address at and returns their
+// set.
+func checkScratch(ram phys.Ranges, table []Area, at phys.Addr) (phys.Ranges, error) {
+	areas := make([]phys.Range, 0, len(table))
+	for i, a := range table {
+		if a.Size == 0 {
+			continue
+		}
+		bad := func(found, want string) error {
+			return &phys.Error{Object: fmt.Sprintf("scratch entry %d", i), Addr: at + phys.Addr(i*scratchEntry),
+				Found: found, Want: want, Err: ErrScratch}
+		}
+		r, ok := phys.Span(a.Addr, a.Size)
+		switch {
+		case !ok:
+			return nil, bad(fmt.Sprintf("%#x bytes at %s", a.Size, a.Addr), "an end inside the address space")
+		case !a.Addr.Aligned(scratchAlign) || a.Size%phys.PageSize != 0:
+			return nil, bad(fmt.Sprintf("area %v", r), "a base that is a multiple of 2 MiB, whole pages")
+		case !ram.Contains(r):
+			return nil, bad(fmt.Sprintf("area %v", r), "RAM")
+		case i == 0 && r.End > lowMemoryEnd:
+			return nil, bad(fmt.Sprintf("area %v", r), "low memory, below 4 GiB")
+		}
+		areas = append(areas, r)
+	}
+	slices.SortFunc(areas, func(a, b phys.Range) int { return cmp.Compare(a.Start, b.Start) })
+	for i := 1; i < len(areas); i++ {
+		if areas[i].Overlaps(areas[i-1]) {
+			return nil, &phys.Error{Object: "scratch table", Addr: at,
+				Found: fmt.Sprintf("area %v overlaps area %v", areas[i], areas[i-1]), Want: "areas apart from each other", Err: ErrScratch}
+		}
+	}
+	set := phys.NewRanges(areas...)
+	if t, ok := phys.Span(at, uint64(len(table))*scratchEntry); !ok || !set.Contains(t) {
+		return nil, &phys.Error{Object: "scratch table", Addr: at, Found: "a table outside the scratch areas",
+			Want: "a table that the next kernel will not overwrite", Err: ErrScratch}
+	}
+	return set, nil
+}
+
+// writeScratch writes the table at address at, inside one of its areas.
+func writeScratch(mem phys.Memory, at phys.Addr, table []Area) error {
+	b, err := mem.Edit(at, uint64(len(table))*scratchEntry)
+	if err != nil {
+		return err
+	}
+	for i, a := range table {
+		binary.LittleEndian.PutUint64(b[i*scratchEntry:], uint64(a.Addr))
+		binary.LittleEndian.PutUint64(b[i*scratchEntry+8:], a.Size)
+	}
+	return nil
+}

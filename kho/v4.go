@@ -1,0 +1,19 @@
+package kho
+
+// v4 is what Linux 7.2 and 7.3 write ("kho-v4"). Mirrors of the kernel's names,
+// from include/linux/kho/abi/kexec_handover.h of Linux 7.3:
+//
+//	KHO_FDT_COMPATIBLE             compatible
+//	KHO_FDT_MEMORY_MAP_PROP_NAME   mapProperty
+//	KHO_SUB_TREE_PROP_NAME         pointerProperty
+//	KHO_SUB_TREE_SIZE_PROP_NAME    sizeProperty
+//
+// Numbers in the tree are 8 raw little-endian bytes. The map is the radix tree
+// of radix.go; lengths of everything are those of the structures in memory.
+var v4 = generation{
+	compatible:      "kho-v4",
+	mapProperty:     "preserved-memory-map",
+	pointerProperty: "preserved-data",
+	sizeProperty:    "blob-size",
+	readMap:         readRadix,
+}
