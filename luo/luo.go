@@ -1,0 +1,231 @@
+// Package luo models the state of Linux's Live Update Orchestrator: sessions,
+// the files each of them preserves, and the file-lifecycle-bound objects (FLBs).
+//
+// Linux A wrote it into preserved pages while it rebooted (liveupdate_reboot,
+// kernel/liveupdate/luo_core.c); Linux B reads it at early_initcall, where a
+// string it does not know is a panic, and at the first open of
+// /dev/liveupdate. The records of sessions, files and FLBs are the same bytes in
+// every release; what differs is how they are found. [State] is the part that
+// does not differ. One file a generation reads a State and writes it:
+//
+//	v5.go   luo-v5, Linux 7.2 and 7.3
+//
+// # Security
+//
+// All of it is an allegation of the kernel before. Restore proves every pointer
+// by a [blockset.Checker] before it follows it, every string to end within its
+// field, every count against what is there, and names and tokens to be unique,
+// so that what it returns is consistent. Memory for that is a few bytes a block
+// and 8 bytes a session; none is sized by a number that was not proved. A file's
+// data is an opaque value of its handler and is not followed here: see package
+// memfd.
+//
+// # Memory
+//
+// A State holds no object for a session or a file: its records are windows on
+// the blocks they were read from, one slice a block.
+package luo
+
+import (
+	"bytes"
+	"encoding/binary"
+	"iter"
+
+	"ferry/blockset"
+	"ferry/phys"
+)
+
+// Subtree is the name under which the root FDT of the handover lists the state.
+const Subtree = "LUO"
+
+// Sizes in bytes of the records, the same in every generation, and of the fields
+// at their beginning that hold a name padded with zeros.
+const (
+	sessionSize = 80
+	fileSize    = 64
+	flbSize     = 64
+
+	sessionName = 64
+	handlerName = 48
+	flbName     = 48
+)
+
+// Longest names in bytes: each ends in a NUL.
+const (
+	MaxSessionName = sessionName - 1
+	MaxHandlerName = handlerName - 1
+	MaxFLBName     = flbName - 1
+)
+
+// The chains that hold sessions and files.
+const (
+	sessionLayout blockset.Layout = sessionSize
+	fileLayout    blockset.Layout = fileSize
+)
+
+// MaxFLBs is how many FLBs one page holds.
+const MaxFLBs = 63
+
+// State is what one handover preserves, in no kernel's format. Its records alias
+// the memory that they were restored from, which must stay as it is.
+type State struct {
+	// Number counts the live updates of the machine; each kernel adds one. Ferry
+	// is no kernel and hands it on as it is.
+	Number uint64
+
+	// Source names the format that the state was restored from, "luo-v5". It is
+	// empty for a state built from nothing, and for a handover that has none.
+	Source string
+
+	sessions [][]byte  // session records, segment by segment
+	files    [][]byte  // file records, segment by segment, session after session
+	first    []uint32  // session i has the segments files[first[i]:first[i+1]]
+	nfiles   int       // in all sessions
+	flbs     []byte    // FLB records
+	flbPage  phys.Addr // where they are preserved; 0: nowhere yet
+	noFLBs   bool      // the handover had no FLB page, not even an empty one
+	handlers []Handler // in order of appearance
+	retired  []retiree // what the formats of flbs and files do not cover
+	absent   bool      // the handover had no state
+	sealed   bool      // restored: no more may be added
+	arena    []byte    // where a state from nothing keeps its next file records
+}
+
+// retiree is a block of the incoming state that serializing replaces: its
+// address with the order in the low bits, which alignment leaves free.
+type retiree phys.Addr
+
+func (r retiree) block() phys.Block {
+	return phys.Block{Addr: phys.Addr(r).Page(), Order: phys.Order(r % phys.PageSize)}
+}
+
+// Handler says how many files one file handler preserves.
+type Handler struct {
+	Name  string // its compatible string
+	Files int
+	Known bool // Ferry knows the format of its data
+}
+
+// maxHandlers bounds how many handlers are told apart; Linux 7.3 has one.
+const maxHandlers = 64
+
+// OtherHandlers is the name under which a [Handler] counts the files of all
+// handlers beyond the first 64.
+const OtherHandlers = "(others)"
+
+// Absent reports whether the handover has no LUO state at all, as opposed to one
+// without sessions.
+func (st *State) Absent() bool { return st.absent }
+
+// Len returns the number of sessions.
+func (st *State) Len() int { return max(0, len(st.first)-1) }
+
+// Files returns the number of files in all sessions.
+func (st *State) Files() int { return st.nfiles }
+
+// Blocks returns the number of segments that hold session records, and that hold
+// file records. In a restored state each is one block.
+func (st *State) Blocks() (sessions, files int) { return len(st.sessions), len(st.files) }
+
+// Handlers returns the handlers of all files in order of appearance.
+func (st *State) Handlers() []Handler { return st.handlers }
+
+// Sessions yields each session and its index in the order in which they were
+// created.
+func (st *State) Sessions() iter.Seq2[int, Session] {
+	return func(yield func(int, Session) bool) {
+		i := 0
+		for _, seg := range st.sessions {
+			for ; len(seg) > 0; seg = seg[sessionSize:] {
+				if !yield(i, Session{st, seg[:sessionSize:sessionSize], i}) {
+					return
+				}
+				i++
+			}
+		}
+	}
+}
+
+// Session is one session of a [State].
+type Session struct {
+	st  *State
+	rec []byte
+	i   int
+}
+
+// Name returns the name without its padding: a window, not a copy.
+func (s Session) Name() []byte { return text(s.rec[:sessionName]) }
+
+// Len returns the number of files.
+func (s Session) Len() (n int) {
+	for _, seg := range s.segments() {
+		n += len(seg) / fileSize
+	}
+	return n
+}
+
+// segments returns the session's file records.
+func (s Session) segments() [][]byte { return s.st.files[s.st.first[s.i]:s.st.first[s.i+1]] }
+
+// Files yields each file of the session and its index, in the order in which
+// they were preserved.
+func (s Session) Files() iter.Seq2[int, File] {
+	return func(yield func(int, File) bool) {
+		i := 0
+		for _, seg := range s.segments() {
+			for ; len(seg) > 0; seg = seg[fileSize:] {
+				if !yield(i, File(seg[:fileSize:fileSize])) {
+					return
+				}
+				i++
+			}
+		}
+	}
+}
+
+// File is the record of one file: a window of 64 bytes.
+type File []byte
+
+// Handler returns the compatible string of the handler that preserved the file,
+// as a window.
+func (f File) Handler() []byte { return text(f[:handlerName]) }
+
+// Data returns the handler's value; for a memfd the physical address of its
+// structure.
+func (f File) Data() uint64 { return binary.LittleEndian.Uint64(f[48:]) }
+
+// Token returns the number under which user space asks for the file; it is
+// unique in its session.
+func (f File) Token() uint64 { return binary.LittleEndian.Uint64(f[56:]) }
+
+// FLB is the record of one object whose life is bound to that of files: a window
+// of 64 bytes.
+type FLB []byte
+
+// Name returns the compatible string of the FLB, as a window.
+func (f FLB) Name() []byte { return text(f[:flbName]) }
+
+// Data returns the value of the FLB's owner.
+func (f FLB) Data() uint64 { return binary.LittleEndian.Uint64(f[48:]) }
+
+// Count returns how many preserved files depend on the FLB.
+func (f FLB) Count() uint64 { return binary.LittleEndian.Uint64(f[56:]) }
+
+// FLBs yields each FLB and its index.
+func (st *State) FLBs() iter.Seq2[int, FLB] {
+	return func(yield func(int, FLB) bool) {
+		for i := range len(st.flbs) / flbSize {
+			if !yield(i, FLB(st.flbs[i*flbSize:(i+1)*flbSize:(i+1)*flbSize])) {
+				return
+			}
+		}
+	}
+}
+
+// text returns a field up to its NUL, all of it where there is none.
+func text(field []byte) []byte {
+	if i := bytes.IndexByte(field, 0); i >= 0 {
+		return field[:i:i]
+	}
+	return field
+}

@@ -1,0 +1,273 @@
+package luo
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"ferry/blockset"
+	"ferry/phys"
+)
+
+// The format luo-v5 of Linux 7.2 and 7.3: a root structure in a page of its own,
+// sessions and the files of each session in linked blocks, FLBs in one page. It
+// mirrors include/linux/kho/abi/luo.h of 7.3 (LUO_FDT_COMPATIBLE's successor
+// LUO_ABI_COMPATIBLE, struct luo_ser, luo_session_ser, luo_file_ser,
+// luo_flb_header_ser, luo_flb_ser), written by luo_session_serialize,
+// luo_file_freeze and luo_flb_serialize. All fields are u64, little endian.
+const (
+	v5Compatible = "luo-v5"
+
+	v5RootSize  = 32 // struct luo_ser: the size of the sub-tree, exactly
+	v5RootText  = 8  // compatible, padded with zeros
+	v5Number    = 8  // liveupdate_num
+	v5Sessions  = 16 // sessions_pa: first session block, 0 if there are none
+	v5FLBs      = 24 // flbs_pa: FLB page, 0 if there is none
+	v5Files     = 64 // in a session record: files, first file block, 0 if there are none
+	v5FileCount = 72 // in a session record: count
+	v5FLBPages  = 0  // pgcnt of the FLB page: always 1
+	v5FLBCount  = 8  // count of the FLB page
+	v5FLBData   = 16 // first FLB record
+	v5MemfdText = "memfd-v2"
+)
+
+// v5Memfd is the handler field of a memfd, the only handler of Linux 7.3.
+var v5Memfd = field[[handlerName]byte](v5MemfdText)
+
+// knownHandler reports whether Ferry knows the data behind a handler string.
+func knownHandler(handler []byte) bool { return string(handler) == v5MemfdText }
+
+// restoreV5 reads the state whose root structure is size bytes at root.
+func restoreV5(c *blockset.Checker, root phys.Addr, size uint64) (*State, error) {
+	if size != v5RootSize {
+		return nil, &phys.Error{Object: "sub-tree", Addr: root, Found: fmt.Sprintf("%d bytes", size),
+			Want: fmt.Sprintf("%d, the size of a %s root", v5RootSize, v5Compatible), Err: ErrSize}
+	}
+	page, err := c.Page("root", root)
+	if err != nil {
+		return nil, err
+	}
+	if want := field[[v5RootText]byte](v5Compatible); string(page[:v5RootText]) != string(want[:]) {
+		return nil, &phys.Error{Object: "root", Addr: root, Found: fmt.Sprintf("compatible %q", page[:v5RootText]),
+			Want: fmt.Sprintf("%q", want), Hint: "written by another kernel release than this image reads", Err: ErrVersion}
+	}
+	st := &State{Number: u64(page[v5Number:]), Source: v5Compatible, sealed: true}
+	r := reader{st: st, c: c}
+	st.retire(root, 0)
+	if err := r.sessions(phys.Addr(u64(page[v5Sessions:]))); err != nil {
+		return nil, err
+	}
+	flbs := phys.Addr(u64(page[v5FLBs:]))
+	if st.noFLBs = flbs == 0; st.noFLBs {
+		return st, nil
+	}
+	return st, phys.In("FLB page", flbs, r.flbs(flbs))
+}
+
+// reader restores one state of luo-v5.
+type reader struct {
+	st     *State
+	c      *blockset.Checker
+	blocks []blockset.Block // of the chain being read
+	tokens tokens
+}
+
+// sessions reads the session chain and the files of each session.
+func (r *reader) sessions(head phys.Addr) error {
+	chain, err := r.c.AppendChain(nil, "session block", sessionLayout, head)
+	if err != nil {
+		return err
+	}
+	r.reserve(chain)
+	st, i := r.st, 0
+	for _, b := range chain {
+		seg := b.Entries(sessionLayout)
+		st.sessions = append(st.sessions, seg)
+		st.retire(b.Addr, 0)
+		for off := 0; off < len(seg); off += sessionSize {
+			at := b.Addr + blockset.HeaderSize + phys.Addr(off)
+			s := Session{st, seg[off : off+sessionSize : off+sessionSize], i}
+			if err := r.session(s, at); err != nil {
+				return phys.In(fmt.Sprintf("session %d %q", i, s.Name()), at, err)
+			}
+			i++
+		}
+	}
+	if d := st.checkNames(); d != nil {
+		return d.fault("session", recordAddr(chain, sessionLayout, d.second))
+	}
+	return nil
+}
+
+// recordAddr returns where record n of the chain lies.
+func recordAddr(chain []blockset.Block, l blockset.Layout, n int) phys.Addr {
+	for _, b := range chain {
+		if n < b.Len() {
+			return b.Addr + blockset.HeaderSize + phys.Addr(n*l.Size())
+		}
+		n -= b.Len()
+	}
+	return 0
+}
+
+// reserve takes room for the segments of all sessions at once. The records'
+// counts say how many there will be if they are true; RAM bounds it if not.
+func (r *reader) reserve(chain []blockset.Block) {
+	sessions, files := 0, uint64(0)
+	for _, b := range chain {
+		for seg := b.Entries(sessionLayout); len(seg) > 0; seg = seg[sessionSize:] {
+			sessions++
+			n := min(u64(seg[v5FileCount:]), uint64(fileLayout.Max()))
+			files += uint64(fileLayout.Blocks(int(n)))
+		}
+	}
+	files = min(files, r.c.Pages())
+	r.st.first = append(make([]uint32, 0, sessions+1), 0)
+	r.st.files = make([][]byte, 0, files)
+	r.st.retired = append(make([]retiree, 0, 1+uint64(len(chain))+files), r.st.retired...)
+}
+
+// session reads one session, whose record lies at a.
+func (r *reader) session(s Session, a phys.Addr) error {
+	if e := checkText("name", s.rec[:sessionName]); e != nil {
+		e.Object, e.Addr = "record", a
+		return e
+	}
+	head, count := phys.Addr(u64(s.rec[v5Files:])), u64(s.rec[v5FileCount:])
+	if (head == 0) != (count == 0) {
+		return &phys.Error{Object: "record", Addr: a, Found: fmt.Sprintf("%d files in the chain at %v", count, head),
+			Want: "no chain for no files, and only for none", Err: ErrCount}
+	}
+	var err error
+	if r.blocks, err = r.c.AppendChain(r.blocks[:0], "file block", fileLayout, head); err != nil {
+		return err
+	}
+	st, n := r.st, 0
+	for i, b := range r.blocks {
+		if n, err = r.files(b, i, n); err != nil {
+			return err
+		}
+	}
+	if uint64(n) != count {
+		return &phys.Error{Object: "record", Addr: a, Found: fmt.Sprintf("count %d, but %d files in the chain at %v", count, n, head),
+			Want: "the number of files", Err: ErrCount}
+	}
+	st.nfiles += n
+	st.first = append(st.first, uint32(len(st.files)))
+	if d := r.tokens.check(s); d != nil {
+		return d.fault("file", recordAddr(r.blocks, fileLayout, d.second))
+	}
+	return nil
+}
+
+// files reads the records of block i of a file chain, of which n came before,
+// and returns how many there were with it.
+func (r *reader) files(b blockset.Block, i, n int) (int, error) {
+	st, seg := r.st, b.Entries(fileLayout)
+	st.files = append(st.files, seg)
+	st.retire(b.Addr, 0)
+	known := 0 // files of the usual handler since the last other one
+	flush := func() {
+		if known > 0 {
+			st.count([]byte(v5MemfdText), known)
+		}
+		known = 0
+	}
+	for off := 0; off < len(seg); off += fileSize {
+		rec := File(seg[off : off+fileSize])
+		if [handlerName]byte(rec) == v5Memfd {
+			known++
+			continue
+		}
+		flush()
+		if e := checkText("handler", rec[:handlerName]); e != nil {
+			e.Object = fmt.Sprintf("file block %d: file %d", i, n+off/fileSize)
+			e.Addr = b.Addr + blockset.HeaderSize + phys.Addr(off)
+			return n, e
+		}
+		st.count(rec.Handler(), 1)
+	}
+	flush()
+	return n + len(seg)/fileSize, nil
+}
+
+// flbs reads the FLB page.
+func (r *reader) flbs(a phys.Addr) error {
+	page, err := r.c.Page("header", a)
+	if err != nil {
+		return err
+	}
+	pages, count := u64(page[v5FLBPages:]), u64(page[v5FLBCount:])
+	if pages != 1 {
+		return &phys.Error{Object: "header", Addr: a, Found: fmt.Sprintf("%d pages", pages), Want: "1", Err: ErrCount}
+	}
+	if count > MaxFLBs {
+		return &phys.Error{Object: "header", Addr: a, Found: fmt.Sprintf("count %d", count), Want: fmt.Sprintf("0..%d", MaxFLBs), Err: ErrCount}
+	}
+	r.st.flbPage = a
+	r.st.flbs = page[v5FLBData : v5FLBData+count*flbSize]
+	if e := r.st.checkFLBs(); e != nil {
+		e.Addr += a + v5FLBData
+		return e
+	}
+	return nil
+}
+
+// v5Draft is what serializing needs of the outgoing handover. kho.Draft is one.
+type v5Draft interface {
+	blockset.Pages
+	SetSubtree(name string, a phys.Addr, size uint64) error
+}
+
+// serializeV5 writes st into new pages of d and retires those it came from. The
+// pages are taken in a fixed order: root, then for each session its file blocks
+// and, when the last one is full, the next session block; the FLB page last.
+func serializeV5(st *State, d v5Draft) error {
+	rootAddr, root, err := d.Alloc()
+	if err != nil {
+		return fmt.Errorf("page for the root: %w", err)
+	}
+	sessions, files := blockset.New(sessionLayout, d), blockset.New(fileLayout, d)
+	for i, s := range st.Sessions() {
+		files.Init()
+		for _, seg := range s.segments() {
+			if err := files.Append(seg); err != nil {
+				return fmt.Errorf("session %d %q: %w", i, s.Name(), err)
+			}
+		}
+		rec := [sessionSize]byte(s.rec)
+		binary.LittleEndian.PutUint64(rec[v5Files:], uint64(files.Head()))
+		binary.LittleEndian.PutUint64(rec[v5FileCount:], uint64(s.Len()))
+		if err := sessions.Append(rec[:]); err != nil {
+			return fmt.Errorf("session %d %q: %w", i, s.Name(), err)
+		}
+	}
+	flbs := st.flbPage
+	if flbs == 0 && !st.noFLBs {
+		if flbs, err = writeFLBs(st.flbs, d); err != nil {
+			return fmt.Errorf("FLB page: %w", err)
+		}
+	}
+	copy(root[:v5RootText], v5Compatible)
+	binary.LittleEndian.PutUint64(root[v5Number:], st.Number)
+	binary.LittleEndian.PutUint64(root[v5Sessions:], uint64(sessions.Head()))
+	binary.LittleEndian.PutUint64(root[v5FLBs:], uint64(flbs))
+	for _, r := range st.retired {
+		if err := d.Retire(r.block()); err != nil {
+			return fmt.Errorf("retiring %v: %w", r.block(), err)
+		}
+	}
+	return d.SetSubtree(Subtree, rootAddr, v5RootSize)
+}
+
+// writeFLBs writes the records into a new page, as the kernel does even for
+// none.
+func writeFLBs(records []byte, d blockset.Pages) (phys.Addr, error) {
+	a, page, err := d.Alloc()
+	if err != nil {
+		return 0, err
+	}
+	binary.LittleEndian.PutUint64(page[v5FLBPages:], 1)
+	binary.LittleEndian.PutUint64(page[v5FLBCount:], uint64(len(records)/flbSize))
+	copy(page[v5FLBData:], records)
+	return a, nil
+}
