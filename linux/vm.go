@@ -57,6 +57,7 @@ func (vm VM) Run(ctx context.Context) (Log, error) {
 		"-smp", strconv.Itoa(max(vm.CPUs, 1)),
 		"-m", or(vm.Memory, "1G"),
 		"-nodefaults", "-display", "none", "-no-reboot",
+		"-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", // how the stage ends when it cannot go on
 		"-serial", "stdio",
 		"-kernel", vm.Kernel,
 		"-initrd", initrd,

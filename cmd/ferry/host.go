@@ -1,0 +1,150 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"ferry/phys"
+)
+
+// A problem is an error that the operator can do something about.
+type problem struct {
+	what string // what is wrong
+	do   string // what to do
+	err  error  // cause, may be nil
+}
+
+func (p *problem) Error() string {
+	s := p.what
+	if p.err != nil {
+		s += ": " + p.err.Error()
+	}
+	return s + " (" + p.do + ")"
+}
+
+func (p *problem) Unwrap() error { return p.err }
+
+// A host is the running system, seen through its file system.
+type host struct{ root fs.FS }
+
+// cmdline returns the running kernel's command line.
+func (h host) cmdline() (string, error) {
+	b, err := fs.ReadFile(h.root, "proc/cmdline")
+	if err != nil {
+		return "", &problem{"cannot read the kernel's command line", "mount -t proc proc /proc", err}
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// loaded reports whether a kexec image is loaded. Where sysfs is not mounted nothing is known, which is no error.
+func (h host) loaded() (loaded, known bool) {
+	b, err := fs.ReadFile(h.root, "sys/kernel/kexec_loaded")
+	if err != nil {
+		return false, false
+	}
+	return strings.TrimSpace(string(b)) == "1", true
+}
+
+// checkLUO wants the live update device. It is not opened: the process that holds the sessions has it open, and there
+// can be one only.
+func (h host) checkLUO() error {
+	if _, err := fs.Stat(h.root, "dev/liveupdate"); err != nil {
+		line, _ := h.cmdline()
+		do := "boot a kernel that has CONFIG_LIVEUPDATE, and mount devtmpfs on /dev"
+		if !hasWord(line, "liveupdate=on", "liveupdate=1", "liveupdate=y") {
+			do = "boot with liveupdate=on"
+		}
+		return &problem{"the live update orchestrator is off: no /dev/liveupdate", do, nil}
+	}
+	return nil
+}
+
+// scratch returns the areas in which the next kernel starts, in the kernel's order, in which it also places what is
+// loaded. It fails where KHO is off.
+func (h host) scratch() ([]phys.Range, error) {
+	debugfs, err := h.debugfs()
+	if err != nil {
+		return nil, err
+	}
+	starts, err := h.numbers(debugfs + "/kho/out/scratch_phys")
+	if errors.Is(err, fs.ErrNotExist) {
+		line, _ := h.cmdline()
+		do := "boot with kho=on; the kernel's log says why if it already is"
+		if hasWord(line, "kho=off", "kho=0", "kho=n") {
+			do = "boot with kho=on: this kernel was told kho=off"
+		}
+		if _, err := fs.Stat(h.root, debugfs+"/kho"); err == nil {
+			do = "boot with kho=on: the kernel has KHO, but turned it off"
+		}
+		return nil, &problem{"kexec handover is off: no kho/out/scratch_phys in debugfs", do, nil}
+	}
+	if err != nil {
+		return nil, err
+	}
+	sizes, err := h.numbers(debugfs + "/kho/out/scratch_len")
+	if err != nil {
+		return nil, err
+	}
+	if len(starts) != len(sizes) {
+		return nil, fmt.Errorf("debugfs gives %d scratch addresses and %d lengths", len(starts), len(sizes))
+	}
+	areas := make([]phys.Range, 0, len(starts))
+	for i := range starts {
+		area, ok := phys.Span(phys.Addr(starts[i]), sizes[i])
+		if !ok {
+			return nil, fmt.Errorf("scratch area %d: %#x bytes at %#x wrap", i, sizes[i], starts[i])
+		}
+		areas = append(areas, area)
+	}
+	return areas, nil
+}
+
+// debugfs returns where debugfs is mounted, without the leading slash.
+func (h host) debugfs() (string, error) {
+	mounts, err := fs.ReadFile(h.root, "proc/mounts")
+	if err != nil {
+		return "", &problem{"cannot read the mounts", "mount -t proc proc /proc", err}
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) >= 3 && f[2] == "debugfs" {
+			return strings.TrimPrefix(f[1], "/"), nil
+		}
+	}
+	return "", &problem{"debugfs is not mounted, so the scratch areas are unknown",
+		"mount -t debugfs debugfs /sys/kernel/debug", nil}
+}
+
+// numbers reads a file of one number a line, in C's notation.
+func (h host) numbers(name string) ([]uint64, error) {
+	b, err := fs.ReadFile(h.root, name)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, &problem{"cannot read the scratch areas", "run as root", err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var ns []uint64
+	for _, field := range strings.Fields(string(b)) {
+		n, err := strconv.ParseUint(field, 0, 64)
+		if err != nil {
+			return nil, fmt.Errorf("/%s: %w", name, err)
+		}
+		ns = append(ns, n)
+	}
+	return ns, nil
+}
+
+// hasWord reports whether one of the words stands in the command line.
+func hasWord(line string, words ...string) bool {
+	for _, field := range strings.Fields(line) {
+		for _, word := range words {
+			if field == word {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,30 @@
+// Command ferry is the host's side of a crossing. `ferry pack` puts the next kernel and its initrd into a payload,
+// `ferry load` loads the stage with that payload into the running kernel, so that the next kexec goes through it.
+//
+// It needs nothing but the kernel: linked statically, it runs from an initrd.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+type cli struct {
+	Pack packCmd `cmd:"" help:"Put the next kernel and its initrd into a payload."`
+	Load loadCmd `cmd:"" help:"Load the stage and a payload into the running kernel, for the next kexec."`
+}
+
+func main() {
+	ctx := kong.Parse(&cli{},
+		kong.Name("ferry"),
+		kong.Description("Carries live state from one Linux kernel to the next."),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err := ctx.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "ferry:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"ferry/phys"
+)
+
+type packCmd struct {
+	Kernel   string `required:"" type:"existingfile" help:"The next kernel, a bzImage."`
+	Initrd   string `required:"" type:"existingfile" help:"Its initrd, as it is."`
+	Output   string `required:"" short:"o" type:"path" help:"Payload to write."`
+	Cmdline  string `help:"Command line of the next kernel. Default: what the stage was given, less the words that begin with ferry."`
+	InitSize uint64 `default:"64" placeholder:"MiB" help:"MiB of memory of the stage, for the sum that is printed (${default})."`
+	Room     uint64 `placeholder:"MiB" help:"MiB of the largest scratch area of the host: refuse what does not fit."`
+}
+
+// maxPart is the most that one part of a payload can have: newc's sizes are 32 bits wide.
+const maxPart = 1<<32 - 1
+
+// Run writes the payload.
+func (c *packCmd) Run() error {
+	kernelFile, err := readPart(c.Kernel)
+	if err != nil {
+		return err
+	}
+	initrd, err := readPart(c.Initrd)
+	if err != nil {
+		return err
+	}
+	kernel, err := parseImage(kernelFile)
+	if err != nil {
+		return fmt.Errorf("kernel %s: %w", c.Kernel, err)
+	}
+	if n := uint32(len(c.Cmdline)); n > kernel.CmdlineSize {
+		return fmt.Errorf("kernel %s: command line of %d bytes, it takes %d", c.Kernel, n, kernel.CmdlineSize)
+	}
+	var payload bytes.Buffer
+	if err := writePayload(&payload, manifest{Cmdline: c.Cmdline}, kernelFile, initrd); err != nil {
+		return err
+	}
+
+	stage := image{InitSize: uint32(c.InitSize * mib), Alignment: 2 * mib, PrefAddress: mib}
+	needs := needs(stage, kernel, uint64(payload.Len()))
+	if c.Room != 0 {
+		area, _ := phys.Span(256*mib, c.Room*mib)
+		if _, err := place([]phys.Range{area}, needs); err != nil {
+			return fmt.Errorf("kernel %s of %s (init_size %s) and initrd of %s do not fit in %d MiB: %w", c.Kernel,
+				size(kernel.FileSize), size(uint64(kernel.InitSize)), size(uint64(len(initrd))), c.Room, err)
+		}
+	}
+	if err := writeFile(c.Output, payload.Bytes()); err != nil {
+		return err
+	}
+	for _, n := range needs {
+		fmt.Printf("%-32s %s\n", n.name, size(n.size))
+	}
+	fmt.Printf("%-32s %s, for example kho_scratch=64M,0,%s\n", "scratch that a crossing takes", size(total(needs)), suggestion(needs))
+	return nil
+}
+
+func readPart(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxPart {
+		return nil, fmt.Errorf("%s: %s, at most %s fit into a payload", name, size(uint64(info.Size())), size(maxPart))
+	}
+	return os.ReadFile(name)
+}
+
+// writeFile replaces the file whole or not at all.
+func writeFile(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
