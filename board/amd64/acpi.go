@@ -1,0 +1,71 @@
+package amd64
+
+// The ACPI tables are read for one thing, the port of the PM timer, which counts
+// at 3.58 MHz on machines whose interval timer is gone. ACPI 6.5, 5.2.
+
+const (
+	zpRSDP       = 0x070
+	rsdpMagic    = 0x2052545020445352 // "RSD PTR "
+	signatureFAC = 0x50434146         // "FACP"
+	fadtPMTimer  = 76
+)
+
+// pmTimerPort returns the I/O port of the PM timer, 0 where there is none.
+func (m *machine) pmTimerPort() uint16 {
+	rsdp := m.findRSDP()
+	if rsdp == 0 {
+		return 0
+	}
+	table, wide := uint64(*half(DirectMap + rsdp + 16)), uint64(4)
+	if *byteAt(DirectMap + rsdp + 15) >= 2 && *word(DirectMap + rsdp + 24) != 0 {
+		table, wide = *word(DirectMap + rsdp + 24), 8
+	}
+	if table == 0 || !m.directCovers(table, 36) {
+		return 0
+	}
+	size := uint64(*half(DirectMap + table + 4))
+	if size > 1<<16 || !m.directCovers(table, size) {
+		return 0
+	}
+	for a := table + 36; a+wide <= table+size; a += wide {
+		t := uint64(*half(DirectMap + a))
+		if wide == 8 {
+			t = *word(DirectMap + a)
+		}
+		if t != 0 && m.directCovers(t, fadtPMTimer+4) && *half(DirectMap + t) == signatureFAC {
+			return uint16(*half(DirectMap + t + fadtPMTimer))
+		}
+	}
+	return 0
+}
+
+// findRSDP returns the root pointer: the loader's word for it, or what stands in
+// the BIOS area.
+func (m *machine) findRSDP() uint64 {
+	if a := *word(DirectMap + m.zeroPage + zpRSDP); a != 0 && m.directCovers(a, 36) {
+		return a
+	}
+	for a := uint64(0xe0000); a < 0x100000; a += 16 {
+		if *word(DirectMap + a) == rsdpMagic {
+			return a
+		}
+	}
+	return 0
+}
+
+// pmTimerMeasure counts time stamps over 100 microseconds of the PM timer.
+func (m *machine) pmTimerMeasure() uint64 {
+	const mask, enough = 0xffffff, pmTimerHz / 10_000
+	port := m.pmTimerPort()
+	if port == 0 {
+		return 0
+	}
+	start, t0 := in32(port), tsc()
+	for range 1_000_000 {
+		ticks, t := uint64((in32(port)-start)&mask), tsc()
+		if ticks >= enough && ticks < mask/2 {
+			return (t - t0) * pmTimerHz / max(ticks, 1)
+		}
+	}
+	return 0
+}

@@ -1,0 +1,205 @@
+package amd64
+
+import "unsafe"
+
+// imageMagic opens the image parameters: linker.Magic.
+const imageMagic = 0x474d495952524546
+
+// Places in the header page, see package linker.
+const (
+	paramBase     = 0x808
+	paramInitSize = 0x810
+	paramFileSize = 0x818
+	paramCount    = 0x820
+	paramSegments = 0x828
+)
+
+const (
+	maxSegments = 16
+	stackGuard  = 1024 // bytes of kernel stack kept for functions without a stack check
+)
+
+// Segment is a piece of the image: virtual addresses, Start page aligned.
+// [FileEnd, MemEnd) reads as zero.
+type Segment struct{ Start, FileEnd, MemEnd, Flags uint64 }
+
+// Flags of a [Segment].
+const (
+	SegmentExec  = 1
+	SegmentWrite = 2
+	SegmentRead  = 4
+)
+
+// Places in the zero page, Documentation/arch/x86/zero-page.rst.
+const (
+	zpExtCmdline   = 0x0c8
+	zpE820Count    = 0x1e8
+	zpCmdline      = 0x228
+	zpSetupData    = 0x250
+	zpE820         = 0x2d0
+	zpE820Size     = 20
+	zpE820Max      = 128
+	setupE820Ext   = 1
+	setupRNGSeed   = 9
+	maxSetupData   = 256
+	setupDataBytes = 16 // next, type, length
+)
+
+// early builds the page tables. It runs at the image's physical address under the
+// loader's identity mapping: no address of code or data may be remembered, m is
+// the only variable, and switch statements stay small (a jump table would hold
+// virtual addresses).
+func early(m *machine) bool {
+	load := m.load
+	if *word(load + paramBase) != ImageBase {
+		return false
+	}
+	m.initSize = *word(load + paramInitSize)
+	m.fileSize = *word(load + paramFileSize)
+	m.segmentCount = *word(load + paramCount)
+	if m.segmentCount > maxSegments {
+		return false
+	}
+	for i := uint64(0); i < m.segmentCount; i++ {
+		p, s := load+paramSegments+i*32, &m.segments[i&(maxSegments-1)]
+		s.Start, s.FileEnd, s.MemEnd, s.Flags = *word(p), *word(p + 8), *word(p + 16), *word(p + 24)
+	}
+
+	area := load + m.fileSize
+	m.frameNext = area + areaSize
+	m.frameEnd = load + m.initSize
+	m.framesUsed = areaSize / PageSize
+	m.framesPeak = m.framesUsed
+	m.framesLeft = (m.frameEnd - m.frameNext) / PageSize
+
+	if top, _, _, _ := cpuid(0x8000_0000, 0); top >= 0x8000_0001 {
+		_, _, _, d := cpuid(0x8000_0001, 0)
+		if d&(1<<20) != 0 {
+			m.noExecute = pteNoExecute
+		}
+		m.gigabyte = uint64(d & (1 << 26))
+	}
+	m.levels = 4
+	if readCR4()&(1<<12) != 0 {
+		m.levels = 5
+	}
+	m.copyE820()
+	m.descriptors()
+
+	m.cr3 = m.frame()
+	return m.cr3 != 0 && m.mapImage() && m.mapArea(area) && m.mapRAM(0) && m.mapEnter()
+}
+
+// copyE820 takes the memory map over from the zero page.
+func (m *machine) copyE820() {
+	n := uint64(*byteAt(m.zeroPage + zpE820Count))
+	if n > zpE820Max {
+		n = zpE820Max
+	}
+	for i := uint64(0); i < n; i++ {
+		m.addE820(m.zeroPage + zpE820 + i*zpE820Size)
+	}
+}
+
+// addE820 takes one entry over, if it has bytes and there is room.
+func (m *machine) addE820(a uint64) {
+	addr, size, kind := *word(a), *word(a + 8), uint64(*half(a + 16))
+	if m.regions < maxRegions && size != 0 && addr+size > addr && addr+size <= pteAddress {
+		m.e820[m.regions&(maxRegions-1)] = e820entry{addr, size, kind}
+		m.regions++
+	}
+}
+
+// mapImage maps the segments' file bytes, each with no more rights than it asks
+// for. Zero-initialised pages come on demand.
+func (m *machine) mapImage() bool {
+	for i := uint64(0); i < m.segmentCount; i++ {
+		s := &m.segments[i&(maxSegments-1)]
+		flags := uint64(PTEPresent)
+		if s.Flags&SegmentWrite != 0 {
+			flags |= PTEWrite
+		}
+		if s.Flags&SegmentExec == 0 {
+			flags |= m.noExecute
+		}
+		size := (s.FileEnd - s.Start + PageSize - 1) &^ (PageSize - 1)
+		if !m.span(s.Start, m.load+s.Start-ImageBase, size, flags, level4K) {
+			return false
+		}
+	}
+	return true
+}
+
+// mapArea maps the board's own memory.
+func (m *machine) mapArea(area uint64) bool {
+	flags := PTEPresent | PTEWrite | m.noExecute
+	return m.span(machineBase, area, machineSize, flags, level4K) &&
+		m.span(stackBase, area+machineSize, stackSize, flags, level4K) &&
+		m.span(trapBase, area+machineSize+stackSize, trapSize, flags, level4K) &&
+		m.span(fatalBase, area+machineSize+stackSize+trapSize, fatalSize, flags, level4K)
+}
+
+// mapRAM puts RAM, ACPI tables and the first MiB, where the BIOS keeps its own,
+// into the direct map; only entries from the given one on.
+func (m *machine) mapRAM(from uint64) bool {
+	for i := from; i < m.regions; i++ {
+		e := &m.e820[i&(maxRegions-1)]
+		if e.kind == E820RAM || e.kind == E820ACPI || e.kind == E820NVS {
+			if !m.direct(e.addr, e.addr+e.size) {
+				return false
+			}
+		}
+	}
+	return m.direct(0, 1<<20) && m.direct(m.load, m.load+m.initSize) && m.direct(m.zeroPage, m.zeroPage+PageSize)
+}
+
+// mapEnter maps the page of code that switches the page tables where it runs now.
+func (m *machine) mapEnter() bool {
+	a := addressOfEnter() &^ (PageSize - 1)
+	return m.span(a, a, 2*PageSize, PTEPresent, level4K)
+}
+
+// unmapEnter takes that mapping away again.
+func (m *machine) unmapEnter() {
+	a := m.load + (addressOfEnter()&^(PageSize-1) - ImageBase)
+	for i := uint64(0); i < 2; i++ {
+		if e := m.entry(a+i*PageSize, level4K, false); e > covered {
+			*word(e) = 0
+		}
+		invlpg(a + i*PageSize)
+	}
+}
+
+// machineVA returns the virtual address that p, which points into m, will have.
+func machineVA(m *machine, p *uint64) uint64 {
+	return machineBase + uint64(uintptr(unsafe.Pointer(p))-uintptr(unsafe.Pointer(m)))
+}
+
+// descriptors fills GDT, IDT and TSS with virtual addresses. Selectors are those
+// of the 64-bit boot protocol: code 0x10, data 0x18; the TSS follows at 0x20.
+func (m *machine) descriptors() {
+	m.gdt[2] = 0x00af9b000000ffff
+	m.gdt[3] = 0x00cf93000000ffff
+	tss := machineVA(m, &m.tss[0])
+	trap, fatal := uint64(trapBase+trapSize), uint64(fatalBase+fatalSize)
+	m.gdt[4] = 103 | tss&0xffffff<<16 | 0x89<<40 | tss>>24&0xff<<56
+	m.gdt[5] = tss >> 32
+
+	// IST1 at byte 36, IST2 at byte 44: words of 4 bytes apart.
+	m.tss[4] = trap << 32
+	m.tss[5] = trap>>32 | fatal<<32
+	m.tss[6] = fatal >> 32
+	m.tss[12] = 104 << 48 // no I/O map
+	m.stackTop = stackBase + stackSize
+
+	code := addressOfVectors() - m.load + ImageBase
+	for i := uint64(0); i < 256; i++ {
+		ist := uint64(1)
+		if i == VectorNMI || i == VectorDoubleFault || i == VectorMachine {
+			ist = 2
+		}
+		a := code + i*8
+		m.idt[2*i] = a&0xffff | 0x10<<16 | ist<<32 | 0x8e<<40 | a>>16&0xffff<<48
+		m.idt[2*i+1] = a >> 32
+	}
+}

@@ -1,0 +1,181 @@
+#include "go_asm.h"
+#include "textflag.h"
+
+// Start is position independent until it jumps to high: it runs at load +
+// (VA - ImageBase), identity mapped by page tables that belong to someone else.
+
+#define IMAGE_BASE 0x400000000000
+#define MSR_EFER 0xc0000080
+#define MSR_STAR 0xc0000081
+#define MSR_LSTAR 0xc0000082
+#define MSR_FMASK 0xc0000084
+#define MSR_FS_BASE 0xc0000100
+#define MSR_GS_BASE 0xc0000101
+
+// Image parameters in the header page, written by linker/.
+#define PARAM_MAGIC 0x800
+#define PARAM_FILE_SIZE 0x818
+
+#define SET_MSR \ // CX: number, AX: value; clobbers DX
+	MOVQ AX, DX \
+	SHRQ $32, DX \
+	WRMSR
+
+DATA ·mach+0(SB)/8, $const_machineBase
+GLOBL ·mach(SB), RODATA, $8
+
+// The address that Start was linked at, as data: an instruction would yield the
+// one that it runs at.
+DATA ·startVA+0(SB)/8, $·Start(SB)
+GLOBL ·startVA(SB), RODATA, $8
+
+// func Start()
+// RSI: physical address of the zero page. R15: where to continue, as an address
+// in the image as it runs now.
+TEXT ·Start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
+	CLI
+	CLD
+	LEAQ ·Start(SB), R13
+	SUBQ ·startVA(SB), R13
+	SUBQ R13, R15            // continuation, virtual
+	MOVQ $IMAGE_BASE, AX
+	ADDQ AX, R13             // load address
+	MOVQ $const_imageMagic, AX
+	CMPQ AX, PARAM_MAGIC(R13)
+	JNE  dead
+
+	// The board's own memory follows the file's bytes.
+	MOVQ PARAM_FILE_SIZE(R13), R12
+	ADDQ R13, R12
+	MOVQ R12, DI
+	MOVQ $(const_areaSize/8), CX
+	XORL AX, AX
+	REP
+	STOSQ
+
+	LEAQ (const_machineSize+const_stackSize)(R12), SP
+	MOVQ R13, machine_load(R12)
+	MOVQ SI, machine_zeroPage(R12)
+	MOVQ R15, machine_continueAt(R12)
+	MOVQ $1, machine_inKernel(R12)
+
+	// What compiled Go code expects: SSE, g in TLS, a stack limit.
+	MOVQ CR0, AX
+	ANDQ $~0x2000000c, AX    // AM.. stay; EM, TS, NW off
+	ORQ  $0x10022, AX        // WP, NE, MP
+	MOVQ AX, CR0
+	MOVQ CR4, AX
+	ANDQ $0x1000, AX         // LA57 cannot change in long mode
+	ORQ  $0x620, AX          // PAE, OSFXSR, OSXMMEXCPT
+	MOVQ AX, CR4
+	LEAQ const_machineSize(R12), AX
+	CALL fakeg<>(SB)
+
+	// NXE before the first table with the bit set, SCE for SYSCALL.
+	MOVL $0x80000001, AX
+	CPUID
+	MOVL DX, BX
+	MOVL $MSR_EFER, CX
+	RDMSR
+	ORL  $1, AX
+	BTL  $20, BX
+	JCC  noNX
+	ORL  $0x800, AX
+noNX:
+	WRMSR
+
+	SUBQ $16, SP
+	MOVQ R12, 0(SP)
+	CALL ·early(SB)
+	MOVQ 0(SP), R12
+	CMPB 8(SP), $0
+	JEQ  dead
+
+	MOVQ machine_cr3(R12), AX
+	LEAQ ·high(SB), BX
+	SUBQ machine_load(R12), BX
+	MOVQ $IMAGE_BASE, CX
+	ADDQ CX, BX
+	CALL ·enter(SB)
+
+dead:
+	CLI
+	HLT
+	JMP dead
+
+// fakeg makes the machine at R12 the g of the kernel, with the stack that
+// starts at AX. It clobbers AX, CX, DX.
+TEXT fakeg<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ AX, (machine_g+0)(R12)
+	ADDQ $const_stackSize, AX
+	MOVQ AX, (machine_g+8)(R12)
+	SUBQ $(const_stackSize-const_stackGuard), AX
+	MOVQ AX, (machine_g+16)(R12)
+	MOVQ AX, (machine_g+24)(R12)
+	LEAQ machine_g(R12), AX
+	MOVQ AX, machine_tls(R12)
+	LEAQ (machine_tls+8)(R12), AX
+	MOVL $MSR_FS_BASE, CX
+	SET_MSR
+	RET
+
+// func enter()
+// AX: page tables, BX: where to go in them. The new tables map this page where
+// it runs now.
+TEXT ·enter(SB),NOSPLIT|NOFRAME,$0-0
+	MOVQ AX, CR3
+	JMP  BX
+
+// func high()
+// The rest of the set-up, at the address that the image was linked for.
+TEXT ·high(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
+	MOVQ $const_machineBase, R12
+	MOVQ machine_stackTop(R12), SP
+
+	SUBQ $16, SP
+	MOVW $(8*8-1), 0(SP)
+	LEAQ machine_gdt(R12), AX
+	MOVQ AX, 2(SP)
+	LGDT (SP)
+	MOVW $(512*8-1), 0(SP)
+	LEAQ machine_idt(R12), AX
+	MOVQ AX, 2(SP)
+	LIDT (SP)
+	ADDQ $16, SP
+
+	MOVL $0x18, AX
+	BYTE $0x8e; BYTE $0xd8   // mov ds, ax
+	BYTE $0x8e; BYTE $0xc0   // mov es, ax
+	BYTE $0x8e; BYTE $0xd0   // mov ss, ax
+	XORL AX, AX
+	BYTE $0x8e; BYTE $0xe0   // mov fs, ax
+	BYTE $0x8e; BYTE $0xe8   // mov gs, ax
+	PUSHQ $0x10
+	LEAQ ·flat(SB), AX
+	PUSHQ AX
+	BYTE $0x48; BYTE $0xcb   // retfq
+
+// func flat()
+TEXT ·flat(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
+	MOVL $0x20, AX
+	LTR  AX
+	MOVQ $const_stackBase, AX
+	CALL fakeg<>(SB)
+	XORL AX, AX
+	MOVL $MSR_GS_BASE, CX
+	SET_MSR
+	MOVQ $0x0010001000000000, AX  // CS 0x10, SS 0x18, both ways
+	MOVL $MSR_STAR, CX
+	SET_MSR
+	LEAQ ·syscall(SB), AX
+	MOVL $MSR_LSTAR, CX
+	SET_MSR
+	MOVL $0x47700, AX             // AC, NT, IOPL, DF, IF, TF off in the kernel
+	MOVL $MSR_FMASK, CX
+	SET_MSR
+
+	MOVQ $0, machine_current(R12)
+	CALL ·setup(SB)
+	MOVQ $const_machineBase, R12
+	MOVQ machine_continueAt(R12), AX
+	JMP  AX

@@ -1,0 +1,156 @@
+package amd64
+
+import "github.com/usbarmory/tamago/amd64/lapic"
+
+// The local APIC gives the timer that ends time slices and sleeps. It is used as
+// the old kernel left it, xAPIC or x2APIC; other interrupts that still arrive are
+// acknowledged and forgotten.
+
+const (
+	msrAPICBase    = 0x1b
+	apicEnable     = 1 << 11
+	apicX2         = 1 << 10
+	apicBaseMask   = 0x000f_ffff_ffff_f000
+	x2Base         = 0x800
+	lapicISR       = 0x100
+	lapicInitCount = 0x380
+	lapicCount     = 0x390
+	lapicDivide    = 0x3e0
+	divideBy1      = 0b1011
+	lvtMasked      = 1 << 16
+)
+
+// openLAPIC finds the local APIC, maps it, and enables it with its timer off.
+func (m *machine) openLAPIC() {
+	if _, _, _, d := cpuid(1, 0); d&(1<<9) == 0 {
+		return
+	}
+	base := rdmsr(msrAPICBase)
+	if base&apicEnable == 0 {
+		base |= apicEnable
+		wrmsr(msrAPICBase, base)
+	}
+	m.lapicBase = base & apicBaseMask
+	m.x2apic = base & apicX2
+	// The driver takes 32-bit addresses: the registers stand at their own.
+	flags := PTEPresent | PTEWrite | pteNoCache | m.noExecute
+	if m.x2apic == 0 && (m.lapicBase>>32 != 0 || !m.span(m.lapicBase, m.lapicBase, PageSize, flags, level4K)) {
+		m.lapicBase = 0
+		return
+	}
+	m.lapicSaved[0] = m.lapicRead(lapic.LAPIC_SVR)
+	m.lapicSaved[1] = m.lapicRead(lapic.LAPIC_LVT_TIMER)
+	m.lapicWrite(lapic.LAPIC_LVT_TIMER, lvtMasked|VectorTimer)
+	m.lapicWrite(lapic.LAPIC_SVR, 1<<lapic.SVR_ENABLE|VectorSpurious)
+	m.lapicWrite(lapicDivide, divideBy1)
+	m.acknowledge()
+}
+
+func (m *machine) lapicRead(r uint64) uint64 {
+	if m.x2apic != 0 {
+		return rdmsr(uint32(x2Base + r>>4))
+	}
+	return uint64(*half(m.lapicBase + r))
+}
+
+func (m *machine) lapicWrite(r, v uint64) {
+	if m.x2apic != 0 {
+		wrmsr(uint32(x2Base+r>>4), v)
+		return
+	}
+	*half(m.lapicBase + r) = uint32(v)
+}
+
+// lapicStart lets the timer count down from its highest value, with its
+// interrupt masked, and returns the count.
+func (m *machine) lapicStart() uint64 {
+	if m.lapicBase == 0 {
+		return 0
+	}
+	m.lapicWrite(lapicInitCount, 0xffff_ffff)
+	return m.lapicRead(lapicCount)
+}
+
+// lapicMeasure finds the timer's frequency from what it counted since
+// lapicStart; where that was too short a time to tell, it waits.
+func (m *machine) lapicMeasure(count0, tsc0 uint64) {
+	const enough = 50_000 // nanoseconds
+	if m.lapicBase == 0 {
+		return
+	}
+	elapsed := uint64(0)
+	for elapsed < enough {
+		elapsed = scale(tsc()-tsc0, m.tscMult)
+	}
+	elapsed = scale(tsc()-tsc0, m.tscMult)
+	ticks := count0 - m.lapicRead(lapicCount)
+	m.lapicMult = ticks << 32 / max(elapsed, 1)
+	m.lapicWrite(lapicInitCount, 0)
+	if m.lapicMult == 0 {
+		m.lapicBase = 0 // it does not count
+		return
+	}
+	m.lapicWrite(lapic.LAPIC_LVT_TIMER, lapic.TIMER_MODE_ONE_SHOT<<lapic.TIMER_MODE|VectorTimer)
+}
+
+// SetTimer asks for [VectorTimer] at the given [Nanotime], or at no time for 0.
+// The interrupt may come early. It reports false on a machine without a timer.
+func SetTimer(at int64) bool {
+	m := mach
+	if m.lapicBase == 0 {
+		return false
+	}
+	if at == int64(m.armed) {
+		return true
+	}
+	m.armed = uint64(at)
+	if at == 0 {
+		m.lapicWrite(lapicInitCount, 0)
+		return true
+	}
+	const longest = 1_000_000_000
+	wait := at - Nanotime()
+	wait = min(max(wait, 1), longest)
+	m.lapicWrite(lapicInitCount, min(max(scale(uint64(wait), m.lapicMult), 1), 0xffff_ffff))
+	return true
+}
+
+// EndOfInterrupt acknowledges the interrupt that is being served. vector is its
+// number.
+func EndOfInterrupt(vector uint64) {
+	m := mach
+	if m.lapicBase == 0 || vector == VectorSpurious {
+		return
+	}
+	if vector == VectorTimer {
+		m.armed = 0
+	}
+	m.lapicWrite(lapic.LAPIC_EOI, 0)
+}
+
+// acknowledge ends every interrupt that the local APIC still shows in service.
+func (m *machine) acknowledge() {
+	for range 256 {
+		busy := uint64(0)
+		for i := uint64(0); i < 8; i++ {
+			busy |= m.lapicRead(lapicISR + i*0x10)
+		}
+		if busy == 0 {
+			return
+		}
+		m.lapicWrite(lapic.LAPIC_EOI, 0)
+	}
+}
+
+// closeLAPIC stops the timer and leaves the local APIC as it was found.
+func (m *machine) closeLAPIC() {
+	if m.lapicBase == 0 {
+		return
+	}
+	m.lapicWrite(lapicInitCount, 0)
+	m.lapicWrite(lapic.LAPIC_LVT_TIMER, m.lapicSaved[1]|lvtMasked)
+	m.acknowledge()
+	if m.lapicSaved[0] != 0 {
+		m.lapicWrite(lapic.LAPIC_SVR, m.lapicSaved[0])
+	}
+}

@@ -1,0 +1,91 @@
+package amd64
+
+import "github.com/usbarmory/tamago/soc/intel/uart"
+
+// Virtual places of the board's own memory, each run of pages with unmapped
+// ones around it. The entry code knows their sizes too: keep it in step.
+const (
+	machineBase = 0xffff_c000_0000_0000 // machine
+	stackBase   = machineBase + 0x40000 // kernel stack
+	trapBase    = machineBase + 0x60000 // stack of interrupts and faults
+	fatalBase   = machineBase + 0x80000 // stack of double faults, NMI, machine checks
+	kernelBase  = machineBase + 0x1000000
+
+	machineSize = 0x20000
+	stackSize   = 0x8000
+	trapSize    = 0x2000
+	fatalSize   = 0x2000
+	areaSize    = machineSize + stackSize + trapSize + fatalSize
+)
+
+// Sizes of what the loader may pass.
+const (
+	maxRegions = 1024 // e820 entries kept; Linux passes 128 and SETUP_E820_EXT the rest
+	maxCmdline = 4096
+)
+
+// PageSize is the size of a page in bytes.
+const PageSize = 4096
+
+// e820entry is a region of the firmware's map: bytes.
+type e820entry struct{ addr, size, kind uint64 }
+
+// machine is all that the board remembers. It lies in pages of its own, filled
+// with zeros by the entry code, so that it is there before any demand paging. It
+// holds no pointer that the garbage collector could care for.
+type machine struct {
+	// Known to the assembler by name.
+	tls        [2]uint64   // FS points at the second word while the kernel runs
+	g          [64]uint64  // stands in for runtime.g: stack.lo, stack.hi, stackguard0, ...
+	current    uint64      // *Context of the thread to save into and resume
+	handler    uint64      // code address: called with a *Context for every trap
+	inKernel   uint64      // not 0 while kernel code runs
+	xsave      uint64      // not 0: XSAVE with XCR0 = 1|2|4; 0: FXSAVE
+	load       uint64      // physical address of the image
+	zeroPage   uint64      // physical address of struct boot_params
+	continueAt uint64      // virtual address of the code that takes over after the board's set-up
+	cr3        uint64      // own page tables
+	stackTop   uint64      // virtual
+	gdt        [8]uint64   // see trap_amd64.s
+	tss        [16]uint64  // 104 bytes
+	idt        [512]uint64 // 256 gates
+	nested     Context     // what a trap interrupted inside the kernel
+
+	initSize, fileSize uint64
+	segments           [maxSegments]Segment
+	segmentCount       uint64
+
+	frameNext, frameEnd    uint64 // physical: pages never used yet
+	frameFree              uint64 // physical: head of the list of freed pages
+	framesUsed, framesPeak uint64
+	framesLeft             uint64
+	frameBase              uint64 // what to add to a physical address: 0 at first, then DirectMap
+	noExecute              uint64 // PTE bit 63 where the processor has it
+	gigabyte               uint64 // not 0: 1 GiB pages
+	levels                 uint64 // 4 or 5
+
+	e820       [maxRegions]e820entry
+	regions    uint64
+	cmdline    [maxCmdline]byte
+	cmdlineLen uint64
+
+	com1 uart.UART
+
+	tscStart, tscMult uint64 // nanoseconds = (tsc - tscStart) * tscMult >> 32 + nanoBase
+	nanoBase          uint64
+	tscSource         uint64
+	pitStart, pitTSC  uint64
+
+	lapicBase  uint64 // physical and virtual; 0: none
+	x2apic     uint64
+	lapicMult  uint64 // timer ticks = nanoseconds * lapicMult >> 32
+	lapicSaved [2]uint64
+	armed      uint64 // deadline in nanoseconds for which the timer is set; 0: none
+
+	rng     [8]uint64 // key and counter
+	ready   uint64
+	failing uint64
+}
+
+// mach is the machine, at its fixed virtual address: defined in entry_amd64.s.
+var mach *machine

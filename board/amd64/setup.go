@@ -1,0 +1,96 @@
+package amd64
+
+// setup runs at the image's own addresses, with the board's tables, before the
+// code that takes over.
+func setup() {
+	m := mach
+	m.frameBase = DirectMap
+	m.unmapEnter()
+	m.floatingPoint()
+	m.maskPIC()
+	m.readCmdline()
+	m.openConsole()
+	m.readSetupData()
+	m.openLAPIC()
+	m.calibrate()
+	m.seedRandom()
+	m.ready = 1
+}
+
+// floatingPoint turns on saving of x87, SSE and AVX state, and nothing wider: it
+// is what the context has room for, and what the Go runtime will then use.
+func (m *machine) floatingPoint() {
+	const xsave = 1 << 26
+	if _, _, c, _ := cpuid(1, 0); c&xsave != 0 {
+		a, _, _, _ := cpuid(13, 0)
+		enableXSAVE(uint64(a) & 7)
+		m.xsave = 1
+	}
+	resetFPU()
+}
+
+// maskPIC silences the two 8259 interrupt controllers.
+func (m *machine) maskPIC() {
+	out8(0x21, 0xff)
+	out8(0xa1, 0xff)
+}
+
+// readCmdline copies the kernel command line, which may lie in memory that is
+// needed later.
+func (m *machine) readCmdline() {
+	zp := m.zeroPage + DirectMap
+	a := uint64(*half(zp + zpCmdline)) | uint64(*half(zp + zpExtCmdline))<<32
+	if a == 0 {
+		return
+	}
+	for n := uint64(0); n < maxCmdline-1; n++ {
+		if (n == 0 || (a+n)&(PageSize-1) == 0) && m.leaf(DirectMap+a+n) == 0 {
+			return
+		}
+		c := *byteAt(DirectMap + a + n)
+		if c == 0 {
+			return
+		}
+		m.cmdline[n&(maxCmdline-1)] = c
+		m.cmdlineLen = n + 1
+	}
+}
+
+// readSetupData walks the setup_data list for what the board itself needs: the
+// rest of the memory map, and the loader's random seed.
+func (m *machine) readSetupData() {
+	a := *word(m.zeroPage + DirectMap + zpSetupData)
+	for i := 0; a != 0 && i < maxSetupData; i++ {
+		if m.leaf(DirectMap+a) == 0 || m.leaf(DirectMap+a+setupDataBytes-1) == 0 {
+			return
+		}
+		kind, size := *half(DirectMap + a + 8), uint64(*half(DirectMap + a + 12))
+		data := a + setupDataBytes
+		if size > 0 && (size > 1<<20 || !m.directCovers(data, size)) {
+			return
+		}
+		switch kind {
+		case setupE820Ext:
+			first := m.regions
+			for n := uint64(0); n+zpE820Size <= size; n += zpE820Size {
+				m.addE820(DirectMap + data + n)
+			}
+			m.mapRAM(first)
+		case setupRNGSeed:
+			for n := uint64(0); n < size; n++ {
+				m.stir(uint64(*byteAt(DirectMap + data + n)))
+			}
+		}
+		a = *word(DirectMap + a)
+	}
+}
+
+// directCovers reports whether the direct map holds every page of [a, a+n).
+func (m *machine) directCovers(a, n uint64) bool {
+	for p := a &^ (PageSize - 1); p < a+n; p += PageSize {
+		if m.leaf(DirectMap+p) == 0 {
+			return false
+		}
+	}
+	return true
+}
