@@ -60,7 +60,7 @@ func (h *Handover) Draft(avoid phys.Ranges) (*Draft, error) {
 // New begins a handover from nothing: it writes the scratch table at address
 // table, which must lie in one of the areas, and preserves memory of ram alone,
 // taking no new pages from avoid. This is the part of a first kernel.
-func New(mem phys.Memory, ram phys.Ranges, table phys.Addr, areas []Area, avoid phys.Ranges) (*Draft, error) {
+func New(mem phys.Memory, ram phys.Ranges, table phys.Addr, areas []ScratchArea, avoid phys.Ranges) (*Draft, error) {
 	scratch, err := checkScratch(ram, areas, table)
 	if err == nil {
 		err = writeScratch(mem, table, areas)

@@ -84,11 +84,11 @@ func (d Data) Append(b []byte) []byte {
 // Handover is an incoming handover that [Open] found sound.
 type Handover struct {
 	Data       Data
-	Compatible string      // the version string, such as "kho-v4"
-	Table      []Area      // the scratch table as it came, empty areas included
-	Scratch    phys.Ranges // its areas as a set, empty ones left out
-	Subtrees   []Subtree   // in the order of the device tree
-	Map        *Map        // what is preserved
+	Compatible string        // the version string, such as "kho-v4"
+	Table      []ScratchArea // the scratch table as it came, empty areas included
+	Scratch    phys.Ranges   // its areas as a set, empty ones left out
+	Subtrees   []Subtree     // in the order of the device tree
+	Map        *Map          // what is preserved
 
 	mem  phys.Memory
 	gen  *generation

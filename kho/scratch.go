@@ -20,9 +20,9 @@ const (
 	lowMemoryEnd      = phys.Addr(1 << 32) // entry 0 ends here at the latest
 )
 
-// Area is one entry of the scratch table. An area of size 0 is legal: its
+// ScratchArea is one entry of the scratch table. An area of size 0 is legal: its
 // address means nothing and may lie inside another area.
-type Area struct {
+type ScratchArea struct {
 	Addr phys.Addr
 	Size uint64
 }
@@ -30,7 +30,7 @@ type Area struct {
 // readScratch reads and proves the scratch table: at least three entries, each
 // that is not empty in RAM, aligned and apart from the others, the table itself
 // inside one of them.
-func readScratch(mem phys.Memory, d Data) ([]Area, phys.Ranges, error) {
+func readScratch(mem phys.Memory, d Data) ([]ScratchArea, phys.Ranges, error) {
 	if d.ScratchSize%scratchEntry != 0 || d.ScratchSize < minScratchEntries*scratchEntry ||
 		d.ScratchSize > maxScratchEntries*scratchEntry {
 		return nil, nil, &phys.Error{Object: "scratch table", Addr: d.Scratch, Found: fmt.Sprintf("%d bytes", d.ScratchSize),
@@ -40,10 +40,10 @@ func readScratch(mem phys.Memory, d Data) ([]Area, phys.Ranges, error) {
 	if err != nil {
 		return nil, nil, phys.In("scratch table", d.Scratch, err)
 	}
-	table := make([]Area, 0, len(b)/scratchEntry)
+	table := make([]ScratchArea, 0, len(b)/scratchEntry)
 	for ; len(b) > 0; b = b[scratchEntry:] {
 		u := binary.LittleEndian.Uint64
-		table = append(table, Area{phys.Addr(u(b)), u(b[8:])})
+		table = append(table, ScratchArea{phys.Addr(u(b)), u(b[8:])})
 	}
 	set, err := checkScratch(mem.RAM(), table, d.Scratch)
 	return table, set, err
@@ -51,7 +51,7 @@ func readScratch(mem phys.Memory, d Data) ([]Area, phys.Ranges, error) {
 
 // checkScratch proves the areas of the table at address at and returns their
 // set.
-func checkScratch(ram phys.Ranges, table []Area, at phys.Addr) (phys.Ranges, error) {
+func checkScratch(ram phys.Ranges, table []ScratchArea, at phys.Addr) (phys.Ranges, error) {
 	areas := make([]phys.Range, 0, len(table))
 	for i, a := range table {
 		if a.Size == 0 {
@@ -90,7 +90,7 @@ func checkScratch(ram phys.Ranges, table []Area, at phys.Addr) (phys.Ranges, err
 }
 
 // writeScratch writes the table at address at, inside one of its areas.
-func writeScratch(mem phys.Memory, at phys.Addr, table []Area) error {
+func writeScratch(mem phys.Memory, at phys.Addr, table []ScratchArea) error {
 	b, err := mem.Edit(at, uint64(len(table))*scratchEntry)
 	if err != nil {
 		return err

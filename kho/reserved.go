@@ -1,0 +1,138 @@
+package kho
+
+import (
+	"fmt"
+
+	"ferry/fdt"
+	"ferry/phys"
+)
+
+// The sub-tree of memory reserved by name on the command line (reserve_mem=),
+// the same in every release: a device tree in a page of its own with one node a
+// region. Source: include/linux/kho/abi/memblock.h of Linux 7.3.
+const (
+	ReservedName = "memblock"
+
+	memblockCompatible = "memblock-v1"
+	reserveCompatible  = "reserve-mem-v1"
+	startProperty      = "start"
+	regionSizeProperty = "size"
+	maxRegions         = 8
+	maxRegionName      = 15
+)
+
+// Region is memory that the command line reserved by name. The next kernel
+// takes it over where its own command line asks for the same name and size.
+type Region struct {
+	Name  string
+	Range phys.Range
+}
+
+// ParseReserved reads the device tree b at address a. Whether the regions are
+// preserved is for the caller to check.
+func ParseReserved(a phys.Addr, b []byte) ([]Region, error) {
+	t, err := fdt.Parse(a, b)
+	if err != nil {
+		return nil, err
+	}
+	root := t.Root()
+	if err := root.Unique(); err != nil {
+		return nil, err
+	}
+	if err := compatible(root, memblockCompatible); err != nil {
+		return nil, err
+	}
+	var regions []Region
+	for n := range root.Children() {
+		r, err := region(n)
+		if err != nil {
+			return nil, err
+		}
+		if regions = append(regions, r); len(regions) > maxRegions {
+			return nil, &phys.Error{Object: "reserved memory", Addr: n.Addr(), Found: fmt.Sprintf("more than %d regions", maxRegions),
+				Want: fmt.Sprintf("at most %d", maxRegions), Err: ErrReserved}
+		}
+	}
+	return regions, nil
+}
+
+// compatible proves that n's compatible property has the element want.
+func compatible(n fdt.Node, want string) error {
+	list, err := n.Strings(compatibleProperty)
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		if string(s) == want {
+			return nil
+		}
+	}
+	return &phys.Error{Object: fmt.Sprintf("node /%s", n.Name()), Addr: n.Addr(),
+		Found: fmt.Sprintf("compatible %q", list), Want: want, Err: ErrReserved}
+}
+
+// region reads the node of one region.
+func region(n fdt.Node) (Region, error) {
+	r := Region{Name: string(n.Name())}
+	if err := compatible(n, reserveCompatible); err != nil {
+		return r, err
+	}
+	if err := n.Unique(); err != nil {
+		return r, err
+	}
+	start, err := n.Uint64(startProperty)
+	if err != nil {
+		return r, err
+	}
+	size, err := n.Uint64(regionSizeProperty)
+	if err != nil {
+		return r, err
+	}
+	var ok bool
+	r.Range, ok = phys.Span(phys.Addr(start), size)
+	if !ok || size == 0 || start%phys.PageSize != 0 || size%phys.PageSize != 0 || len(r.Name) > maxRegionName {
+		return r, &phys.Error{Object: "reserved memory", Addr: n.Addr(), Found: fmt.Sprintf("region %q, %#x bytes at %#x", r.Name, size, start),
+			Want: fmt.Sprintf("whole pages, a name of at most %d bytes", maxRegionName), Err: ErrReserved}
+	}
+	return r, nil
+}
+
+// PutReserved writes the device tree of the regions into page and returns its
+// size.
+func PutReserved(page []byte, regions []Region) (int, error) {
+	w := fdt.NewWriter(page)
+	w.Begin("")
+	w.String(compatibleProperty, memblockCompatible)
+	for _, r := range regions {
+		w.Begin(r.Name)
+		w.String(compatibleProperty, reserveCompatible)
+		w.Address(startProperty, r.Range.Start)
+		w.Uint64(regionSizeProperty, r.Range.Size())
+		w.End()
+	}
+	w.End()
+	return w.Finish()
+}
+
+// Reserved returns the memory that is reserved by name, all of it preserved.
+func (h *Handover) Reserved() ([]Region, error) {
+	s, ok := h.Subtree(ReservedName)
+	if !ok {
+		return nil, nil
+	}
+	b, err := h.mem.View(s.Data, s.Size)
+	if err != nil {
+		return nil, phys.In("kho: reserved memory", s.Data, err)
+	}
+	regions, err := ParseReserved(s.Data, b)
+	if err != nil {
+		return nil, phys.In("kho: reserved memory", s.Data, err)
+	}
+	for _, r := range regions {
+		if !h.Map.Covers(r.Range) {
+			return nil, &phys.Error{Object: fmt.Sprintf("kho: reserved memory %q", r.Name), Addr: r.Range.Start,
+				Found: fmt.Sprintf("%#x bytes, not all preserved", r.Range.Size()), Want: "preserved memory", Err: ErrPreserved}
+		}
+	}
+	return regions, nil
+}

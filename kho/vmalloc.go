@@ -1,0 +1,178 @@
+package kho
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"ferry/phys"
+)
+
+// Geometry of a vmalloc area (struct kho_vmalloc and struct kho_vmalloc_chunk,
+// the same in every release): a descriptor of 16 bytes, and chunk pages of one
+// link and 511 addresses.
+const (
+	VmallocSize = 16 // bytes of the descriptor
+
+	chunkSlots = phys.PageSize/8 - 1
+	chunkData  = 8 // offset of the first address
+)
+
+// Flags of a vmalloc area.
+const (
+	VmallocAlloc = 1 << 0 // allocated by vmalloc itself
+	VmallocHuge  = 1 << 1 // may be mapped by larger pages
+)
+
+// Vmalloc is the descriptor of memory that was virtually contiguous in the
+// kernel that preserved it: blocks of equal order, listed in chunk pages. It is
+// embedded in the structures that own such memory.
+type Vmalloc struct {
+	First phys.Addr // first chunk page
+	Pages uint32    // 4 KiB pages in all blocks together
+	Flags uint16
+	Order uint16 // of each block
+}
+
+// ParseVmalloc reads a descriptor from the first [VmallocSize] bytes of b,
+// checking nothing.
+func ParseVmalloc(b []byte) Vmalloc {
+	return Vmalloc{
+		First: phys.Addr(binary.LittleEndian.Uint64(b)),
+		Pages: binary.LittleEndian.Uint32(b[8:]),
+		Flags: binary.LittleEndian.Uint16(b[12:]),
+		Order: binary.LittleEndian.Uint16(b[14:]),
+	}
+}
+
+// Append appends the descriptor to b.
+func (v Vmalloc) Append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(v.First))
+	b = binary.LittleEndian.AppendUint32(b, v.Pages)
+	b = binary.LittleEndian.AppendUint16(b, v.Flags)
+	return binary.LittleEndian.AppendUint16(b, v.Order)
+}
+
+// Area is the memory of a vmalloc descriptor that [Map.Vmalloc] proved.
+type Area struct {
+	Vmalloc
+	Chunks []phys.Addr // the chunk pages, each preserved with order 0
+
+	mem   phys.Memory
+	lists [][]byte // the addresses in each chunk
+}
+
+// Vmalloc reads and proves the area that v describes: chunks and blocks
+// preserved with their exact orders, as many pages as v says, every chunk but
+// the last full. The number of chunks read is bounded by the number of pages.
+// An area of no pages is an error; owners express it by no descriptor at all.
+func (m *Map) Vmalloc(v Vmalloc) (*Area, error) {
+	bad := func(a phys.Addr, found, want string) error {
+		return &phys.Error{Object: "vmalloc area", Addr: a, Found: found, Want: want, Err: ErrVmalloc}
+	}
+	switch {
+	case v.Flags&^(VmallocAlloc|VmallocHuge) != 0:
+		return nil, bad(v.First, fmt.Sprintf("flags %#x", v.Flags), "flags 0x1 and 0x2 alone")
+	case v.Order > uint16(maxAlloc):
+		return nil, bad(v.First, fmt.Sprintf("order %d", v.Order), fmt.Sprintf("at most %d", maxAlloc))
+	case v.Pages == 0 || v.Pages&(1<<v.Order-1) != 0:
+		return nil, bad(v.First, fmt.Sprintf("%d pages in blocks of order %d", v.Pages, v.Order), "a positive number of whole blocks")
+	}
+	a := &Area{Vmalloc: v, mem: m.mem}
+	for chunk, left := v.First, a.Len(); chunk != 0; {
+		if len(a.Chunks) > 0 && len(a.lists[len(a.lists)-1]) < 8*chunkSlots {
+			return nil, bad(chunk, "a chunk after one that is not full", "full chunks before it")
+		}
+		if len(a.Chunks) > a.Len()/chunkSlots {
+			return nil, bad(chunk, fmt.Sprintf("more than %d chunks", len(a.Chunks)), fmt.Sprintf("%d blocks", a.Len()))
+		}
+		if b := (phys.Block{Addr: chunk}); !m.Preserved(b) {
+			return nil, notPreserved("vmalloc chunk", b)
+		}
+		page, err := m.mem.View(chunk, phys.PageSize)
+		if err != nil {
+			return nil, phys.In("vmalloc chunk", chunk, err)
+		}
+		n, err := a.checkChunk(m, chunk, page, left)
+		if err != nil {
+			return nil, err
+		}
+		a.Chunks, a.lists = append(a.Chunks, chunk), append(a.lists, page[chunkData:chunkData+8*n])
+		left -= n
+		if chunk = phys.Addr(binary.LittleEndian.Uint64(page)); chunk == 0 && left > 0 {
+			return nil, bad(v.First, fmt.Sprintf("%d blocks", a.Len()-left), fmt.Sprint(a.Len()))
+		}
+	}
+	if len(a.Chunks) == 0 {
+		return nil, bad(v.First, "no chunk", fmt.Sprintf("%d blocks", a.Len()))
+	}
+	return a, nil
+}
+
+// checkChunk proves the addresses in one chunk, of at most left blocks, and
+// returns how many there are.
+func (a *Area) checkChunk(m *Map, chunk phys.Addr, page []byte, left int) (n int, err error) {
+	end := false
+	for i := range chunkSlots {
+		p := phys.Addr(binary.LittleEndian.Uint64(page[chunkData+8*i:]))
+		at := chunk + phys.Addr(chunkData+8*i)
+		switch {
+		case p == 0:
+			end = true
+			continue
+		case end:
+			return 0, &phys.Error{Object: fmt.Sprintf("vmalloc chunk %s slot %d", chunk, i), Addr: at,
+				Found: p.String(), Want: "zeros after the end of the list", Err: ErrVmalloc}
+		case n == left:
+			return 0, &phys.Error{Object: fmt.Sprintf("vmalloc chunk %s slot %d", chunk, i), Addr: at,
+				Found: "one more block", Want: fmt.Sprintf("%d blocks", a.Len()), Err: ErrVmalloc}
+		}
+		if b := (phys.Block{Addr: p, Order: phys.Order(a.Order)}); !m.Preserved(b) {
+			return 0, phys.In(fmt.Sprintf("vmalloc chunk %s slot %d", chunk, i), at, notPreserved("block", b))
+		}
+		n++
+	}
+	return n, nil
+}
+
+// Len returns the number of blocks.
+func (a *Area) Len() int { return int(a.Pages >> a.Order) }
+
+// Block returns block i of the area, in the order of virtual addresses.
+func (a *Area) Block(i int) phys.Block {
+	list := a.lists[i/chunkSlots]
+	return phys.Block{Addr: phys.Addr(binary.LittleEndian.Uint64(list[i%chunkSlots*8:])), Order: phys.Order(a.Order)}
+}
+
+// View returns the bytes of block i for reading.
+func (a *Area) View(i int) ([]byte, error) {
+	b := a.Block(i)
+	return a.mem.View(b.Addr, b.Order.Bytes())
+}
+
+// Vmalloc writes the chunk pages for an area of the given blocks, all of order
+// o and preserved already, into new pages of the draft, and returns its
+// descriptor. As in Linux a full chunk has a successor, empty if need be.
+func (d *Draft) Vmalloc(flags uint16, o phys.Order, blocks []phys.Addr) (Vmalloc, error) {
+	v := Vmalloc{Flags: flags, Order: uint16(o), Pages: uint32(len(blocks)) << o}
+	if len(blocks) == 0 || o > maxAlloc || uint64(len(blocks))<<o != uint64(v.Pages) {
+		return v, &phys.Error{Object: "vmalloc area", Found: fmt.Sprintf("%d blocks of order %d", len(blocks), o),
+			Want: "1 to 2^32-1 pages", Err: ErrVmalloc}
+	}
+	var last []byte
+	for i := 0; i <= len(blocks); i += chunkSlots {
+		a, page, err := d.Alloc()
+		if err != nil {
+			return v, err
+		}
+		if last == nil {
+			v.First = a
+		} else {
+			binary.LittleEndian.PutUint64(last, uint64(a))
+		}
+		for j, b := range blocks[i:min(i+chunkSlots, len(blocks))] {
+			binary.LittleEndian.PutUint64(page[chunkData+8*j:], uint64(b))
+		}
+		last = page
+	}
+	return v, nil
+}
