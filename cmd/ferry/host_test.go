@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"ferry/phys"
+)
+
+// live is the file system of a host that is ready for a crossing, as Linux 7.3 with 6 GiB shows it.
+func live() fstest.MapFS {
+	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+	return fstest.MapFS{
+		"proc/cmdline":                          file("console=ttyS0 kho=on liveupdate=on\n"),
+		"proc/mounts":                           file("proc /proc proc rw 0 0\ndebugfs /sys/kernel/debug debugfs rw 0 0\n"),
+		"dev/liveupdate":                        file(""),
+		"sys/kernel/debug/kho/out/scratch_phys": file("0x3a000000\n0x3a000000\n0x2c800000\n"),
+		"sys/kernel/debug/kho/out/scratch_len":  file("0x4800000\n0x0\n0xd800000\n"),
+		"sys/kernel/kexec_loaded":               file("0\n"),
+	}
+}
+
+func TestHostReportsScratchInTheKernelsOrder(t *testing.T) {
+	got, err := host{live()}.scratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []phys.Range{
+		{Start: 0x3a000000, End: 0x3e800000}, {Start: 0x3a000000, End: 0x3a000000}, {Start: 0x2c800000, End: 0x3a000000},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("scratch (-want +got):\n%s", diff)
+	}
+}
+
+// Each row takes one thing away from a good host and names what the operator is told to do.
+func TestHostSaysWhatIsMissingAndWhatToDo(t *testing.T) {
+	tests := []struct {
+		name   string
+		remove string // prefix of paths
+		write  map[string]string
+		want   string
+	}{
+		{"no proc", "proc/", nil, "mount -t proc proc /proc"},
+		{"no debugfs", "proc/mounts", map[string]string{"proc/mounts": "proc /proc proc rw 0 0\n"}, "mount -t debugfs"},
+		{"KHO turned off", "sys/kernel/debug/kho", map[string]string{"proc/cmdline": "kho=off"}, "this kernel was told kho=off"},
+		{"KHO not asked for", "sys/kernel/debug/kho", nil, "boot with kho=on"},
+		{"KHO failed", "sys/kernel/debug/kho/out", map[string]string{"sys/kernel/debug/kho/in/fdt": ""}, "turned it off"},
+		{"LUO not asked for", "dev/liveupdate", map[string]string{"proc/cmdline": "kho=on"}, "boot with liveupdate=on"},
+		{"LUO not built in", "dev/liveupdate", nil, "CONFIG_LIVEUPDATE"},
+		{"lists of different length", "none", map[string]string{"sys/kernel/debug/kho/out/scratch_len": "0x1\n"}, "3 scratch addresses and 1 lengths"},
+		{"no number", "none", map[string]string{"sys/kernel/debug/kho/out/scratch_len": "many\n"}, "scratch_len"},
+		{"area that wraps", "none", map[string]string{
+			"sys/kernel/debug/kho/out/scratch_phys": "0xfffffffffffff000\n", "sys/kernel/debug/kho/out/scratch_len": "0x2000\n",
+		}, "wrap"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			root := live()
+			for name := range root {
+				if strings.HasPrefix(name, tt.remove) {
+					delete(root, name)
+				}
+			}
+			for name, data := range tt.write {
+				root[name] = &fstest.MapFile{Data: []byte(data)}
+			}
+			h := host{root}
+			err := h.checkLUO()
+			if err == nil {
+				_, err = h.scratch()
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want one with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestHostAcceptsAReadyOne(t *testing.T) {
+	h := host{live()}
+	if err := h.checkLUO(); err != nil {
+		t.Error(err)
+	}
+	if loaded, known := h.loaded(); loaded || !known {
+		t.Errorf("loaded = %v, %v; want false, true", loaded, known)
+	}
+}
+
+// Every error that kexec_file_load is documented or seen to return has advice of its own.
+func TestEveryErrnoSaysWhatToDo(t *testing.T) {
+	seen := map[string]unix.Errno{}
+	for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EBUSY, unix.ENOSYS, unix.ENOEXEC, unix.EADDRNOTAVAIL,
+		unix.ENOMEM, unix.EINVAL, unix.EFBIG, unix.ETXTBSY, unix.EKEYREJECTED, unix.EIO, unix.ENXIO} {
+		err := explain(fmt.Errorf("wrapped: %w", errno), "load")
+		var p *problem
+		if !errors.As(err, &p) || p.do == "" || !errors.Is(err, errno) {
+			t.Errorf("%v: %v", errno, err)
+			continue
+		}
+		if other, ok := seen[p.do]; ok {
+			t.Errorf("%v and %v have the same advice %q", errno, other, p.do)
+		}
+		seen[p.do] = errno
+	}
+}
