@@ -1,0 +1,169 @@
+package boot
+
+import (
+	"bytes"
+	"fmt"
+
+	"ferry/phys"
+)
+
+// maxCmdline bounds the command line; Linux stops at 2048, Ferry's image offers
+// 4095.
+const maxCmdline = 64 << 10
+
+// Params is what we were started with. Nothing in it but the data of the nodes
+// refers to the memory it was read from.
+type Params struct {
+	ZeroPage  phys.Addr
+	Page      [phys.PageSize]byte // copy of the zero page
+	E820      E820                // the zero page's entries, then those of SETUP_E820_EXT
+	Cmdline   string
+	CmdlineAt phys.Range // with the terminator; empty where there is none
+	Initrd    phys.Range // empty where there is none
+	SetupData []Node     // in the order of the list
+}
+
+// EFI is struct efi_info of the zero page: what a kernel started from EFI
+// firmware hands to the next one. Signature is "EL64" where it is in use.
+type EFI struct {
+	Signature   string
+	SystemTable phys.Addr
+	MemoryMap   phys.Range
+	DescSize    uint32
+	DescVersion uint32
+}
+
+// Read collects everything that the zero page refers to. Where part of it is
+// damaged, it returns an error together with what could be read before: the
+// memory map and the command line first, the setup_data list last.
+func Read(mem phys.Memory, zeroPage phys.Addr) (*Params, error) {
+	b, err := mem.View(zeroPage, phys.PageSize)
+	if err != nil {
+		return nil, phys.In("boot: zero page", zeroPage, err)
+	}
+	p := &Params{ZeroPage: zeroPage}
+	copy(p.Page[:], b)
+	page := p.Page[:]
+	if string(page[offMagic:offMagic+4]) != "HdrS" {
+		return nil, damaged("boot: zero page", zeroPage, fmt.Sprintf("signature %q at 0x202", page[offMagic:offMagic+4]),
+			`"HdrS"`, ErrZeroPage)
+	}
+	entries := min(int(page[offE820Entries]), e820Max)
+	if p.E820, err = p.E820.parse(page[offE820 : offE820+e820Size*entries]); err != nil {
+		return p, phys.In("boot: e820 map", zeroPage+offE820, err)
+	}
+	if err := p.readCmdline(mem); err != nil {
+		return p, phys.In("boot", zeroPage, err)
+	}
+	if err := p.readInitrd(mem); err != nil {
+		return p, phys.In("boot", zeroPage, err)
+	}
+	p.SetupData, err = walk(mem, phys.Addr(u64(page, offSetupData)))
+	if err != nil {
+		return p, phys.In("boot", zeroPage, err)
+	}
+	for _, n := range p.SetupData {
+		if n.Type == SetupE820Ext {
+			if p.E820, err = p.E820.parse(n.Data); err != nil {
+				return p, phys.In("boot: e820 extension", n.Addr, err)
+			}
+		}
+	}
+	return p, nil
+}
+
+// readCmdline copies the command line page by page, because its length shows
+// only at its end.
+func (p *Params) readCmdline(mem phys.Memory) error {
+	at := phys.Addr(split(p.Page[:], offCmdline, offExtCmdline))
+	if at == 0 {
+		return nil
+	}
+	var line []byte
+	for next := at; len(line) < maxCmdline; next = next.Page() + phys.PageSize {
+		b, err := mem.View(next, uint64(next.Page()+phys.PageSize-next))
+		if err != nil {
+			return phys.In("command line", next, err)
+		}
+		end := bytes.IndexByte(b, 0)
+		if end < 0 {
+			line = append(line, b...)
+			continue
+		}
+		line = append(line, b[:end]...)
+		p.Cmdline = string(line)
+		p.CmdlineAt = phys.Range{Start: at, End: at + phys.Addr(len(line)) + 1}
+		return nil
+	}
+	return damaged("command line", at, fmt.Sprintf("no end within %d bytes", maxCmdline), "a zero byte", ErrZeroPage)
+}
+
+// readInitrd checks that the initrd is RAM.
+func (p *Params) readInitrd(mem phys.Memory) error {
+	at := phys.Addr(split(p.Page[:], offInitrd, offExtInitrd))
+	size := split(p.Page[:], offInitrdLen, offExtInitrdLen)
+	if at == 0 || size == 0 {
+		return nil
+	}
+	if _, err := mem.View(at, size); err != nil {
+		return phys.In("initrd", at, err)
+	}
+	p.Initrd = phys.Range{Start: at, End: at + phys.Addr(size)}
+	return nil
+}
+
+// RSDP returns the address of the ACPI root pointer, or 0 where the next kernel
+// must search for it.
+func (p *Params) RSDP() phys.Addr { return phys.Addr(u64(p.Page[:], offRSDP)) }
+
+// Screen returns struct screen_info, 64 bytes.
+func (p *Params) Screen() []byte { return p.Page[:0x40:0x40] }
+
+// EFI returns what the zero page says of EFI firmware; ok is false where the
+// machine was not started by it.
+func (p *Params) EFI() (e EFI, ok bool) {
+	b := p.Page[offEFI : offEFI+32]
+	e = EFI{
+		Signature:   string(b[:4]),
+		SystemTable: phys.Addr(split(b, 4, 24)),
+		DescSize:    u32(b, 8),
+		DescVersion: u32(b, 12),
+	}
+	e.MemoryMap, ok = phys.Span(phys.Addr(split(b, 16, 28)), uint64(u32(b, 20)))
+	return e, ok && (e.Signature == "EL64" || e.Signature == "EL32")
+}
+
+// KHO returns the payload of the handover node, or nil where none came. More
+// than one node, or one of another length, is an error.
+func (p *Params) KHO() (*[KHOSize]byte, error) {
+	var found *[KHOSize]byte
+	for _, n := range p.SetupData {
+		switch {
+		case n.Type != SetupKHO:
+			continue
+		case found != nil:
+			return nil, damaged("boot: setup_data: handover node", n.Addr, "a second one", "one", ErrSetupData)
+		case len(n.Data) != KHOSize:
+			return nil, damaged("boot: setup_data: handover node", n.Addr, fmt.Sprintf("%d bytes", len(n.Data)),
+				fmt.Sprintf("%d", KHOSize), ErrSetupData)
+		}
+		found = new([KHOSize]byte)
+		copy(found[:], n.Data)
+	}
+	return found, nil
+}
+
+// InPlace returns the memory that the next kernel is pointed to where it lies:
+// the EFI memory map, IMA's log, targets of indirect nodes. Its caller keeps it.
+func (p *Params) InPlace() phys.Ranges {
+	var rs []phys.Range
+	if e, ok := p.EFI(); ok {
+		rs = append(rs, e.MemoryMap)
+	}
+	for _, n := range p.SetupData {
+		if r, ok := n.points(); ok {
+			rs = append(rs, r)
+		}
+	}
+	return phys.NewRanges(rs...)
+}

@@ -1,0 +1,137 @@
+package boot
+
+import (
+	"fmt"
+
+	"ferry/phys"
+)
+
+// Part is one file of the payload.
+type Part struct {
+	Bytes []byte
+	At    phys.Addr // where Bytes lies; 0 where it is no physical memory that placing could meet
+}
+
+// Range returns the physical memory of the part, empty where At is 0.
+func (p Part) Range() phys.Range {
+	if p.At == 0 {
+		return phys.Range{}
+	}
+	return phys.Range{Start: p.At, End: p.At + phys.Addr(len(p.Bytes))}
+}
+
+// Next is the kernel to start and what it is to be handed.
+type Next struct {
+	Kernel  Part // a bzImage
+	Initrd  Part // no bytes: no initrd
+	Cmdline string
+
+	KHO  *[KHOSize]byte // payload of the handover node; nil: the next kernel gets no handover
+	Seed []byte         // fresh entropy for the next kernel; empty: none
+
+	// Scratch is where everything must lie, in order of preference: the areas of
+	// the scratch table. With no area given, all RAM above 1 MiB serves.
+	Scratch []phys.Range
+
+	// Occupied must stay as it is: the stage's own memory, the scratch table.
+	// The payload's parts, the setup_data nodes that came in and the memory that
+	// these refer to are kept in any case.
+	Occupied phys.Ranges
+
+	FiveLevel bool // the processor runs with five levels of page tables
+}
+
+// Plan says where everything goes. Nothing is written before [Plan.Write].
+type Plan struct {
+	Kernel        phys.Range // load address and init_size
+	Initrd        phys.Range // exact bytes; empty where there is none
+	InitrdInPlace bool       // the initrd is used where the payload has it
+	Block         phys.Range // zero page, command line and setup_data nodes, in this order
+	ZeroPage      phys.Addr  // RSI at the entry
+	Entry         phys.Addr  // 64-bit entry
+	Release       string     // of the kernel
+
+	params *Params
+	kernel *Kernel
+	next   Next
+	nodes  []Node // of the next kernel; their addresses are those they came from
+}
+
+// Place decides where the next kernel and all that it is handed lie, or says
+// which part finds no room. It changes no memory. What n and p refer to must stay
+// as it is until the plan is written.
+func (p *Params) Place(n Next) (*Plan, error) {
+	k, err := ParseKernel(n.Kernel.Bytes)
+	if err != nil {
+		return nil, phys.In("next kernel", n.Kernel.At, err)
+	}
+	if err := k.accepts(n); err != nil {
+		return nil, phys.In("next kernel", n.Kernel.At, err)
+	}
+	plan := &Plan{Release: k.Release, params: p, kernel: k, next: n, nodes: p.carried(n)}
+	room := p.room(n, k)
+	if plan.Kernel, err = room.take("kernel", k.InitSize, k.Alignment, k.PrefAddress, !k.Relocatable); err != nil {
+		return nil, phys.In("next", n.Kernel.At, err)
+	}
+	plan.Entry = plan.Kernel.Start + entry64
+	if err := plan.placeInitrd(n, room); err != nil {
+		return nil, phys.In("next", n.Initrd.At, err)
+	}
+	size := phys.PageSize + uint64(len(n.Cmdline)) + 1
+	for _, d := range plan.nodes {
+		size = alignNode(size) + nodeHeader + uint64(len(d.Data))
+	}
+	if plan.Block, err = room.take("zero page", pageUp(size), phys.PageSize, 0, false); err != nil {
+		return nil, phys.In("next", p.ZeroPage, err)
+	}
+	plan.ZeroPage = plan.Block.Start
+	return plan, nil
+}
+
+// accepts checks what the image says against what it is to be handed.
+func (k *Kernel) accepts(n Next) error {
+	switch {
+	case n.FiveLevel && !k.FiveLevel:
+		return refuse("no XLF_5LEVEL in xloadflags", "a kernel that can be entered with five page table levels (or boot this machine with no5lvl)")
+	case uint64(len(n.Cmdline)) > k.CmdlineMax:
+		return fmt.Errorf("%w: %d bytes, the kernel takes %d", ErrCmdline, len(n.Cmdline), k.CmdlineMax)
+	}
+	return nil
+}
+
+// placeInitrd uses the initrd where it lies or finds room for a copy. Linux
+// gives the initrd's pages back later: in place it must start a page.
+func (plan *Plan) placeInitrd(n Next, room *room) (err error) {
+	size := uint64(len(n.Initrd.Bytes))
+	if size == 0 {
+		return nil
+	}
+	if in := n.Initrd.Range(); n.Initrd.At.Aligned(phys.PageSize) && room.allows(in) {
+		plan.Initrd, plan.InitrdInPlace = in, true
+		return nil
+	}
+	at, err := room.take("initrd", pageUp(size), phys.PageSize, 0, false)
+	plan.Initrd = phys.Range{Start: at.Start, End: at.Start + phys.Addr(size)}
+	return err
+}
+
+// carried returns the nodes that the next kernel gets: fresh entropy and the
+// handover first, as kexec_file_load orders them, then all others as they came.
+func (p *Params) carried(n Next) []Node {
+	var nodes []Node
+	if len(n.Seed) > 0 {
+		nodes = append(nodes, Node{Type: SetupRNGSeed, Data: n.Seed})
+	}
+	if n.KHO != nil {
+		nodes = append(nodes, Node{Type: SetupKHO, Data: n.KHO[:]})
+	}
+	for _, d := range p.SetupData {
+		if d.Type != SetupRNGSeed && d.Type != SetupKHO {
+			nodes = append(nodes, d)
+		}
+	}
+	return nodes
+}
+
+// alignNode rounds the offset of a setup_data node up to 8 bytes.
+func alignNode(n uint64) uint64 { return (n + 7) &^ 7 }

@@ -1,0 +1,91 @@
+package boot
+
+import (
+	"fmt"
+
+	"ferry/phys"
+)
+
+// Types of setup_data nodes, arch/x86/include/uapi/asm/setup_data.h.
+const (
+	SetupE820Ext  = 1
+	SetupEFI      = 4
+	SetupIMA      = 8
+	SetupRNGSeed  = 9
+	SetupKHO      = 10
+	SetupIndirect = 1 << 31
+)
+
+// KHOSize is the length of a [SetupKHO] node's payload in bytes. Package kho
+// knows what it says.
+const KHOSize = 32
+
+const (
+	maxNodes   = 64
+	nodeHeader = 16 // next u64, type u32, len u32
+)
+
+// Node is one element of the setup_data list. Data is a window on the memory of
+// whoever wrote the node; it must not be changed.
+type Node struct {
+	Addr phys.Addr // of the node's header
+	Type uint32
+	Data []byte
+}
+
+// Range returns the bytes of the node, its header included.
+func (n Node) Range() phys.Range {
+	return phys.Range{Start: n.Addr, End: n.Addr + nodeHeader + phys.Addr(len(n.Data))}
+}
+
+// Indirect decodes struct setup_indirect: a node of type [SetupIndirect] that
+// says where data of another type lies. The range is not checked to be RAM.
+func (n Node) Indirect() (typ uint32, at phys.Range, ok bool) {
+	if n.Type != SetupIndirect || len(n.Data) < 24 {
+		return 0, phys.Range{}, false
+	}
+	at, ok = phys.Span(phys.Addr(u64(n.Data, 16)), u64(n.Data, 8))
+	return u32(n.Data, 0), at, ok
+}
+
+// points returns the memory that the node refers to by address.
+func (n Node) points() (phys.Range, bool) {
+	switch {
+	case n.Type == SetupIMA && len(n.Data) >= 16:
+		return phys.Span(phys.Addr(u64(n.Data, 0)), u64(n.Data, 8))
+	case n.Type == SetupIndirect:
+		_, r, ok := n.Indirect()
+		return r, ok
+	}
+	return phys.Range{}, false
+}
+
+// walk reads the list that starts at head. With an error it returns the nodes
+// before the damage.
+func walk(mem phys.Memory, head phys.Addr) ([]Node, error) {
+	var nodes []Node
+	for at := head; at != 0; {
+		object := fmt.Sprintf("setup_data node %d", len(nodes))
+		if len(nodes) == maxNodes {
+			return nodes, damaged(object, at, "another node", fmt.Sprintf("a list of at most %d", maxNodes), ErrSetupData)
+		}
+		for i, n := range nodes {
+			if n.Addr == at {
+				return nodes, damaged(object, at, fmt.Sprintf("the address of node %d", i), "a list without cycle", ErrSetupData)
+			}
+		}
+		h, err := mem.View(at, nodeHeader)
+		if err != nil {
+			return nodes, phys.In(object, at, err)
+		}
+		n := Node{Addr: at, Type: u32(h, 8)}
+		if size := u32(h, 12); size > 0 {
+			if n.Data, err = mem.View(at+nodeHeader, uint64(size)); err != nil {
+				return nodes, phys.In(fmt.Sprintf("%s: type %d, %d bytes", object, n.Type, size), at, err)
+			}
+		}
+		nodes = append(nodes, n)
+		at = phys.Addr(u64(h, 0))
+	}
+	return nodes, nil
+}

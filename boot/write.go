@@ -1,0 +1,80 @@
+package boot
+
+import (
+	"ferry/phys"
+)
+
+// Write copies everything to its place. It fails before the first byte where any
+// place is not RAM that mem lets us write; after that it cannot fail. The kernel
+// clears or ignores what lies between the end of its code and init_size.
+func (plan *Plan) Write(mem phys.Memory) error {
+	kernel, err := mem.Edit(plan.Kernel.Start, plan.Kernel.Size())
+	if err != nil {
+		return phys.In("next kernel", plan.Kernel.Start, err)
+	}
+	block, err := mem.Edit(plan.Block.Start, plan.Block.Size())
+	if err != nil {
+		return phys.In("next kernel: zero page", plan.Block.Start, err)
+	}
+	if !plan.Initrd.Empty() && !plan.InitrdInPlace {
+		initrd, err := mem.Edit(plan.Initrd.Start, plan.Initrd.Size())
+		if err != nil {
+			return phys.In("next kernel: initrd", plan.Initrd.Start, err)
+		}
+		copy(initrd, plan.next.Initrd.Bytes)
+	}
+	copy(kernel, plan.kernel.code)
+	plan.fillBlock(block)
+	return nil
+}
+
+// fillBlock writes the zero page, the command line after it, and the setup_data
+// nodes after that.
+func (plan *Plan) fillBlock(b []byte) {
+	base := uint64(plan.Block.Start)
+	clear(b)
+	plan.fillZeroPage(b[:phys.PageSize])
+	join(b, offCmdline, offExtCmdline, base+phys.PageSize)
+	at := uint64(phys.PageSize + copy(b[phys.PageSize:], plan.next.Cmdline) + 1)
+
+	link := b[offSetupData:] // where the address of the next node goes
+	for _, d := range plan.nodes {
+		at = alignNode(at)
+		put64(link, 0, base+at)
+		link = b[at:]
+		put32(link, 8, d.Type)
+		put32(link, 12, uint32(len(d.Data)))
+		at += nodeHeader + uint64(copy(link[nodeHeader:], d.Data))
+	}
+}
+
+// fillZeroPage starts from the page that came in, for all that firmware and
+// earlier loaders say about the machine, and puts the header of the new image
+// into it.
+func (plan *Plan) fillZeroPage(b []byte) {
+	old := plan.params.Page[:]
+	copy(b, old)
+	clear(b[offHeader:offHeaderMax])
+	copy(b[offHeader:], plan.kernel.header)
+
+	b[offSentinel] = 0
+	put32(b, offScratch, 0)
+	b[offE820Entries] = min(b[offE820Entries], e820Max)
+	if b[offLoader] = old[offLoader]; b[offLoader] == 0 {
+		b[offLoader] = loaderKexec
+	}
+	b[offLoadflags] &= loadedHigh // no heap: the 16-bit code is not run
+	put32(b, offSubarch, u32(old, offSubarch))
+	put64(b, offSubarchData, u64(old, offSubarchData))
+	put64(b, offSetupData, 0)
+	if plan.Kernel.Start < fourGiB {
+		put32(b, offCode32, uint32(plan.Kernel.Start))
+	}
+	join(b, offInitrd, offExtInitrd, uint64(plan.Initrd.Start))
+	join(b, offInitrdLen, offExtInitrdLen, plan.Initrd.Size())
+}
+
+// Ranges returns the memory that the next kernel is started with.
+func (plan *Plan) Ranges() phys.Ranges {
+	return phys.NewRanges(plan.Kernel, pages(plan.Initrd), plan.Block)
+}
