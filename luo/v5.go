@@ -219,14 +219,24 @@ type v5Draft interface {
 }
 
 // serializeV5 writes st into new pages of d and retires those it came from. The
-// pages are taken in a fixed order: root, then for each session its file blocks
-// and, when the last one is full, the next session block; the FLB page last.
+// pages are taken in a fixed order: root, session blocks, FLB page if there is to
+// be a new one, then the file blocks of each session.
 func serializeV5(st *State, d v5Draft) error {
 	rootAddr, root, err := d.Alloc()
 	if err != nil {
 		return fmt.Errorf("page for the root: %w", err)
 	}
-	sessions, files := blockset.New(sessionLayout, d), blockset.New(fileLayout, d)
+	sessions := blockset.New(sessionLayout, d)
+	if err := sessions.Grow(st.Len()); err != nil {
+		return fmt.Errorf("sessions: %w", err)
+	}
+	flbs := st.flbPage
+	if flbs == 0 && !st.noFLBs {
+		if flbs, err = writeFLBs(st.flbs, d); err != nil {
+			return fmt.Errorf("FLB page: %w", err)
+		}
+	}
+	files, slot := blockset.New(fileLayout, d), sessions.Iter()
 	for i, s := range st.Sessions() {
 		files.Init()
 		for _, seg := range s.segments() {
@@ -234,18 +244,10 @@ func serializeV5(st *State, d v5Draft) error {
 				return fmt.Errorf("session %d %q: %w", i, s.Name(), err)
 			}
 		}
-		rec := [sessionSize]byte(s.rec)
+		rec := slot.Reserve()
+		copy(rec, s.rec[:sessionName])
 		binary.LittleEndian.PutUint64(rec[v5Files:], uint64(files.Head()))
 		binary.LittleEndian.PutUint64(rec[v5FileCount:], uint64(s.Len()))
-		if err := sessions.Append(rec[:]); err != nil {
-			return fmt.Errorf("session %d %q: %w", i, s.Name(), err)
-		}
-	}
-	flbs := st.flbPage
-	if flbs == 0 && !st.noFLBs {
-		if flbs, err = writeFLBs(st.flbs, d); err != nil {
-			return fmt.Errorf("FLB page: %w", err)
-		}
 	}
 	copy(root[:v5RootText], v5Compatible)
 	binary.LittleEndian.PutUint64(root[v5Number:], st.Number)
