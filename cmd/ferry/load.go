@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ferry/boot"
 	"ferry/phys"
 )
 
@@ -81,15 +82,16 @@ func (c *loadCmd) check(h host) ([]placed, error) {
 	if err != nil {
 		return nil, err
 	}
-	stage, err := parseImage(stageFile)
+	stage, err := boot.ParseKernel(stageFile)
 	if err != nil {
 		return nil, fmt.Errorf("stage %s: %w", c.Stage, err)
 	}
-	if want := uint16(xlf64Bit | xlfAbove4G | xlf5Level); stage.LoadFlags&want != want {
-		return nil, fmt.Errorf("stage %s: xloadflags %#x, want %#x: not an image that kexec can start anywhere", c.Stage, stage.LoadFlags, want)
+	if !stage.Above4G || !stage.FiveLevel {
+		return nil, fmt.Errorf("stage %s: starts above 4 GiB: %v, under five page table levels: %v: not a stage of Ferry's",
+			c.Stage, stage.Above4G, stage.FiveLevel)
 	}
-	if n := uint32(len(c.Cmdline)) + 1 + elfcorehdr; n > stage.CmdlineSize {
-		return nil, &problem{fmt.Sprintf("command line of %d bytes, at most %d", len(c.Cmdline), stage.CmdlineSize-1-elfcorehdr),
+	if uint64(len(c.Cmdline))+1+elfcorehdr > stage.CmdlineMax {
+		return nil, &problem{fmt.Sprintf("command line of %d bytes, at most %d", len(c.Cmdline), int64(stage.CmdlineMax)-1-elfcorehdr),
 			"give a shorter one with --cmdline", nil}
 	}
 	payload, kernel, err := readPayload(c.Payload)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"ferry/boot"
 	"ferry/phys"
 )
 
@@ -31,25 +32,25 @@ func (c *packCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	kernel, err := parseImage(kernelFile)
+	kernel, err := boot.ParseKernel(kernelFile)
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", c.Kernel, err)
 	}
-	if n := uint32(len(c.Cmdline)); n > kernel.CmdlineSize {
-		return fmt.Errorf("kernel %s: command line of %d bytes, it takes %d", c.Kernel, n, kernel.CmdlineSize)
+	if n := uint64(len(c.Cmdline)); n > kernel.CmdlineMax {
+		return fmt.Errorf("kernel %s: command line of %d bytes, it takes %d", c.Kernel, n, kernel.CmdlineMax)
 	}
 	var payload bytes.Buffer
 	if err := writePayload(&payload, manifest{Cmdline: c.Cmdline}, kernelFile, initrd); err != nil {
 		return err
 	}
 
-	stage := image{InitSize: uint32(c.InitSize * mib), Alignment: 2 * mib, PrefAddress: mib}
+	stage := &boot.Kernel{InitSize: c.InitSize * mib, Alignment: 2 * mib, PrefAddress: mib}
 	needs := needs(stage, kernel, uint64(payload.Len()))
 	if c.Room != 0 {
 		area, _ := phys.Span(256*mib, c.Room*mib)
 		if _, err := place([]phys.Range{area}, needs); err != nil {
 			return fmt.Errorf("kernel %s of %s (init_size %s) and initrd of %s do not fit in %d MiB: %w", c.Kernel,
-				size(kernel.FileSize), size(uint64(kernel.InitSize)), size(uint64(len(initrd))), c.Room, err)
+				size(uint64(len(kernelFile))), size(kernel.InitSize), size(uint64(len(initrd))), c.Room, err)
 		}
 	}
 	if err := writeFile(c.Output, payload.Bytes()); err != nil {

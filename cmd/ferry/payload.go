@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/cavaliergopher/cpio"
+
+	"ferry/boot"
 )
 
 // Parts of a payload, in the order in which they stand in it.
@@ -47,30 +49,30 @@ func writePayload(w io.Writer, m manifest, kernel, initrd []byte) error {
 }
 
 // readPayload returns the size of a payload and what its kernel's header says.
-func readPayload(name string) (size uint64, kernel image, err error) {
+func readPayload(name string) (size uint64, kernel *boot.Kernel, err error) {
 	file, err := os.ReadFile(name)
 	if err != nil {
-		return 0, image{}, err
+		return 0, nil, err
 	}
 	r := cpio.NewReader(bytes.NewReader(file))
 	for {
 		header, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return 0, image{}, fmt.Errorf("no %q in the archive", kernelName)
+			return 0, nil, fmt.Errorf("no %q in the archive", kernelName)
 		}
 		if err != nil {
-			return 0, image{}, err
+			return 0, nil, err
 		}
 		if header.Name != kernelName {
 			continue
 		}
 		data, err := io.ReadAll(r)
 		if err != nil {
-			return 0, image{}, err
+			return 0, nil, err
 		}
-		kernel, err = parseImage(data)
+		kernel, err = boot.ParseKernel(data)
 		if err != nil {
-			return 0, image{}, fmt.Errorf("kernel: %w", err)
+			return 0, nil, fmt.Errorf("kernel: %w", err)
 		}
 		return uint64(len(file)), kernel, nil
 	}

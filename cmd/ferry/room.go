@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"ferry/boot"
 	"ferry/phys"
 )
 
@@ -21,14 +22,14 @@ const mib = 1 << 20
 // needs lists what a crossing places in scratch, in the order in which kexec places it, and then what the stage places
 // while it runs. The small parts are upper bounds: scratch table, purgatory, zero page with command line and
 // setup_data.
-func needs(stage, kernel image, payload uint64) []need {
+func needs(stage, kernel *boot.Kernel, payload uint64) []need {
 	return []need{
 		{"scratch table", 64 << 10, 64 << 10, 0},
 		{"purgatory", 64 << 10, phys.PageSize, 0x3000},
 		{"zero page and command line", 64 << 10, phys.PageSize, 0x3000},
-		{"stage", uint64(stage.InitSize), uint64(stage.Alignment), max(stage.PrefAddress, mib)},
+		{"stage", stage.InitSize, stage.Alignment, max(stage.PrefAddress, mib)},
 		{"payload", payload, phys.PageSize, mib},
-		{"next kernel", uint64(kernel.InitSize), uint64(kernel.Alignment), max(kernel.PrefAddress, mib)},
+		{"next kernel", kernel.InitSize, kernel.Alignment, max(kernel.PrefAddress, mib)},
 		{"its zero page and command line", 64 << 10, phys.PageSize, mib},
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ferry/boot"
 	"ferry/phys"
 )
 
@@ -37,7 +38,7 @@ func TestPlaceGoesTopDownInTheFirstAreaThatFits(t *testing.T) {
 
 func TestPlaceNeverOverlapsAndNeverLeavesTheArea(t *testing.T) {
 	area := phys.Range{Start: 0x10000000, End: 0x10000000 + 96*mib}
-	stage, kernel := image{InitSize: 64 * mib, Alignment: 2 * mib}, image{InitSize: 11*mib + 1, Alignment: 2 * mib}
+	stage, kernel := &boot.Kernel{InitSize: 64 * mib, Alignment: 2 * mib}, &boot.Kernel{InitSize: 11*mib + 1, Alignment: 2 * mib}
 	for payload := uint64(1); payload < 40*mib; payload += 1234567 {
 		got, err := place([]phys.Range{area}, needs(stage, kernel, payload))
 		if err != nil {
@@ -61,7 +62,7 @@ func TestPlaceNeverOverlapsAndNeverLeavesTheArea(t *testing.T) {
 
 func TestPlaceSaysWhatDoesNotFitAndWhatTheHostHas(t *testing.T) {
 	area := phys.Range{Start: 0x10000000, End: 0x10000000 + 48*mib}
-	_, err := place([]phys.Range{area}, needs(image{InitSize: 64 * mib, Alignment: 2 * mib}, image{InitSize: 11 * mib, Alignment: mib}, mib))
+	_, err := place([]phys.Range{area}, needs(&boot.Kernel{InitSize: 64 * mib, Alignment: 2 * mib}, &boot.Kernel{InitSize: 11 * mib, Alignment: mib}, mib))
 	for _, want := range []string{"stage of 64 MiB", "48 MiB at 0x10000000", "kho_scratch=64M,0,192M"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
