@@ -12,7 +12,7 @@ import (
 // TestChainWithoutFerry shows that linux/init and Linux alone keep everything over some crossings.
 func TestChainWithoutFerry(t *testing.T) {
 	tree := Tree{}
-	add(t, tree, InitPath, built(t, "init"))
+	add(t, tree, InitPath, built(t, "linux/init"))
 	add(t, tree, KernelPath, built(t, "linux/bzImage"))
 	vm := machines[0].vm
 	vm.Timeout = 3 * time.Minute

@@ -32,6 +32,9 @@ mkdir -p "$out" "$cache"
 out=$(cd "$out" && pwd)
 cache=$(cd "$cache" && pwd)
 
+# This script may have been started by make; the builds below are not part of that one.
+unset MAKEFLAGS MAKELEVEL MFLAGS
+
 # One builder at a time; a second one waits and then finds everything done.
 exec 9>"$cache/lock"
 flock 9

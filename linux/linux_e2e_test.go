@@ -23,14 +23,24 @@ var upstream = []struct{ name, passed string }{
 	{"luo_stress_files", "--- MANY-FILES KEXEC TEST PASSED (500 files) ---"},
 }
 
-// machines that the tests run on.
-var machines = []struct {
+// A machine is one that the tests run on.
+type machine struct {
 	name string
 	vm   VM
-}{
-	{"1cpu-1G", VM{CPUs: 1, Memory: "1G", CPU: "max,la57=off"}},
-	{"2cpu-6G-la57", VM{CPUs: 2, Memory: "6G", CPU: "max,la57=on"}},
 }
+
+// machines is all of them: one and two processors, 1 and 6 GiB, with and without a fifth level of page tables.
+var machines = func() (all []machine) {
+	for _, cpus := range []int{1, 2} {
+		for _, memory := range []string{"1G", "6G"} {
+			for _, la57 := range []string{"off", "on"} {
+				name := fmt.Sprintf("smp=%d,mem=%s,la57=%s", cpus, memory, la57)
+				all = append(all, machine{name, VM{CPUs: cpus, Memory: memory, CPU: "max,la57=" + la57}})
+			}
+		}
+	}
+	return all
+}()
 
 // TestUpstreamWithoutFerry runs upstream's tests from one kernel straight into the next. What fails here is no fault of
 // Ferry's.

@@ -1,17 +1,29 @@
 # Real Linux: the kernels and upstream's selftests that the real-kernel suite boots (linux/kernels.sh says how and where from).
 
-LINUX := build/linux
+LINUX := $(BUILD)/linux
 
 .PHONY: kernels linux-tools
 
 kernels: linux-tools ## build Linux and its liveupdate selftests into build/linux
 	linux/kernels.sh $(LINUX)
 
-# What building Linux and its selftests takes. Installed when a command or header is missing, as root or through sudo.
-LINUX_PACKAGES := gcc libc6-dev make flex bison bc libelf-dev libssl-dev xz-utils debian-archive-keyring
+# What building Linux and its selftests and running them takes. Installed when a command or header is missing, as root or through sudo.
+LINUX_PACKAGES := qemu-system-x86 gcc libc6-dev make flex bison bc libelf-dev libssl-dev xz-utils debian-archive-keyring
 
 linux-tools:
 	@dpkg-query -W -f '$${db:Status-Status}\n' $(LINUX_PACKAGES) 2>&1 | grep -qv '^installed$$' || exit 0; \
 	echo "installing $(LINUX_PACKAGES)"; \
 	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(LINUX_PACKAGES)
+
+# Process 1 of our own runs.
+$(LINUX)/init: $(SOURCES)
+	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./linux/init
+
+.PHONY: run-linux test-linux
+run-linux: $(BUILD)/ferry $(BUILD)/ferry.bzimage $(LINUX)/init kernels ## a crossing between two real kernels, with a table at the end
+	$(GO) run ./linux/demo --sessions $(or $(SESSIONS),100) --files $(or $(FILES),10) --crossings $(or $(CROSSINGS),1)
+
+test-linux: $(BUILD)/ferry $(BUILD)/ferry.bzimage $(LINUX)/init kernels ## upstream's selftests and chains through Ferry
+	$(GO) vet -tags linux_e2e ./linux/...
+	$(GO) test -tags linux_e2e -count=1 -timeout 45m -v ./linux

@@ -1,0 +1,195 @@
+// Command demo shows crossings between two real kernels: it boots Linux under QEMU, lets linux/init make sessions and
+// memfds there, and follows them through Ferry into the next Linux, as often as asked. It ends with a table of what
+// each kernel had, and a verdict.
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"ferry/linux"
+)
+
+type cli struct {
+	Build     string        `default:"build" help:"Folder with ferry, ferry.bzimage and linux/."`
+	Sessions  int           `default:"100" help:"Sessions to preserve."`
+	Files     int           `default:"10" help:"Files in each session."`
+	Big       int           `default:"64" help:"MiB of one more file."`
+	Crossings int           `default:"1" help:"Crossings in a row."`
+	CPUs      int           `name:"cpus" default:"2" help:"Processors of the machine."`
+	Memory    string        `default:"1G" help:"Memory of the machine."`
+	CPU       string        `default:"max,la57=off" help:"QEMU's -cpu."`
+	Append    string        `help:"More words for the command line, for example ferry.mode=pass."`
+	Timeout   time.Duration `default:"10m" help:"How long the machine may run."`
+	Direct    bool          `help:"Without Ferry, from Linux straight to Linux."`
+	Quiet     bool          `help:"Do not show the console."`
+}
+
+func main() {
+	var c cli
+	kong.Parse(&c, kong.Name("demo"), kong.Description("Crossings between real Linux kernels under QEMU."))
+	if err := c.run(); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func (c cli) run() error {
+	initrd, err := c.initrd()
+	if err != nil {
+		return err
+	}
+	release, err := os.ReadFile(filepath.Join(c.Build, "linux/release"))
+	if err != nil {
+		return err
+	}
+	words := fmt.Sprintf("%s crossing.sessions=%d crossing.files=%d crossing.big=%d crossing.rounds=%d %s",
+		linux.Cmdline, c.Sessions, c.Files, c.Big, c.Crossings, c.Append)
+	if c.Direct {
+		words += " crossing.direct=1"
+	}
+	watch := &stopwatch{}
+	vm := linux.VM{
+		CPU: c.CPU, CPUs: c.CPUs, Memory: c.Memory, Timeout: c.Timeout,
+		Kernel: filepath.Join(c.Build, "linux/bzImage"), Initrd: initrd, Cmdline: strings.TrimSpace(words),
+		Console: watch,
+	}
+	if !c.Quiet {
+		vm.Console = io.MultiWriter(watch, os.Stdout)
+	}
+	log, err := vm.Run(context.Background())
+	verdict := c.judge(log)
+	if err != nil {
+		verdict = append(verdict, err.Error())
+	}
+	c.table(log, strings.TrimSpace(string(release)), watch.gaps)
+	if len(verdict) > 0 {
+		return fmt.Errorf("FAILED\n  %s", strings.Join(verdict, "\n  "))
+	}
+	fmt.Printf("verdict: every session and file of %d crossings arrived as it was\n", c.Crossings)
+	return nil
+}
+
+func (c cli) initrd() ([]byte, error) {
+	tree := linux.Tree{}
+	files := map[string]string{linux.InitPath: "linux/init", linux.KernelPath: "linux/bzImage"}
+	if !c.Direct {
+		files[linux.StagePath] = "ferry.bzimage"
+		files[linux.FerryPath] = "ferry"
+	}
+	for name, host := range files {
+		if err := tree.AddFile(name, filepath.Join(c.Build, host)); err != nil {
+			return nil, fmt.Errorf("%w: run make run-linux, which builds it", err)
+		}
+	}
+	return tree.Bytes()
+}
+
+// judge returns what is wrong.
+func (c cli) judge(log linux.Log) (wrong []string) {
+	kernels := log.Kernels()[1:]
+	if len(kernels) != c.Crossings+1 {
+		wrong = append(wrong, fmt.Sprintf("%d kernels booted, want %d", len(kernels), c.Crossings+1))
+	}
+	for i, kernel := range kernels {
+		for _, line := range kernel.Complaints() {
+			wrong = append(wrong, fmt.Sprintf("kernel %d complains: %s", i, line))
+		}
+		if line, ok := kernel.Find(linux.ReportPrefix + "FAIL"); ok {
+			wrong = append(wrong, line)
+		}
+	}
+	if !log.Has(fmt.Sprintf("%sDONE rounds=%d", linux.ReportPrefix, c.Crossings)) {
+		wrong = append(wrong, "the last kernel does not report that everything arrived")
+	}
+	return wrong
+}
+
+// table prints a row for each kernel.
+func (c cli) table(log linux.Log, release string, gaps []time.Duration) {
+	way := "through Ferry"
+	if c.Direct {
+		way = "without Ferry"
+	}
+	fmt.Printf("\nLinux %s to Linux %s %s, %d CPUs, %s\n\n", release, release, way, c.CPUs, c.Memory)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "kernel\tsessions\tfiles\tbytes\tchecksum\tshutdown to banner\t")
+	for i, kernel := range log.Kernels()[1:] {
+		row := []string{fmt.Sprintf("%d made", i), "-", "-", "-", "", ""}
+		line, ok := kernel.Find(linux.ReportPrefix + "made ")
+		if i > 0 {
+			row[0] = fmt.Sprintf("%d kept", i)
+			line, ok = kernel.Find(linux.ReportPrefix + "kept ")
+			if i <= len(gaps) {
+				row[5] = fmt.Sprintf("%.2f s", gaps[i-1].Seconds())
+			}
+		}
+		if ok {
+			for j, key := range []string{"sessions", "files", "bytes", "digest"} {
+				row[j+1] = field(line, key)
+			}
+		} else {
+			row[0] = fmt.Sprintf("%d lost", i)
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
+	}
+	w.Flush()
+	fmt.Println()
+}
+
+// field returns the value of key=value in a report, with its digits in groups of three if it is a long number.
+func field(line, key string) string {
+	for _, word := range strings.Fields(line) {
+		if value, ok := strings.CutPrefix(word, key+"="); ok {
+			if n, err := strconv.Atoi(value); err == nil && key != "digest" {
+				return group(n)
+			}
+			return value
+		}
+	}
+	return ""
+}
+
+func group(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// A stopwatch reads the console and measures from the last word of a kernel to the first one of the next.
+type stopwatch struct {
+	rest []byte
+	left time.Time
+	gaps []time.Duration
+}
+
+// Write takes a piece of the console.
+func (s *stopwatch) Write(b []byte) (int, error) {
+	s.rest = append(s.rest, b...)
+	for {
+		line, rest, ok := bytes.Cut(s.rest, []byte("\n"))
+		if !ok {
+			return len(b), nil
+		}
+		s.rest = rest
+		switch {
+		case bytes.Contains(line, []byte("kexec_core: Starting new kernel")):
+			s.left = time.Now()
+		case bytes.Contains(line, []byte("] Linux version ")) && !s.left.IsZero():
+			s.gaps = append(s.gaps, time.Since(s.left))
+			s.left = time.Time{}
+		}
+	}
+}

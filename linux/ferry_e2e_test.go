@@ -1,0 +1,128 @@
+//go:build linux_e2e
+
+package linux
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestUpstreamThroughFerry runs each of upstream's tests from Linux through Ferry into Linux, on every machine.
+func TestUpstreamThroughFerry(t *testing.T) {
+	for _, test := range upstream {
+		for _, machine := range machines {
+			t.Run(test.name+"/"+machine.name, func(t *testing.T) {
+				log := run(t, machine.vm, ferryTree(t, test.name), "")
+				checkUpstream(t, log, test.passed)
+				checkStage(t, log)
+			})
+		}
+	}
+}
+
+// TestHandoverPassesUntouched is the same with ferry.mode=pass: Ferry only starts the next kernel.
+func TestHandoverPassesUntouched(t *testing.T) {
+	for _, machine := range machines {
+		t.Run(machine.name, func(t *testing.T) {
+			log := run(t, machine.vm, ferryTree(t, "luo_kexec_simple"), "ferry.mode=pass")
+			checkUpstream(t, log, upstream[0].passed)
+			checkStage(t, log)
+		})
+	}
+}
+
+// TestStageRunsWhereverKexecPutsIt makes scratch areas so that the stage fits into the one above 4 GiB only, or into the
+// low one.
+func TestStageRunsWhereverKexecPutsIt(t *testing.T) {
+	tests := []struct {
+		name, scratch string
+		low           bool
+	}{
+		{"below 4 GiB", "kho_scratch=192M,0,0", true},
+		{"above 4 GiB", "kho_scratch=32M,256M,0", false},
+	}
+	for _, tt := range tests {
+		for _, la57 := range []string{"off", "on"} {
+			t.Run(tt.name+"/la57="+la57, func(t *testing.T) {
+				vm := VM{CPUs: 2, Memory: "6G", CPU: "max,la57=" + la57, Timeout: 2 * time.Minute}
+				log := run(t, vm, chainTree(t), tt.scratch+" crossing.sessions=3 crossing.files=3 crossing.rounds=1")
+				checkChain(t, log, 1, 3, 9)
+				checkStage(t, log)
+				line, ok := log.Find("stage    ")
+				if !ok {
+					t.Fatal("ferry load does not say where the stage goes")
+				}
+				at, ok := strings.CutPrefix(line[strings.LastIndex(line, "[0x")+1:], "0x")
+				if !ok {
+					t.Fatalf("no address in %q", line)
+				}
+				from, _, _ := strings.Cut(at, "-")
+				if low := len(from) <= 8; low != tt.low {
+					t.Errorf("stage below 4 GiB: %v, want %v: %s", low, tt.low, line)
+				}
+			})
+		}
+	}
+}
+
+// TestTenCrossingsInARow boots once and goes through Ferry ten times; every Linux preserves again for the next one.
+func TestTenCrossingsInARow(t *testing.T) {
+	vm := machines[0].vm
+	vm.CPUs = 2
+	vm.Timeout = 5 * time.Minute
+	log := run(t, vm, chainTree(t), "crossing.sessions=40 crossing.files=20 crossing.big=16 crossing.rounds=10")
+	checkChain(t, log, 10, 40, 801)
+	checkStage(t, log)
+}
+
+// ferryTree is the initrd of the first kernel: upstream's init and test, with the stage as the kernel to load and the
+// payload as its initrd, which is all that init knows.
+func ferryTree(t *testing.T, test string) Tree {
+	t.Helper()
+	dir := t.TempDir()
+	initrd, payload := filepath.Join(dir, "initrd"), filepath.Join(dir, "payload")
+	if err := os.WriteFile(initrd, archive(t, upstreamTree(t, test)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pack := exec.Command(built(t, "ferry"), "pack", "--kernel", built(t, "linux/bzImage"), "--initrd", initrd, "--output", payload)
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", pack, err, out)
+	}
+	tree := upstreamTree(t, test)
+	add(t, tree, "/kernel", built(t, "ferry.bzimage"))
+	add(t, tree, "/initrd.img", payload)
+	return tree
+}
+
+// chainTree is the initrd of linux/init with all that it needs for another round.
+func chainTree(t *testing.T) Tree {
+	t.Helper()
+	tree := Tree{}
+	add(t, tree, InitPath, built(t, "linux/init"))
+	add(t, tree, KernelPath, built(t, "linux/bzImage"))
+	add(t, tree, StagePath, built(t, "ferry.bzimage"))
+	add(t, tree, FerryPath, built(t, "ferry"))
+	return tree
+}
+
+// checkStage wants the stage to have run before each kernel but the first, and its words to end there.
+func checkStage(t *testing.T, log Log) {
+	t.Helper()
+	kernels := log.Kernels()[1:]
+	for i, kernel := range kernels {
+		if i+1 < len(kernels) && !kernel.Has("ferry: ") {
+			t.Errorf("no word of the stage after kernel %d", i)
+		}
+		if line, ok := kernel.Find("Kernel command line:"); !ok || i > 0 && strings.Contains(line, "ferry.") {
+			t.Errorf("kernel %d: command line with words for the stage: %q", i, line)
+		}
+	}
+	if strings.Contains(fmt.Sprint(log.Lines), "ferry: error") {
+		t.Error("the stage reports an error")
+	}
+}
