@@ -300,7 +300,6 @@ func TestFLBPageStaysWhereItIs(t *testing.T) {
 	if !d.Preserved(phys.Block{Addr: page}) {
 		t.Error("FLB page left the map")
 	}
-	in = restore(t, mem, d)
 	root, err := mem.Edit(d.root, 32)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,182 @@
+// Package memfd models what Linux preserves of a memfd: size, position, seals,
+// and the folios that hold its contents.
+//
+// Linux A's file handler wrote it (memfd_luo_preserve and memfd_luo_freeze,
+// mm/memfd_luo.c): a structure in a page of its own, whose address is the data
+// of the file's record in package luo, and behind it an array with one entry a
+// folio in a kho_vmalloc area. The format "memfd-v2" is that of Linux 7.1 to
+// 7.3 (include/linux/kho/abi/memfd.h); its constants are in v2.go.
+//
+// # Security
+//
+// The structure and the array are another kernel's allegations. [Open] proves
+// the structure and the area, [File.Walk] each entry of the array as it meets
+// it. How large a folio is comes from the preserved-memory map alone, where the
+// next kernel takes it from too. Nothing is allocated for an entry.
+package memfd
+
+import (
+	"errors"
+	"fmt"
+
+	"ferry/blockset"
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// Rules that a memfd may break, for [errors.Is]. Those of its pointers are in
+// packages blockset and kho.
+var (
+	ErrStruct = errors.New("bad memfd structure")
+	ErrFolio  = errors.New("bad folio entry")
+)
+
+// Seals of a memfd, as in F_ADD_SEALS.
+const (
+	SealSeal        = 0x01 // no more seals
+	SealShrink      = 0x02
+	SealGrow        = 0x04
+	SealWrite       = 0x08
+	SealFutureWrite = 0x10
+	SealExec        = 0x20
+	allSeals        = 0x3f
+)
+
+// Flags of a folio. Linux 7.3 always writes both.
+const (
+	Dirty    = 0x1
+	UpToDate = 0x2
+	allFlags = Dirty | UpToDate
+)
+
+// Meta is what a memfd is apart from its contents.
+type Meta struct {
+	Pos   uint64 // file position in bytes
+	Size  uint64 // in bytes
+	Seals uint32
+}
+
+// Folio is one entry of the array: memory that holds part of the contents.
+type Folio struct {
+	Block phys.Block // address 0 stands for a hole of one page
+	Index uint64     // where it stands in the file, in pages; a multiple of its size
+	Flags uint16     // Dirty, UpToDate
+}
+
+// Hole reports whether the entry has no memory: the next kernel skips it.
+func (f Folio) Hole() bool { return f.Block.Addr == 0 }
+
+// File is a preserved memfd whose structure and array [Open] proved.
+type File struct {
+	Meta
+	Addr   phys.Addr // of the structure
+	Folios uint64    // entries of the array
+
+	h    *kho.Handover
+	area *kho.Area // the array; nil where there are no entries
+}
+
+// Open reads the memfd whose structure lies at a. c, made for h, proves and
+// remembers the pages of the structure and of the array, so that no other object
+// of the handover may claim them; the folios are left to [File.Check].
+//
+// The error is a [*phys.Error].
+func Open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File, error) {
+	f, err := openV2(h, c, a)
+	if err != nil {
+		return nil, phys.In("memfd", a, err)
+	}
+	return f, nil
+}
+
+// Walk proves each entry of the array in turn and calls visit for it: in
+// ascending order of indexes, none overlapping another, each within the file.
+// It stops at the first error and returns it.
+func (f *File) Walk(visit func(Folio) error) error {
+	for i, next := uint64(0), uint64(0); i < f.Folios; i++ {
+		folio, at, err := f.entry(i)
+		if err == nil {
+			next, err = f.place(folio, next, at)
+		}
+		if err != nil {
+			return phys.In(fmt.Sprintf("memfd %v: folio %d", f.Addr, i), at, err)
+		}
+		if err := visit(folio); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place proves where the folio stands in the file, given the first index that is
+// free, and returns the next such. at is where its entry lies.
+func (f *File) place(folio Folio, free uint64, at phys.Addr) (next uint64, err error) {
+	pages := folio.Block.Order.Pages()
+	bad := func(found, want string) (uint64, error) {
+		return 0, &phys.Error{Object: "entry", Addr: at, Found: found, Want: want, Err: ErrFolio}
+	}
+	switch end := filePages(f.Size); {
+	case folio.Flags&^allFlags != 0:
+		return bad(fmt.Sprintf("flags %#x", folio.Flags), fmt.Sprintf("flags %#x at most", allFlags))
+	case folio.Index%pages != 0:
+		return bad(fmt.Sprintf("index %d", folio.Index), fmt.Sprintf("a multiple of its %d pages", pages))
+	case folio.Index < free:
+		return bad(fmt.Sprintf("index %d", folio.Index), fmt.Sprintf("%d or above, behind the folio before", free))
+	case folio.Index >= end:
+		return bad(fmt.Sprintf("index %d", folio.Index), fmt.Sprintf("below %d, the end of the file", end))
+	}
+	return folio.Index + pages, nil
+}
+
+// Check walks the array and makes the file the owner of its folios with c. It
+// costs time with the number of folios, and a bit of memory a page.
+func (f *File) Check(c *blockset.Checker) error {
+	i := 0
+	return f.Walk(func(folio Folio) error {
+		i++
+		if folio.Hole() {
+			return nil
+		}
+		return phys.In(fmt.Sprintf("memfd %v", f.Addr), f.Addr, c.Block(fmt.Sprintf("folio %d", i-1), folio.Block))
+	})
+}
+
+// Contents calls visit for each stretch of the file in order, up to its size: n
+// bytes at offset off, with a window on them in data, nil where there is no
+// memory and the bytes read as zeros.
+func (f *File) Contents(visit func(off, n uint64, data []byte) error) error {
+	at := uint64(0)
+	hole := func(to uint64) error {
+		if to = min(to, f.Size); at < to {
+			err := visit(at, to-at, nil)
+			at = to
+			return err
+		}
+		return nil
+	}
+	err := f.Walk(func(folio Folio) error {
+		if folio.Hole() {
+			return nil
+		}
+		off := folio.Index << phys.PageShift
+		if err := hole(off); err != nil {
+			return err
+		}
+		n := min(folio.Block.Order.Bytes(), f.Size-off)
+		data, err := f.h.Memory().View(folio.Block.Addr, n)
+		if err != nil {
+			return err
+		}
+		at = off + n
+		return visit(off, n, data)
+	})
+	if err != nil {
+		return err
+	}
+	return hole(f.Size)
+}
+
+// filePages returns how many pages size bytes take.
+func filePages(size uint64) uint64 {
+	return size>>phys.PageShift + (size&(phys.PageSize-1)+phys.PageSize-1)>>phys.PageShift
+}
