@@ -1,0 +1,117 @@
+package pack_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/cavaliergopher/cpio"
+
+	"ferry/boot"
+	"ferry/boot/payload"
+	"ferry/boot/payload/pack"
+)
+
+// bzImage is the smallest kernel that a 64-bit loader takes.
+func bzImage(code string) []byte {
+	b := make([]byte, 1024, 1024+len(code))
+	le := binary.LittleEndian
+	b[0x1f1] = 1
+	le.PutUint16(b[0x1fe:], 0xaa55)
+	b[0x201] = 0x6a
+	copy(b[0x202:], "HdrS")
+	le.PutUint16(b[0x206:], 0x20f)
+	le.PutUint16(b[0x20e:], 0x100)
+	b[0x211] = 1
+	le.PutUint32(b[0x230:], 2<<20)
+	b[0x234] = 1
+	le.PutUint16(b[0x236:], 0x63)
+	le.PutUint32(b[0x238:], 20)
+	le.PutUint32(b[0x260:], 1<<20)
+	copy(b[0x300:], "9.9.9 test\x00")
+	return append(b, code...)
+}
+
+func write(t *testing.T, m payload.Manifest, kernel, initrd []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := pack.Write(&b, m, kernel, initrd); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestWhatIsPackedIsOpened(t *testing.T) {
+	cmdline := "console=ttyS0 x=\"\u00e4\""
+	for _, initrdSize := range []int{0, 1, 4095, 4096, 70001} {
+		kernel, initrd := bzImage(strings.Repeat("code", 3333)), bytes.Repeat([]byte{7}, initrdSize)
+		b := write(t, payload.Manifest{Cmdline: &cmdline}, kernel, initrd)
+		p, err := payload.Open(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(p.Kernel.Data, kernel) || !bytes.Equal(p.Initrd.Data, initrd) {
+			t.Errorf("initrd of %d bytes: contents differ", initrdSize)
+		}
+		if p.Kernel.Offset%4096 != 0 || p.Initrd.Offset%4096 != 0 {
+			t.Errorf("initrd of %d bytes: kernel at %#x, initrd at %#x: not on a page", initrdSize, p.Kernel.Offset, p.Initrd.Offset)
+		}
+		if m := p.Manifest; m.Version != payload.Version || *m.Cmdline != cmdline || m.Kernel.Release != "9.9.9 test" {
+			t.Errorf("manifest %+v", m)
+		}
+	}
+}
+
+func TestOtherReadersOpenThePackage(t *testing.T) {
+	r := cpio.NewReader(bytes.NewReader(write(t, payload.Manifest{}, bzImage("code"), []byte("initrd"))))
+	var names []string
+	for {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, h.Name)
+	}
+	if got := strings.Join(names, " "); got != "manifest.json pad.kernel kernel pad.initrd initrd" {
+		t.Error(got)
+	}
+}
+
+func TestPackingIsReproducible(t *testing.T) {
+	a, b := write(t, payload.Manifest{}, bzImage("code"), []byte("x")), write(t, payload.Manifest{}, bzImage("code"), []byte("x"))
+	if !bytes.Equal(a, b) {
+		t.Error("two archives of the same parts differ")
+	}
+}
+
+func TestWriteRefuses(t *testing.T) {
+	long := strings.Repeat("x", 21)
+	for _, c := range []struct {
+		name   string
+		rule   error
+		m      payload.Manifest
+		kernel []byte
+	}{
+		{"no kernel", boot.ErrKernel, payload.Manifest{}, []byte("\x7fELF")},
+		{"long command line", boot.ErrCmdline, payload.Manifest{Cmdline: &long}, bzImage("code")},
+	} {
+		var b bytes.Buffer
+		if err := pack.Write(&b, c.m, c.kernel, nil); !errors.Is(err, c.rule) || b.Len() > 0 {
+			t.Errorf("%s: %v, %d bytes written", c.name, err, b.Len())
+		}
+	}
+	if err := pack.Write(failing{}, payload.Manifest{}, bzImage("code"), nil); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("failing writer: %v", err)
+	}
+}
+
+// failing is a full disk.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }

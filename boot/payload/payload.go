@@ -1,0 +1,164 @@
+// Package payload reads the archive that the stage is given in place of an
+// initrd: the next kernel, its initrd, and a manifest that says how to start it.
+//
+// The archive is a cpio file of the "newc" form (Linux'
+// Documentation/driver-api/early-userspace/buffer-format.rst), written by the
+// host tool (package pack) or by any cpio command. It was loaded by the kernel
+// before us and is foreign: every length is checked against the archive, and
+// files are windows on it, never copies.
+//
+//	manifest.json  optional, see [Manifest]
+//	kernel         a bzImage
+//	initrd         optional, handed on as it is
+//
+// Other names are passed over, so that an archive may carry more than a stage
+// knows. Package pack starts kernel and initrd on a page of the archive.
+package payload
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+)
+
+// Reasons for which an archive is refused.
+var (
+	ErrArchive  = errors.New("payload: not an archive we can read")
+	ErrManifest = errors.New("payload: manifest is not usable")
+)
+
+// Names of the files.
+const (
+	ManifestName = "manifest.json"
+	KernelName   = "kernel"
+	InitrdName   = "initrd"
+)
+
+// File is one file of the archive.
+type File struct {
+	Data   []byte // window on the archive; empty where there is no such file
+	Offset uint64 // of Data in the archive, in bytes
+}
+
+// Payload is what an archive holds.
+type Payload struct {
+	Kernel, Initrd File
+	Manifest       Manifest
+}
+
+// Open reads the archive up to its trailer. The kernel must be there; the rest
+// may be missing.
+func Open(archive []byte) (*Payload, error) {
+	p := &Payload{}
+	var manifest File
+	for at := 0; ; {
+		e, next, err := entryAt(archive, at)
+		if err != nil {
+			return nil, fmt.Errorf("%w: entry at offset %#x: %w", ErrArchive, at, err)
+		}
+		name := string(bytes.TrimPrefix(e.name, []byte("./")))
+		if name == trailer {
+			break
+		}
+		var file *File
+		switch name {
+		case ManifestName:
+			file = &manifest
+		case KernelName:
+			file = &p.Kernel
+		case InitrdName:
+			file = &p.Initrd
+		}
+		if file != nil {
+			if !e.regular {
+				return nil, fmt.Errorf("%w: %s at offset %#x: not a regular file", ErrArchive, name, at)
+			}
+			if file.Offset != 0 {
+				return nil, fmt.Errorf("%w: %s at offset %#x: a second file of this name", ErrArchive, name, at)
+			}
+			*file = File{e.data, uint64(e.offset)}
+		}
+		at = next
+	}
+	if p.Kernel.Offset == 0 {
+		return nil, fmt.Errorf("%w: no file named %s", ErrArchive, KernelName)
+	}
+	var err error
+	p.Manifest, err = ParseManifest(manifest.Data)
+	return p, err
+}
+
+// newc: 13 numbers of 8 hexadecimal digits after the magic, then the name with a
+// terminator, then the data; name and data end on a multiple of 4.
+const (
+	headerSize = 6 + 13*8
+	trailer    = "TRAILER!!!"
+	maxName    = 4096 // Linux' PATH_MAX
+
+	fieldMode     = 1
+	fieldFileSize = 6
+	fieldNameSize = 11
+
+	typeMask    = 0o170000
+	typeRegular = 0o100000
+)
+
+// entry is one file of a cpio archive.
+type entry struct {
+	name    []byte // without terminator
+	data    []byte
+	offset  int // of data
+	regular bool
+}
+
+// entryAt reads the entry at an offset and returns the offset of the next.
+func entryAt(b []byte, at int) (e entry, next int, err error) {
+	if len(b)-at < headerSize {
+		return e, 0, fmt.Errorf("%d bytes are left, the archive is cut short", len(b)-at)
+	}
+	h := b[at : at+headerSize]
+	if magic := h[:6]; !bytes.Equal(magic, []byte("070701")) && !bytes.Equal(magic, []byte("070702")) {
+		return e, 0, fmt.Errorf("magic % x, want \"070701\": an uncompressed cpio archive of the newc form", magic)
+	}
+	mode, err := field(h, fieldMode)
+	if err != nil {
+		return e, 0, err
+	}
+	size, err := field(h, fieldFileSize)
+	if err != nil {
+		return e, 0, err
+	}
+	nameSize, err := field(h, fieldNameSize)
+	if err != nil {
+		return e, 0, err
+	}
+	left := int64(len(b) - at - headerSize)
+	if nameSize == 0 || nameSize > maxName || nameSize > left {
+		return e, 0, fmt.Errorf("name of %d bytes, %d are left", nameSize, left)
+	}
+	name := at + headerSize
+	e.name, _, _ = bytes.Cut(b[name:name+int(nameSize)], []byte{0})
+	e.regular = mode&typeMask == typeRegular
+	e.offset = align4(name + int(nameSize))
+	if size > int64(len(b)-e.offset) {
+		return e, 0, fmt.Errorf("file %q of %d bytes, %d are left: the archive is cut short", e.name, size, max(0, len(b)-e.offset))
+	}
+	if size > 0 {
+		e.data = b[e.offset : e.offset+int(size) : e.offset+int(size)]
+	}
+	return e, align4(e.offset + int(size)), nil
+}
+
+// field reads one number of a header.
+func field(h []byte, i int) (int64, error) {
+	var v [4]byte
+	digits := h[6+8*i : 6+8*i+8]
+	if _, err := hex.Decode(v[:], digits); err != nil {
+		return 0, fmt.Errorf("field %d is %q, want 8 hexadecimal digits", i, digits)
+	}
+	return int64(v[0])<<24 | int64(v[1])<<16 | int64(v[2])<<8 | int64(v[3]), nil
+}
+
+// align4 rounds up to a multiple of 4.
+func align4(n int) int { return (n + 3) &^ 3 }
