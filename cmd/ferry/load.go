@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ferry/boot"
+	"ferry/boot/payload"
 	"ferry/phys"
 )
 
@@ -94,7 +95,7 @@ func (c *loadCmd) check(h host) ([]placed, error) {
 		return nil, &problem{fmt.Sprintf("command line of %d bytes, at most %d", len(c.Cmdline), int64(stage.CmdlineMax)-1-elfcorehdr),
 			"give a shorter one with --cmdline", nil}
 	}
-	payload, kernel, err := readPayload(c.Payload)
+	size, kernel, err := readPayload(c.Payload)
 	if err != nil {
 		return nil, fmt.Errorf("payload %s: %w", c.Payload, err)
 	}
@@ -105,7 +106,7 @@ func (c *loadCmd) check(h host) ([]placed, error) {
 	if err != nil {
 		return nil, err
 	}
-	needs := needs(stage, kernel, payload)
+	needs := needs(stage, kernel, size)
 	at, err := place(areas, needs)
 	if err != nil {
 		return nil, err
@@ -115,6 +116,20 @@ func (c *loadCmd) check(h host) ([]placed, error) {
 		places[i] = placed{needs[i], at[i]}
 	}
 	return places, nil
+}
+
+// readPayload returns the size of a payload and its kernel.
+func readPayload(name string) (uint64, *boot.Kernel, error) {
+	archive, err := os.ReadFile(name)
+	if err != nil {
+		return 0, nil, err
+	}
+	parts, err := payload.Open(archive)
+	if err != nil {
+		return 0, nil, err
+	}
+	kernel, err := boot.ParseKernel(parts.Kernel.Data)
+	return uint64(len(archive)), kernel, err
 }
 
 // elfcorehdr is what the kernel keeps free of a command line, for crash kernels, whatever it loads.

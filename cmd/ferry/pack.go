@@ -3,27 +3,32 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"ferry/boot"
+	"ferry/boot/payload"
+	"ferry/boot/payload/pack"
 	"ferry/phys"
 )
 
 type packCmd struct {
-	Kernel   string `required:"" type:"existingfile" help:"The next kernel, a bzImage."`
-	Initrd   string `required:"" type:"existingfile" help:"Its initrd, as it is."`
-	Output   string `required:"" short:"o" type:"path" help:"Payload to write."`
-	Cmdline  string `help:"Command line of the next kernel. Default: what the stage was given, less the words that begin with ferry."`
-	InitSize uint64 `default:"64" placeholder:"MiB" help:"MiB of memory of the stage, for the sum that is printed (${default})."`
-	Room     uint64 `placeholder:"MiB" help:"MiB of the largest scratch area of the host: refuse what does not fit."`
+	Kernel   string  `required:"" type:"existingfile" help:"The next kernel, a bzImage."`
+	Initrd   string  `required:"" type:"existingfile" help:"Its initrd, as it is."`
+	Output   string  `required:"" short:"o" type:"path" help:"Payload to write."`
+	Cmdline  *string `help:"Command line of the next kernel. Default: what the stage was given, less the words that begin with ferry."`
+	InitSize uint64  `default:"64" placeholder:"MiB" help:"MiB of memory of the stage, for the sum that is printed (${default})."`
+	Room     uint64  `placeholder:"MiB" help:"MiB of the largest scratch area of the host: refuse what does not fit."`
 }
 
 // maxPart is the most that one part of a payload can have: newc's sizes are 32 bits wide.
 const maxPart = 1<<32 - 1
 
 // Run writes the payload.
-func (c *packCmd) Run() error {
+func (c *packCmd) Run() error { return c.pack(os.Stdout) }
+
+func (c *packCmd) pack(out io.Writer) error {
 	kernelFile, err := readPart(c.Kernel)
 	if err != nil {
 		return err
@@ -36,16 +41,13 @@ func (c *packCmd) Run() error {
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", c.Kernel, err)
 	}
-	if n := uint64(len(c.Cmdline)); n > kernel.CmdlineMax {
-		return fmt.Errorf("kernel %s: command line of %d bytes, it takes %d", c.Kernel, n, kernel.CmdlineMax)
-	}
-	var payload bytes.Buffer
-	if err := writePayload(&payload, manifest{Cmdline: c.Cmdline}, kernelFile, initrd); err != nil {
-		return err
+	var archive bytes.Buffer
+	if err := pack.Write(&archive, payload.Manifest{Cmdline: c.Cmdline}, kernelFile, initrd); err != nil {
+		return fmt.Errorf("payload %s: %w", c.Output, err)
 	}
 
 	stage := &boot.Kernel{InitSize: c.InitSize * mib, Alignment: 2 * mib, PrefAddress: mib}
-	needs := needs(stage, kernel, uint64(payload.Len()))
+	needs := needs(stage, kernel, uint64(archive.Len()))
 	if c.Room != 0 {
 		area, _ := phys.Span(256*mib, c.Room*mib)
 		if _, err := place([]phys.Range{area}, needs); err != nil {
@@ -53,13 +55,13 @@ func (c *packCmd) Run() error {
 				size(uint64(len(kernelFile))), size(kernel.InitSize), size(uint64(len(initrd))), c.Room, err)
 		}
 	}
-	if err := writeFile(c.Output, payload.Bytes()); err != nil {
+	if err := writeFile(c.Output, archive.Bytes()); err != nil {
 		return err
 	}
 	for _, n := range needs {
-		fmt.Printf("%-32s %s\n", n.name, size(n.size))
+		fmt.Fprintf(out, "%-32s %s\n", n.name, size(n.size))
 	}
-	fmt.Printf("%-32s %s, for example kho_scratch=64M,0,%s\n", "scratch that a crossing takes", size(total(needs)), suggestion(needs))
+	fmt.Fprintf(out, "%-32s %s, for example kho_scratch=64M,0,%s\n", "scratch that a crossing takes", size(total(needs)), suggestion(needs))
 	return nil
 }
 

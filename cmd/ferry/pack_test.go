@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ferry/boot"
+	"ferry/boot/payload"
+)
+
+// bzImage returns the smallest image that can be started, changed by the edits.
+func bzImage(edits ...func(b []byte)) []byte {
+	b := make([]byte, 5*512+4096)
+	le := binary.LittleEndian
+	b[0x1f1] = 4                     // setup sectors
+	le.PutUint32(b[0x1f4:], 4096/16) // code
+	le.PutUint16(b[0x1fe:], 0xaa55)
+	b[0x201] = 0x6a
+	copy(b[0x202:], "HdrS")
+	le.PutUint16(b[0x206:], 0x20f)
+	b[0x211] = 1
+	le.PutUint32(b[0x230:], 2<<20)
+	b[0x234] = 1
+	le.PutUint16(b[0x236:], 0x23)
+	le.PutUint32(b[0x238:], 2047)
+	le.PutUint64(b[0x258:], 16<<20)
+	le.PutUint32(b[0x260:], 8<<20)
+	for _, edit := range edits {
+		edit(b)
+	}
+	return b
+}
+
+func put(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestPackWritesWhatTheStageReads(t *testing.T) {
+	kernel, initrd := bzImage(), []byte("an initrd")
+	line := "console=ttyS0"
+	out := filepath.Join(t.TempDir(), "payload")
+	c := packCmd{Kernel: put(t, "k", kernel), Initrd: put(t, "i", initrd), Output: out, Cmdline: &line, InitSize: 64, Room: 128}
+	if err := c.pack(io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	first, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := payload.Open(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(p.Kernel.Data, kernel) || !bytes.Equal(p.Initrd.Data, initrd) {
+		t.Error("kernel or initrd differ from what was packed")
+	}
+	if p.Manifest.Cmdline == nil || *p.Manifest.Cmdline != line {
+		t.Errorf("command line %v, want %q", p.Manifest.Cmdline, line)
+	}
+	if err := c.pack(io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if second, err := os.ReadFile(out); err != nil || !bytes.Equal(first, second) {
+		t.Errorf("a second payload of the same parts differs (%v)", err)
+	}
+}
+
+func TestPackRefusesAndLeavesNothingBehind(t *testing.T) {
+	long := strings.Repeat("x", 3000)
+	tests := []struct {
+		name   string
+		kernel []byte
+		room   uint64
+		line   *string
+		want   []string // in the error
+	}{
+		{"no bzImage", []byte(strings.Repeat("ELF", 1000)), 0, nil, []string{"no bzImage"}},
+		{"empty file", nil, 0, nil, []string{"0 bytes"}},
+		{"no 64-bit entry", bzImage(func(b []byte) { b[0x236] = 0x22 }), 0, nil, []string{"64-bit", "0x22"}},
+		{"cut short", bzImage()[:5*512+4000], 0, nil, []string{"4000 bytes", "4096"}},
+		{"larger than its init_size", append(bzImage(func(b []byte) { binary.LittleEndian.PutUint32(b[0x260:], 4096) }), 0), 0, nil,
+			[]string{"4097 bytes", "init_size of 4096"}},
+		{"no room", bzImage(), 70, nil, []string{"init_size 8 MiB", "70 MiB", "takes 72 MiB", "kho_scratch="}},
+		{"long command line", bzImage(), 0, &long, []string{"3000 bytes", "2047"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			c := packCmd{Kernel: put(t, "k", tt.kernel), Initrd: put(t, "i", []byte("i")), Output: filepath.Join(dir, "payload"),
+				InitSize: 64, Room: tt.room, Cmdline: tt.line}
+			err := c.pack(io.Discard)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not say %q", err, want)
+				}
+			}
+			if left, _ := os.ReadDir(dir); len(left) > 0 {
+				t.Errorf("%v is left behind", left)
+			}
+		})
+	}
+}
+
+func TestLoadChecksBothFilesAndTheHost(t *testing.T) {
+	good := func() []byte {
+		out := filepath.Join(t.TempDir(), "payload")
+		c := packCmd{Kernel: put(t, "k", bzImage()), Initrd: put(t, "i", []byte("i")), Output: out, InitSize: 64}
+		if err := c.pack(io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}()
+	initSize := func(n uint32) func([]byte) {
+		return func(b []byte) { binary.LittleEndian.PutUint32(b[0x260:], n) }
+	}
+	tests := []struct {
+		name           string
+		stage, payload []byte
+		cmdline        string
+		want           string // in the error, empty for none
+	}{
+		{"all good", bzImage(initSize(64 << 20)), good, "console=ttyS0", ""},
+		{"stage is no bzImage", good, good, "", "stage"},
+		{"stage cannot start above 4 GiB", bzImage(func(b []byte) { b[0x236] = 0x21 }), good, "", "above 4 GiB: false"},
+		{"stage cannot start with five levels", bzImage(func(b []byte) { b[0x236] = 0x3 }), good, "", "five page table levels: false"},
+		{"payload is no archive", bzImage(), bzImage(), "", "payload"},
+		{"payload is cut short", bzImage(), good[:5000], "", "cut short"},
+		{"command line too long", bzImage(), good, strings.Repeat("x", 2017), "at most 2016"},
+		{"longest command line", bzImage(), good, strings.Repeat("x", 2016), ""},
+		{"no room for the stage", bzImage(initSize(512 << 20)), good, "", "no room in scratch for the stage"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := loadCmd{Stage: put(t, "s", tt.stage), Payload: put(t, "p", tt.payload), Cmdline: tt.cmdline}
+			places, err := c.check(host{live()})
+			if tt.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("error %v, want one with %q", err, tt.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(places) != len(needs(&boot.Kernel{}, &boot.Kernel{}, 0)) {
+				t.Errorf("%d places for the parts", len(places))
+			}
+		})
+	}
+}
