@@ -1,5 +1,7 @@
 package amd64
 
+import "unsafe"
+
 // Context is a thread's registers as a trap or SYSCALL found them, and as
 // [Resume] puts them back. It must be 64-byte aligned; the assembler knows its
 // fields by name.
@@ -39,3 +41,6 @@ const (
 	VectorSpurious    = 0xff
 	VectorSyscall     = 0x100
 )
+
+// FPUAddress returns the address of c's FPU state.
+func (c *Context) FPUAddress() uint64 { return uint64(uintptr(unsafe.Pointer(&c.FPU))) }

@@ -1,6 +1,10 @@
 package amd64
 
-import "github.com/usbarmory/tamago/soc/intel/uart"
+import (
+	"unsafe"
+
+	"github.com/usbarmory/tamago/soc/intel/uart"
+)
 
 // Virtual places of the board's own memory, each run of pages with unmapped
 // ones around it. The entry code knows their sizes too: keep it in step.
@@ -89,3 +93,25 @@ type machine struct {
 
 // mach is the machine, at its fixed virtual address: defined in entry_amd64.s.
 var mach *machine
+
+// SetHandler names the code that takes every trap from now on: an assembler
+// function of one argument, a *Context, which must return.
+func SetHandler(pc uint64) { mach.handler = pc }
+
+// SetCurrent names the context that [Resume] continues and the next trap is saved
+// in. c must be 64-byte aligned and outside the Go heap.
+func SetCurrent(c *Context) { mach.current = uint64(uintptr(unsafe.Pointer(c))) }
+
+// SegmentCount returns the number of the image's segments.
+func SegmentCount() uint64 { return mach.segmentCount }
+
+// SegmentAt returns segment i of the image.
+func SegmentAt(i uint64) Segment { return mach.segments[i&(maxSegments-1)] }
+
+// CmdlineAt returns byte i of the kernel command line, 0 after its end.
+func CmdlineAt(i uint64) byte {
+	if i >= mach.cmdlineLen {
+		return 0
+	}
+	return mach.cmdline[i&(maxCmdline-1)]
+}

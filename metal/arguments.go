@@ -1,0 +1,156 @@
+package metal
+
+import "ferry/board/amd64"
+
+// The first thread's stack starts out as Linux leaves it for a program: argument
+// count, arguments, environment, auxiliary vector.
+
+const (
+	stringBytes = 16 << 10
+	vectorBytes = 8 << 10
+	auxPageSize = 6
+	auxRandom   = 25
+	memoryShare = 3 // quarters of the free memory that the garbage collector may fill
+)
+
+// builder writes the two growing parts.
+type builder struct {
+	text, textEnd uint64 // strings
+	vec, vecEnd   uint64 // words
+}
+
+func (b *builder) byte(c byte) {
+	if b.text < b.textEnd {
+		*byteAt(b.text) = c
+		b.text++
+	}
+}
+
+func (b *builder) string(s string) {
+	for i := 0; i < len(s); i++ {
+		b.byte(s[i])
+	}
+}
+
+func (b *builder) word(v uint64) {
+	if b.vec < b.vecEnd {
+		*word(b.vec) = v
+		b.vec += 8
+	}
+}
+
+// number writes v in decimal.
+func (b *builder) number(v uint64) {
+	div := uint64(1_000_000_000_000_000_000)
+	for started := false; div > 0; div /= 10 {
+		d := v / max(div, 1) % 10
+		if started = started || d != 0 || div == 1; started {
+			b.byte('0' + byte(d))
+		}
+	}
+}
+
+// buildArguments returns the stack pointer to enter the runtime with.
+func buildArguments() uint64 {
+	text := uint64(stackTop - stringBytes)
+	vec := text - vectorBytes
+	if !touch(vec, stringBytes+vectorBytes, true) {
+		amd64.Print("ferry: no memory for the arguments\n")
+		amd64.Halt()
+	}
+	// The last bytes are kept zero, so that every string ends.
+	b := builder{text, stackTop - 64, vec, vec + vectorBytes - 128}
+	b.word(0) // argc, see below
+	b.word(b.text)
+	b.string("ferry\x00")
+	argc := uint64(1)
+
+	i := afterDashes()
+	for {
+		var more bool
+		if i, more = b.argument(i); !more {
+			break
+		}
+		argc++
+	}
+	b.word(0)
+	*word(vec) = argc
+
+	b.environment()
+	b.word(b.text)
+	b.string("GOMEMLIMIT=")
+	b.number(amd64.FramesLeft() / 4 * memoryShare * amd64.PageSize)
+	b.byte(0)
+	b.word(0)
+
+	random := (b.text + 15) &^ 15
+	amd64.FillRandom(uintptr(random), 16)
+	b.word(auxPageSize)
+	b.word(amd64.PageSize)
+	b.word(auxRandom)
+	b.word(random)
+	b.word(0)
+	b.word(0)
+	return vec
+}
+
+// afterDashes returns where the command line's program arguments start: after a
+// word "--".
+func afterDashes() uint64 {
+	for i := uint64(0); amd64.CmdlineAt(i) != 0; i++ {
+		if amd64.CmdlineAt(i) == '-' && amd64.CmdlineAt(i+1) == '-' && isSpace(amd64.CmdlineAt(i+2)) &&
+			(i == 0 || isSpace(amd64.CmdlineAt(i-1))) {
+			return i + 2
+		}
+	}
+	return 1 << 20
+}
+
+// isSpace reports whether c ends a word; 0 is the end of the command line.
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == 0 }
+
+// argument copies the next word from position i on. Double quotes hold blanks
+// together.
+func (b *builder) argument(i uint64) (next uint64, ok bool) {
+	for amd64.CmdlineAt(i) != 0 && isSpace(amd64.CmdlineAt(i)) {
+		i++
+	}
+	if amd64.CmdlineAt(i) == 0 {
+		return i, false
+	}
+	b.word(b.text)
+	for quoted := false; ; i++ {
+		c := amd64.CmdlineAt(i)
+		if c == 0 || isSpace(c) && !quoted {
+			break
+		}
+		if c == '"' {
+			quoted = !quoted
+			continue
+		}
+		b.byte(c)
+	}
+	b.byte(0)
+	return i, true
+}
+
+// environment passes on words before the dashes that look like NAME=value, the
+// name in capitals: GODEBUG, GOTRACEBACK, GOGC.
+func (b *builder) environment() {
+	for i, end := uint64(0), afterDashes(); i < end && amd64.CmdlineAt(i) != 0; {
+		n := i
+		for c := amd64.CmdlineAt(n); c >= 'A' && c <= 'Z' || c == '_' && n > i; c = amd64.CmdlineAt(n) {
+			n++
+		}
+		if n > i && amd64.CmdlineAt(n) == '=' {
+			i, _ = b.argument(i)
+			continue
+		}
+		for !isSpace(amd64.CmdlineAt(i)) {
+			i++
+		}
+		for amd64.CmdlineAt(i) != 0 && isSpace(amd64.CmdlineAt(i)) {
+			i++
+		}
+	}
+}
