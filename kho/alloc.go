@@ -159,10 +159,10 @@ func setBits(words *[leafWords]uint64, from, to uint64) {
 
 // use takes pages [from, to) of the window out of what is free.
 func (w *window) use(from, to uint64) {
-	var m [leafWords]uint64
-	setBits(&m, from, to)
-	for i := from / 64; i*64 < to; i++ {
-		w.free[i] &^= m[i]
+	for b := from; b < to; {
+		n := min(64-b%64, to-b)
+		w.free[b/64] &^= ^uint64(0) >> (64 - n) << (b % 64)
+		b += n
 	}
 }
 

@@ -62,12 +62,25 @@ func (d *Draft) writeNodes() error {
 		}
 	}
 	d.now.root = changed[0].addr
-	d.now.nodes = nil
-	if err := d.now.checkNodes(); err != nil {
-		return err
-	}
+	d.now.listNodes()
 	d.stats.NodesKept = len(d.now.nodes) - d.stats.Nodes
 	return nil
+}
+
+// listNodes lists the pages of the tree anew.
+func (m *Map) listNodes() {
+	m.nodes = nil
+	for _, level := range m.levels {
+		for _, n := range level {
+			m.nodes = append(m.nodes, n.addr.PFN())
+		}
+	}
+	for o := range m.orders {
+		for i := range m.orders[o] {
+			m.nodes = append(m.nodes, m.orders[o][i].addr.PFN())
+		}
+	}
+	slices.Sort(m.nodes)
 }
 
 // writeLevel writes the nodes of level l above the changed ones below, and

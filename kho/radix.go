@@ -28,11 +28,6 @@ const (
 	maxOrder phys.Order = orderBit - leafShift
 )
 
-// key returns the radix key of b.
-func key(b phys.Block) uint64 {
-	return 1<<(orderBit-b.Order) + uint64(b.Addr)>>(phys.PageShift+b.Order)
-}
-
 // prefix returns the key bits above a leaf: the leaf of the given order whose
 // first block is number window<<leafShift.
 func prefix(o phys.Order, window uint64) uint64 { return 1<<(maxOrder-o) + window }
@@ -48,9 +43,6 @@ type node struct {
 func readRadix(mem phys.Memory, root phys.Addr, scratch phys.Ranges) (*Map, error) {
 	m := &Map{mem: mem, root: root}
 	if err := m.readNodes(scratch); err != nil {
-		return nil, err
-	}
-	if err := m.checkNodes(); err != nil {
 		return nil, err
 	}
 	if err := m.checkBlocks(usable(mem.RAM(), scratch)); err != nil {
@@ -77,6 +69,7 @@ func (m *Map) readNodes(scratch phys.Ranges) error {
 	if _, err := viewPage(m.mem, scratch, m.root); err != nil {
 		return phys.In("root", m.root, err)
 	}
+	m.nodes = []phys.PFN{m.root.PFN()}
 	level := []node{{0, m.root}}
 	for l := topLevel; l > 0; l-- {
 		m.levels[l] = level
@@ -92,15 +85,18 @@ func (m *Map) readNodes(scratch phys.Ranges) error {
 					continue
 				}
 				p := n.prefix<<tableShift | uint64(i)
-				err := checkPrefix(p, leafShift+tableShift*(l-1), top)
-				if err == nil {
-					_, err = viewPage(m.mem, scratch, child)
+				if found, want := badPrefix(p, leafShift+tableShift*(l-1), top); found != "" {
+					return m.slotError(l, n, i, found, want)
 				}
-				if err != nil {
-					return phys.In(fmt.Sprintf("level %d node %s slot %d", l, n.addr, i), n.addr+phys.Addr(8*i), err)
+				if _, err := viewPage(m.mem, scratch, child); err != nil {
+					return phys.In(slotName(l, n, i), child, err)
 				}
 				below = append(below, node{p, child})
+				m.nodes = append(m.nodes, child.PFN())
 			}
+		}
+		if err := m.checkNodes(); err != nil {
+			return err
 		}
 		level = below
 	}
@@ -117,46 +113,34 @@ func (m *Map) readNodes(scratch phys.Ranges) error {
 	return nil
 }
 
-// checkPrefix proves that a key with the given bits above the lowest shift bits
-// can stand for a block below top.
-func checkPrefix(p uint64, shift int, top phys.Addr) error {
-	bad := func(found, want string) error {
-		return &phys.Error{Object: "key", Found: found, Want: want, Err: ErrMap}
-	}
+// badPrefix says what is wrong with keys that have p above their lowest shift
+// bits, and what is wanted: a block below top. It returns empty strings where
+// such keys can be.
+func badPrefix(p uint64, shift int, top phys.Addr) (found, want string) {
 	high := shift - 1 // place of the highest order bit that may follow, if p has none
 	if p != 0 {
 		high = bits.Len64(p) - 1 + shift
 	}
 	if high > orderBit {
-		return bad(fmt.Sprintf("%d key bits", high+1), "at most 53")
+		return fmt.Sprintf("a key of %d bits", high+1), "at most 53"
 	}
 	o := phys.Order(orderBit - high)
 	if o > maxOrder {
-		return bad(fmt.Sprintf("order %d or more", o), fmt.Sprintf("at most %d", maxOrder))
+		return fmt.Sprintf("keys of order %d and above", o), fmt.Sprintf("at most order %d", maxOrder)
 	}
 	var start phys.Addr
 	if p != 0 {
 		start = phys.Addr((p<<shift - 1<<high) << (phys.PageShift + o))
 	}
 	if start >= top || uint64(top-start) < o.Bytes() {
-		return bad(fmt.Sprintf("a block of order %d at %s or above", o, start), fmt.Sprintf("RAM, which ends at %s", top))
+		return fmt.Sprintf("keys of order %d from %s on", o, start), fmt.Sprintf("blocks in RAM, which ends at %s", top)
 	}
-	return nil
+	return "", ""
 }
 
-// checkNodes lists the pages of the tree and proves that each is referenced
-// once: no cycle, no shared node.
+// checkNodes proves that no page of the tree read so far is referenced twice:
+// no cycle, no shared node.
 func (m *Map) checkNodes() error {
-	for _, level := range m.levels {
-		for _, n := range level {
-			m.nodes = append(m.nodes, n.addr.PFN())
-		}
-	}
-	for _, ls := range m.orders {
-		for i := range ls {
-			m.nodes = append(m.nodes, ls[i].addr.PFN())
-		}
-	}
 	slices.Sort(m.nodes)
 	for i := 1; i < len(m.nodes); i++ {
 		if m.nodes[i] == m.nodes[i-1] {
@@ -164,6 +148,14 @@ func (m *Map) checkNodes() error {
 		}
 	}
 	return nil
+}
+
+func slotName(level int, n node, i int) string {
+	return fmt.Sprintf("level %d node %s slot %d", level, n.addr, i)
+}
+
+func (m *Map) slotError(level int, n node, i int, found, want string) error {
+	return &phys.Error{Object: slotName(level, n, i), Addr: n.addr + phys.Addr(8*i), Found: found, Want: want, Err: ErrMap}
 }
 
 // shared names the second reference to the node at a, the root being referenced
@@ -181,8 +173,7 @@ func (m *Map) shared(a phys.Addr) error {
 					continue
 				}
 				if seen {
-					return &phys.Error{Object: fmt.Sprintf("level %d node %s slot %d", l, n.addr, i), Addr: n.addr + phys.Addr(8*i),
-						Found: fmt.Sprintf("a second reference to node %s", a), Want: "each node referenced once (shared, or a cycle)", Err: ErrMap}
+					return m.slotError(l, n, i, fmt.Sprintf("a second reference to node %s", a), "each node referenced once: no sharing, no cycle")
 				}
 				seen = true
 			}

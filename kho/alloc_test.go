@@ -1,0 +1,90 @@
+package kho_test
+
+import (
+	"bytes"
+	"testing"
+
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// exhaust allocates all that there is.
+func exhaust(tb testing.TB, d *kho.Draft) map[phys.Addr]bool {
+	tb.Helper()
+	got := make(map[phys.Addr]bool)
+	for {
+		a, page, err := d.Alloc()
+		if err != nil {
+			refusedAs(tb, err, kho.ErrNoMemory, 0, "page allocator")
+			return got
+		}
+		if got[a] || !a.Aligned(phys.PageSize) || len(page) != phys.PageSize || bytes.Count(page, []byte{0}) != phys.PageSize {
+			tb.Fatalf("page %v: handed out before, unaligned or not zeroed", a)
+		}
+		got[a] = true
+	}
+}
+
+func TestAllocatorHandsOutExactlyWhatIsFree(t *testing.T) {
+	f := newFixture(t)
+	dirty := f.edit(ramStart+0x0200_0000, 4096)
+	copy(dirty, "left by the old kernel")
+	h := f.open()
+	avoid := phys.NewRanges(
+		phys.Range{Start: ramStart + 0x0300_0000, End: ramStart + 0x0340_0800}, // ends inside a page
+		phys.Range{Start: ramStart + 0x0350_0ff8, End: ramStart + 0x0350_1008}) // touches two
+	d, err := h.Draft(avoid)
+	f.check(err)
+	retired := phys.Block{Addr: hugeBlock, Order: 9}
+	f.check(d.Retire(retired))
+	f.check(d.Preserve(phys.Block{Addr: ramStart + 0x0100_0000, Order: 8}))
+	got := exhaust(t, d)
+	missing := 0
+	for a := ramStart; a < ramEnd; a += phys.PageSize {
+		r := phys.Block{Addr: a}.Range()
+		_, preserved := h.Map.Overlaps(r)
+		_, scratch := h.Scratch.Overlaps(r)
+		_, avoided := avoid.Overlaps(r)
+		free := !preserved && !scratch && !avoided && !hasNode(h.Map, r) &&
+			!(a >= ramStart+0x0100_0000 && a < ramStart+0x0110_0000)
+		if got[a] && !free {
+			t.Errorf("allocated %v: preserved %v, scratch %v, avoided %v", a, preserved, scratch, avoided)
+		}
+		if free && !got[a] {
+			missing++
+		}
+	}
+	// What is free and was not handed out holds the new nodes.
+	if missing != d.Stats().Nodes {
+		t.Errorf("%d free pages not handed out, %d nodes written", missing, d.Stats().Nodes)
+	}
+}
+
+func TestAllocatorServesEveryOrderAligned(t *testing.T) {
+	f := newFixture(t)
+	_, d := f.draft()
+	seen := make(map[phys.Block]bool)
+	for i := range 55 { // 40 MiB of 64
+		b := phys.Block{Order: phys.Order(i * 7 % 11)}
+		a, bytes, err := d.AllocBlock(b.Order)
+		f.check(err)
+		b.Addr = a
+		if !a.Aligned(b.Order.Bytes()) || uint64(len(bytes)) != b.Order.Bytes() || covered(seen, b) || !d.Map().Preserved(b) {
+			t.Fatalf("block %v: unaligned, of %d bytes, overlapping, or not preserved", b, len(bytes))
+		}
+		seen[b] = true
+	}
+	for range 20 {
+		if _, _, err := d.AllocBlock(10); err != nil {
+			refusedAs(t, err, kho.ErrNoMemory, 0, "page allocator")
+			break
+		}
+	}
+	if _, _, err := d.AllocBlock(11); err == nil {
+		t.Error("order 11 was served")
+	}
+	var err error
+	f.data, err = d.Commit()
+	f.check(err)
+	f.open()
+}

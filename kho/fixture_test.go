@@ -1,0 +1,157 @@
+package kho_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"strings"
+	"testing"
+
+	"ferry/kho"
+	"ferry/phys"
+	"ferry/phys/phystest"
+)
+
+// The fixture: a machine of 64 MiB with a handover that holds every kind of
+// object, built by the package itself and checked against real ones elsewhere.
+const (
+	ramStart = phys.Addr(0x1020_0000) // leaves of the map begin before it
+	ramEnd   = phys.Addr(0x1420_0000)
+	scratch0 = ramStart               // 4 MiB, the table at its start
+	scratch2 = ramStart + 0x0080_0000 // 2 MiB
+
+	// Blocks that nothing names, far from where pages are allocated.
+	loneBlock = ramStart + 0x0050_0000 // order 0
+	pairBlock = ramStart + 0x0050_2000 // order 1
+	hugeBlock = ramStart + 0x00c0_0000 // order 9
+)
+
+type fixture struct {
+	testing.TB
+	mem  phys.Memory
+	data kho.Data
+	blob phys.Addr // sub-tree "thing", 100 bytes
+}
+
+var scratchTable = []kho.ScratchArea{{Addr: scratch0, Size: 4 << 20}, {Addr: scratch0}, {Addr: scratch2, Size: 2 << 20}}
+
+// firstDraft begins a handover in fresh memory.
+func firstDraft(tb testing.TB) (phys.Memory, *kho.Draft) {
+	tb.Helper()
+	mem := phystest.New(tb, phys.Range{Start: ramStart, End: ramEnd})
+	d, err := kho.New(mem, mem.RAM(), scratch0, scratchTable, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return mem, d
+}
+
+func newFixture(tb testing.TB) *fixture {
+	tb.Helper()
+	f := &fixture{TB: tb}
+	var d *kho.Draft
+	f.mem, d = firstDraft(tb)
+	for _, b := range []phys.Block{{Addr: loneBlock}, {Addr: pairBlock, Order: 1}, {Addr: hugeBlock, Order: 9}} {
+		f.check(d.Preserve(b))
+	}
+	a, page, err := d.Alloc()
+	f.check(err)
+	f.blob = a
+	copy(page, "the thing's own data")
+	f.check(d.SetSubtree("thing", a, 100))
+	a, page, err = d.Alloc()
+	f.check(err)
+	kho.Metadata{Release: "7.3.4-test", Count: 3}.Put(page)
+	f.check(d.SetSubtree(kho.MetadataName, a, kho.MetadataSize))
+	f.data, err = d.Commit()
+	f.check(err)
+	return f
+}
+
+func (f *fixture) check(err error) {
+	f.Helper()
+	if err != nil {
+		f.Fatal(err)
+	}
+}
+
+func (f *fixture) open() *kho.Handover {
+	f.Helper()
+	h, err := kho.Open(f.mem, f.data)
+	f.check(err)
+	return h
+}
+
+func (f *fixture) draft() (*kho.Handover, *kho.Draft) {
+	f.Helper()
+	h := f.open()
+	d, err := h.Draft(nil)
+	f.check(err)
+	return h, d
+}
+
+// edit returns n bytes at a for breaking.
+func (f *fixture) edit(a phys.Addr, n uint64) []byte {
+	f.Helper()
+	b, err := f.mem.Edit(a, n)
+	f.check(err)
+	return b
+}
+
+func (f *fixture) word(a phys.Addr) uint64 { return binary.LittleEndian.Uint64(f.edit(a, 8)) }
+
+func (f *fixture) setWord(a phys.Addr, v uint64) { binary.LittleEndian.PutUint64(f.edit(a, 8), v) }
+
+// path returns the addresses of the words that lead to the bit of b: a slot in
+// each node of levels 5 to 1, then the leaf. It is the arithmetic of the format
+// in its own words, not the package's.
+func (f *fixture) path(b phys.Block) (slots [6]phys.Addr, leaf phys.Addr, bit uint64) {
+	key := uint64(1)<<(52-b.Order) + uint64(b.Addr)>>(12+b.Order)
+	at := f.root()
+	for level := 5; level >= 1; level-- {
+		slots[level] = at + phys.Addr(8*(key>>(15+9*(level-1))%512))
+		at = phys.Addr(f.word(slots[level]))
+	}
+	return slots, at, key % 32768
+}
+
+// setBit sets the bit of b, whose leaf must exist.
+func (f *fixture) setBit(b phys.Block) {
+	_, leaf, bit := f.path(b)
+	f.edit(leaf+phys.Addr(bit/8), 1)[0] |= 1 << (bit % 8)
+}
+
+// root returns the root node's address, from the device tree.
+func (f *fixture) root() phys.Addr { return phys.Addr(f.word(f.value("preserved-memory-map"))) }
+
+// value returns the address of the 8-byte value of the first property of this
+// name, found by its text alone.
+func (f *fixture) value(name string) phys.Addr {
+	page := f.edit(f.data.FDT, phys.PageSize)
+	strs := page[binary.BigEndian.Uint32(page[12:]):]
+	off := strings.Index(string(strs), name+"\x00")
+	want := binary.BigEndian.AppendUint32([]byte{0, 0, 0, 3, 0, 0, 0, 8}, uint32(off))
+	i := strings.Index(string(page), string(want))
+	if off < 0 || i < 0 {
+		f.Fatalf("no property %q in the fixture", name)
+	}
+	return f.data.FDT + phys.Addr(i+len(want))
+}
+
+// refused proves that the handover is refused for the right reason, naming the
+// right object and address.
+func (f *fixture) refused(rule error, at phys.Addr, object string) {
+	f.Helper()
+	_, err := kho.Open(f.mem, f.data)
+	refusedAs(f, err, rule, at, object)
+}
+
+func refusedAs(tb testing.TB, err, rule error, at phys.Addr, object string) {
+	tb.Helper()
+	var e *phys.Error
+	if !errors.As(err, &e) {
+		tb.Fatalf("got %v, want an error naming an address", err)
+	}
+	if !errors.Is(err, rule) || e.Addr != at || !strings.Contains(e.Object, object) {
+		tb.Errorf("got:  %v\nwant: rule %q, object %q, address %s", err, rule, object, at)
+	}
+}

@@ -1,0 +1,133 @@
+package kho_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ferry/fdt"
+	"ferry/kho"
+	"ferry/phys"
+)
+
+func TestDraftCarriesUnknownSubtreesByteForByte(t *testing.T) {
+	f := newFixture(t)
+	root := f.root()
+	w := fdt.NewWriter(f.edit(f.data.FDT, phys.PageSize))
+	w.Begin("")
+	w.Property("odd", []byte{1, 2, 3, 4, 5})
+	w.Address("preserved-memory-map", root)
+	w.Property("compatible", []byte("kho-v9\x00kho-v4\x00"))
+	w.Begin("future@2")
+	w.String("flavour", "new")
+	w.Uint64("blob-size", 17)
+	w.Address("preserved-data", f.blob+3)
+	w.Property("empty", nil)
+	w.End()
+	w.End()
+	_, err := w.Finish()
+	f.check(err)
+	before := describe(t, f)
+	_, d := f.draft()
+	f.data, err = d.Commit()
+	f.check(err)
+	after := describe(t, f)
+	for i := range before {
+		if before[i] == fmt.Sprintf("/: preserved-memory-map = %q", le(uint64(root))) {
+			before[i] = fmt.Sprintf("/: preserved-memory-map = %q", le(uint64(f.root())))
+		}
+	}
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("the tree (-incoming +outgoing):\n%s", diff)
+	}
+}
+
+func le(v uint64) string {
+	var b [8]byte
+	for i := range b {
+		b[i] = byte(v >> (8 * i))
+	}
+	return string(b[:])
+}
+
+// describe lists the properties of the root device tree.
+func describe(tb testing.TB, f *fixture) (lines []string) {
+	tb.Helper()
+	tree, err := fdt.Parse(f.data.FDT, f.edit(f.data.FDT, phys.PageSize))
+	f.check(err)
+	list := func(n fdt.Node) {
+		for p := range n.Properties() {
+			lines = append(lines, fmt.Sprintf("/%s: %s = %q", n.Name(), p.Name, p.Value))
+		}
+	}
+	list(tree.Root())
+	for n := range tree.Root().Children() {
+		list(n)
+	}
+	return lines
+}
+
+func TestDraftSetsAndDropsSubtrees(t *testing.T) {
+	f := newFixture(t)
+	_, d := f.draft()
+	a, _, err := d.Alloc()
+	f.check(err)
+	f.check(d.SetSubtree("LUO", a, 32))
+	f.check(d.SetSubtree("thing", a, 64))
+	if !d.DropSubtree(kho.MetadataName) || d.DropSubtree(kho.MetadataName) || d.DropSubtree("nothing") {
+		t.Error("DropSubtree does not report whether there was one")
+	}
+	f.data, err = d.Commit()
+	f.check(err)
+	got := make(map[string]kho.Subtree)
+	for _, s := range f.open().Subtrees {
+		got[s.Name] = kho.Subtree{Data: s.Data, Size: s.Size}
+	}
+	want := map[string]kho.Subtree{"LUO": {Data: a, Size: 32}, "thing": {Data: a, Size: 64}}
+	if !maps.EqualFunc(got, want, func(a, b kho.Subtree) bool { return a.Data == b.Data && a.Size == b.Size }) {
+		t.Errorf("sub-trees %v, want %v", got, want)
+	}
+}
+
+func TestDraftRefusesSubtrees(t *testing.T) {
+	for _, name := range []string{"", "a/b", "LUO@1", "a\x00b"} {
+		f := newFixture(t)
+		_, d := f.draft()
+		refusedAs(t, d.SetSubtree(name, f.blob, 8), kho.ErrTree, f.blob, "sub-tree")
+	}
+	f := newFixture(t)
+	_, d := f.draft()
+	f.check(d.SetSubtree("LUO", loneBlock+4096, 32))
+	_, err := d.Commit()
+	refusedAs(t, err, kho.ErrPreserved, loneBlock+4096, `"LUO"`)
+
+	f = newFixture(t)
+	_, d = f.draft()
+	f.check(d.Retire(phys.Block{Addr: f.blob})) // and leave the sub-tree behind
+	_, err = d.Commit()
+	refusedAs(t, err, kho.ErrPreserved, f.blob, `"thing"`)
+}
+
+func TestCommitRefusesMoreSubtreesThanOnePageHolds(t *testing.T) {
+	f := newFixture(t)
+	_, d := f.draft()
+	for i := range 50 {
+		f.check(d.SetSubtree(fmt.Sprintf("node%03d", i), f.blob, 8))
+	}
+	data, err := d.Commit()
+	f.check(err)
+	if h, err := kho.Open(f.mem, data); err != nil || len(h.Subtrees) != 52 {
+		t.Fatalf("%d sub-trees, %v, want 52", len(h.Subtrees), err)
+	}
+	_, d = f.draft()
+	for i := range 100 {
+		f.check(d.SetSubtree(fmt.Sprintf("node%03d", i), f.blob, 8))
+	}
+	if _, err = d.Commit(); !errors.Is(err, fdt.ErrFull) {
+		t.Errorf("got %v, want %v", err, fdt.ErrFull)
+	}
+	f.open() // the old handover still stands
+}
