@@ -72,4 +72,3 @@ func ParseOptions(cmdline string) (Options, error) {
 	}
 	return o, bad
 }
-

@@ -1,0 +1,221 @@
+// Package crossing takes a handover from one Linux kernel to the next: it reads
+// what started the stage, restores the state that came in, writes it again for
+// the kernel that follows, and places that kernel. It is plain Go over
+// [phys.Memory] and runs on a host as well as on metal.
+//
+// Everything that comes in - zero page, handover, payload - was written by
+// someone else and is proved by the packages below before it is used. Nothing of
+// the incoming handover is ever written: new pages come from free memory, the
+// next kernel goes into scratch, and which of the two handovers is handed over is
+// decided by one address at the very end. So every failure on the way leaves the
+// old state as it was, and [Options.OnError] says what to do with it.
+package crossing
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"ferry/boot"
+	"ferry/boot/payload"
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// Machine is what a crossing runs on.
+type Machine struct {
+	Memory    phys.Memory
+	ZeroPage  phys.Addr    // of the boot protocol, as the stage was started with
+	Stage     phys.Range   // the memory that this code runs in
+	FiveLevel bool         // the processor runs with five levels of page tables
+	Nanotime  func() int64 // a clock that does not go back
+	Random    func([]byte) // fills with entropy
+	Console   io.Writer    // where the report goes
+}
+
+// Jump is where the next kernel starts.
+type Jump struct {
+	Entry    phys.Addr // its 64-bit entry
+	ZeroPage phys.Addr // what RSI holds there
+}
+
+// ErrHalt is wrapped by the errors of Run that the policy asked to halt for.
+var ErrHalt = errors.New("halting as ferry.on-error=halt says")
+
+// passage is one crossing on its way.
+type passage struct {
+	m       *Machine
+	params  *boot.Params
+	options Options
+	payload *payload.Payload
+	next    boot.Next
+	report  Report
+}
+
+// Run takes the handover across and places the next kernel; the caller jumps.
+// It prints a report. An error means that there is nothing to jump to: the
+// caller halts. The incoming handover is untouched in any case.
+func Run(m *Machine) (Jump, error) {
+	p := &passage{m: m}
+	p.report.start(m.Nanotime)
+	jump, err := p.run()
+	p.report.print(m.Console)
+	if err != nil {
+		fmt.Fprintf(m.Console, "ferry: %v\nferry: no kernel to start; memory is untouched\n", err)
+	}
+	return jump, err
+}
+
+func (p *passage) run() (jump Jump, err error) {
+	if err := p.read(); err != nil {
+		return jump, err
+	}
+	if err := p.handOver(); err != nil {
+		return jump, err
+	}
+	plan, err := p.place()
+	if err != nil {
+		return jump, err
+	}
+	return Jump{plan.Entry, plan.ZeroPage}, nil
+}
+
+// read collects what started the stage, and the payload. Damage in the
+// setup_data list is no reason to stop here: what follows from it is the
+// policy's to say.
+func (p *passage) read() error {
+	var err error
+	p.params, err = boot.Read(p.m.Memory, p.m.ZeroPage)
+	if err != nil && (p.params == nil || p.params.Initrd.Empty()) {
+		return err
+	}
+	p.report.fail(err)
+	p.options, err = ParseOptions(p.params.Cmdline)
+	p.report.fail(err)
+	p.report.step("boot")
+
+	if p.params.Initrd.Empty() {
+		return fmt.Errorf("no payload: put the archive that `ferry pack` writes into the place of the initrd")
+	}
+	initrd, err := p.m.Memory.View(p.params.Initrd.Start, p.params.Initrd.Size())
+	if err != nil {
+		return phys.In("payload", p.params.Initrd.Start, err)
+	}
+	if p.payload, err = payload.Open(initrd); err != nil {
+		return phys.In("payload", p.params.Initrd.Start, err)
+	}
+	p.next = boot.Next{
+		Kernel:    p.part(p.payload.Kernel),
+		Initrd:    p.part(p.payload.Initrd),
+		Cmdline:   boot.Without(p.params.Cmdline, prefix),
+		Seed:      make([]byte, 32),
+		FiveLevel: p.m.FiveLevel,
+	}
+	if c := p.payload.Manifest.Cmdline; c != nil {
+		p.next.Cmdline = *c
+	}
+	p.m.Random(p.next.Seed)
+	p.report.step("payload")
+	return nil
+}
+
+// part returns a file of the payload together with where it lies.
+func (p *passage) part(f payload.File) boot.Part {
+	if len(f.Data) == 0 {
+		return boot.Part{}
+	}
+	return boot.Part{Bytes: f.Data, At: p.params.Initrd.Start + phys.Addr(f.Offset)}
+}
+
+// held returns the memory outside the handover in which nothing new may be
+// written: where this code runs and what it was started with.
+func (p *passage) held() phys.Ranges {
+	in := p.params
+	held := append(phys.Ranges{p.m.Stage, in.Initrd, in.CmdlineAt, phys.Block{Addr: in.ZeroPage}.Range()}, in.InPlace()...)
+	for _, n := range in.SetupData {
+		held = append(held, n.Range())
+	}
+	return phys.NewRanges(held...)
+}
+
+// handOver decides which handover the next kernel gets: the new one, the
+// untouched old one, or none.
+func (p *passage) handOver() error {
+	raw, err := p.params.KHO()
+	switch {
+	case err == nil && p.report.failed() == nil && raw == nil:
+		p.report.note("no handover came in: the next kernel boots cold")
+		return nil
+	case err == nil && p.report.failed() == nil && p.options.Mode == Cross:
+		var data kho.Data
+		if data, err = p.translate(raw); err == nil {
+			p.next.KHO = (*[kho.DataSize]byte)(data.Append(nil))
+			return nil
+		}
+	}
+	p.report.fail(err)
+	return p.fallBack(raw)
+}
+
+// fallBack prepares what the policy says for a handover that does not cross, be
+// it for a failure or because ferry.mode=pass asks for it.
+func (p *passage) fallBack(raw *[kho.DataSize]byte) error {
+	err := p.report.failed()
+	outcome := OnErrorPass
+	if err != nil {
+		outcome = p.options.OnError
+	}
+	switch outcome {
+	case OnErrorHalt:
+		return fmt.Errorf("%w: %w", ErrHalt, err)
+	case OnErrorCold:
+		p.report.note("the next kernel boots without the handover, as ferry.on-error=cold says: its state is lost")
+	default:
+		if raw == nil {
+			return fmt.Errorf("the handover cannot be handed on untouched: %w", err)
+		}
+		p.next.KHO = raw
+		p.report.note("the handover is handed on untouched")
+	}
+	return p.scratch(raw)
+}
+
+// scratch finds memory for the next kernel where the handover itself was not
+// proved: what its table calls scratch and is RAM.
+func (p *passage) scratch(raw *[kho.DataSize]byte) error {
+	if raw == nil {
+		return nil // nothing is known to be preserved
+	}
+	data, err := kho.ParseData(0, raw[:])
+	if err != nil {
+		return err
+	}
+	p.next.Scratch = kho.ScratchHint(p.m.Memory, data)
+	if len(p.next.Scratch) == 0 && p.next.KHO != nil {
+		return fmt.Errorf("the scratch table at %v names no RAM, so no place is safe from preserved memory: %w",
+			data.Scratch, p.report.failed())
+	}
+	p.next.Occupied = p.next.Occupied.Add(tableRange(data))
+	return nil
+}
+
+// tableRange returns the memory of the scratch table.
+func tableRange(d kho.Data) phys.Range {
+	r, _ := phys.Span(d.Scratch, d.ScratchSize)
+	return r
+}
+
+// place puts the next kernel and all that it is handed where they belong.
+func (p *passage) place() (*boot.Plan, error) {
+	p.next.Occupied = p.next.Occupied.Add(p.m.Stage)
+	plan, err := p.params.Place(p.next)
+	if err != nil {
+		return nil, err
+	}
+	if err := plan.Write(p.m.Memory); err != nil {
+		return nil, err
+	}
+	p.report.Next = plan.Release
+	p.report.step("place")
+	return plan, nil
+}

@@ -1,0 +1,292 @@
+package crossing
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"ferry/cmd/probe/standin"
+	"ferry/phys"
+)
+
+func TestEverythingArrives(t *testing.T) {
+	for name, tt := range map[string]struct {
+		shape  standin.Shape
+		blocks uint64 // after the crossing, each as full as it can be
+	}{
+		"nothing":  {standin.Shape{}, 0},
+		"one file": {standin.Shape{Sessions: 1, Files: 1}, 2},
+		"chains":   {standin.Shape{Sessions: 52, Files: 64}, 2 + 52*2},
+		"unfilled": {standin.Shape{Sessions: 60, Files: 9, Fill: 4}, 2 + 60},
+		"regions":  {standin.Shape{Sessions: 2, Files: 5, Regions: 2, RegionOrder: 12}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, tt.shape, "console=ttyS0 ferry.mode=cross quiet")
+			before := m.pages()
+			jump, err := Run(&m.Machine)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, m.log)
+			}
+			a := m.arrive(jump)
+			if a.cmdline != "console=ttyS0 quiet" {
+				t.Errorf("command line %q", a.cmdline)
+			}
+			if len(a.seed) != 32 || a.seed[0] != 0xa5 {
+				t.Errorf("RNG seed %x is not the machine's", a.seed)
+			}
+			if a.kho == nil {
+				t.Fatalf("no handover arrived\n%s", m.log)
+			}
+			got, left, err := a.receive(m.Memory)
+			if err != nil {
+				t.Fatalf("the next kernel: %v\n%s", err, m.log)
+			}
+			if left != m.left {
+				t.Errorf("A's count arrived as %+v, want %+v", left, m.left)
+			}
+			if got.Blocks != tt.blocks {
+				t.Errorf("%d blocks arrived, want %d", got.Blocks, tt.blocks)
+			}
+			got.Blocks, got.Preserved, got.Nodes = left.Blocks, left.Preserved, left.Nodes
+			if got != left {
+				t.Errorf("arrived %+v, left %+v", got, left)
+			}
+			for at, old := range before {
+				if now := m.edit(at, phys.PageSize); !bytes.Equal(now, old) {
+					t.Errorf("page %v of what came in was written to", at)
+				}
+			}
+		})
+	}
+}
+
+// TestNothingIsWrittenButFreeMemory compares all of memory: the crossing may
+// change scratch and pages that nobody owned.
+func TestNothingIsWrittenButFreeMemory(t *testing.T) {
+	m := newMachine(t, standin.Shape{Sessions: 20, Files: 20, Fill: 3}, "")
+	before := m.pages()
+	if _, err := Run(&m.Machine); err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for at := range m.pages() {
+		page := phys.Block{Addr: at}.Range()
+		if _, ours := before[at]; ours {
+			continue
+		}
+		if _, in := phys.NewRanges(scratch...).Overlaps(page); in {
+			if page.Overlaps(stage) {
+				t.Errorf("page %v of the stage was written to", at)
+			}
+			continue
+		}
+		taken++
+	}
+	// A block a session, the one of the sessions, LUO root, tree, and nodes.
+	if want := 20 + 1 + 1 + 1 + 6; taken > want {
+		t.Errorf("%d pages of free memory were written, want at most %d", taken, want)
+	}
+}
+
+func TestPassHandsOnWhatCame(t *testing.T) {
+	m := newMachine(t, standin.Shape{Sessions: 3, Files: 4, Fill: 2}, "ferry.mode=pass")
+	raw := bytes.Clone(m.edit(nodesAt+16, 32))
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := m.arrive(jump)
+	if !bytes.Equal(a.kho, raw) {
+		t.Fatalf("payload %x, want %x", a.kho, raw)
+	}
+	if got, left, err := a.receive(m.Memory); err != nil || got != left {
+		t.Errorf("arrived %+v, left %+v: %v", got, left, err)
+	}
+}
+
+func TestManifestSetsTheCommandLine(t *testing.T) {
+	m := newMachine(t, standin.Shape{}, "console=ttyS0 ferry.on-error=cold")
+	line := "root=/dev/vda"
+	m.setPayload(nextKernel(), nil, &line)
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.arrive(jump).cmdline; got != line {
+		t.Errorf("command line %q, want %q", got, line)
+	}
+}
+
+func TestWithoutHandoverTheNextKernelBootsCold(t *testing.T) {
+	m := newMachine(t, standin.Shape{}, "")
+	le.PutUint64(m.edit(zeroPageAt, phys.PageSize)[0x250:], 0)
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := m.arrive(jump); a.kho != nil {
+		t.Errorf("a handover arrived: %x", a.kho)
+	}
+}
+
+// damages are ways to break a handover; each gets the machine and returns what
+// the error has to name.
+var damages = map[string]func(m *machine) string{
+	"cycle of blocks": func(m *machine) string {
+		at, b := m.find("session-0", 16)
+		le.PutUint64(b, uint64(at))
+		return at.String() + ": "
+	},
+	"count 0": func(m *machine) string {
+		at, b := m.find("session-0", 16)
+		le.PutUint64(b[8:], 0)
+		return at.String() + ": count 0"
+	},
+	"count too large": func(m *machine) string {
+		at, b := m.find("memfd-v2", 16)
+		le.PutUint64(b[8:], 64)
+		return at.String() + ": count 64"
+	},
+	"pointer outside RAM": func(m *machine) string {
+		_, b := m.find("session-0", 16)
+		le.PutUint64(b, 0x7f00000000)
+		return "0x7f00000000: "
+	},
+	"pointer into scratch": func(m *machine) string {
+		_, b := m.find("session-0", 16)
+		le.PutUint64(b, uint64(scratch[0].Start))
+		return scratch[0].Start.String() + ": "
+	},
+	"block not preserved": func(m *machine) string {
+		_, b := m.find("session-0", 16)
+		le.PutUint64(b, uint64(ram.Start)+0x7000000)
+		return "0x7100000: "
+	},
+	"truncated device tree": func(m *machine) string {
+		copy(m.edit(m.fdt+4, 4), []byte{0, 0, 0, 0x40})
+		return (m.fdt + 8).String() + ": structure block"
+	},
+	"unknown version": func(m *machine) string {
+		b := m.edit(m.fdt, phys.PageSize)
+		b[bytes.Index(b, []byte("kho-v4"))+5] = '9'
+		return "kho-v9"
+	},
+	"memfd without memory": func(m *machine) string {
+		_, b := m.find("memfd-v2", 16)
+		le.PutUint64(b[16+48:], 0)
+		return "file token 0x1a"
+	},
+	"payload's tree outside RAM": func(m *machine) string {
+		le.PutUint64(m.edit(nodesAt+16, 8), 0x7f00000000)
+		return "0x7f00000000"
+	},
+}
+
+// find returns the first page of free memory that has s at the offset.
+func (m *machine) find(s string, off int) (phys.Addr, []byte) {
+	m.t.Helper()
+	for at := ram.Start; at < ram.End; at += phys.PageSize {
+		if b := m.edit(at, phys.PageSize); string(b[off:off+len(s)]) == s {
+			return at, b
+		}
+	}
+	m.t.Fatalf("no page has %q at %d", s, off)
+	return 0, nil
+}
+
+func TestDamagedHandoverEndsAsThePolicySays(t *testing.T) {
+	shape := standin.Shape{Sessions: 3, Files: 3, Fill: 2}
+	for name, damage := range damages {
+		for _, policy := range []Outcome{"", OnErrorPass, OnErrorCold, OnErrorHalt} {
+			t.Run(name+"/"+string(policy), func(t *testing.T) {
+				cmdline := ""
+				if policy != "" {
+					cmdline = "ferry.on-error=" + string(policy)
+				}
+				m := newMachine(t, shape, cmdline)
+				named := damage(m)
+				raw := bytes.Clone(m.edit(nodesAt+16, 32))
+				before := m.pages()
+				jump, err := Run(&m.Machine)
+				for at, old := range before {
+					if !bytes.Equal(m.edit(at, phys.PageSize), old) {
+						t.Errorf("page %v of what came in was written to", at)
+					}
+				}
+				if !strings.Contains(m.log.String(), "ferry: error: ") || !strings.Contains(m.log.String(), named) {
+					t.Errorf("the report does not name %q:\n%s", named, m.log)
+				}
+				if policy == OnErrorHalt {
+					if !errors.Is(err, ErrHalt) {
+						t.Errorf("got %v, want a halt", err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				a := m.arrive(jump)
+				if policy == OnErrorCold {
+					raw = nil
+				}
+				if !bytes.Equal(a.kho, raw) {
+					t.Errorf("handover payload %x, want %x", a.kho, raw)
+				}
+				plan := phys.Range{Start: jump.Entry - 0x200, End: jump.Entry + 8<<20 - 0x200}
+				if !scratch[0].Contains(plan) {
+					t.Errorf("the next kernel at %v is not in scratch", plan)
+				}
+			})
+		}
+	}
+}
+
+func TestNoPlaceNoJump(t *testing.T) {
+	for name, tt := range map[string]struct {
+		breakIt func(m *machine)
+		want    string
+	}{
+		"payload is no archive": {func(m *machine) { copy(m.edit(payloadAt, 6), "xxxxxx") }, "payload"},
+		"no payload":            {func(m *machine) { le.PutUint32(m.edit(zeroPageAt, phys.PageSize)[0x21c:], 0) }, "no payload"},
+		"kernel too large": {func(m *machine) {
+			k := nextKernel()
+			le.PutUint32(k[0x260:], 96<<20)
+			m.setPayload(k, nil, nil)
+		}, "no room"},
+		"no zero page": {func(m *machine) { m.ZeroPage = 0x7f00000000 }, "0x7f00000000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, standin.Shape{Sessions: 1, Files: 1}, "")
+			tt.breakIt(m)
+			before := m.pages()
+			_, err := Run(&m.Machine)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %v, want an error about %q", err, tt.want)
+			}
+			for at, old := range before {
+				if !bytes.Equal(m.edit(at, phys.PageSize), old) {
+					t.Errorf("page %v of what came in was written to", at)
+				}
+			}
+		})
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for line, want := range map[string]Options{
+		"":                                       {Cross, OnErrorPass},
+		"quiet ferry.mode=pass":                  {Pass, OnErrorPass},
+		"ferry.on-error=halt ferry.mode=cross":   {Cross, OnErrorHalt},
+		"ferry.on-error=cold -- ferry.mode=pass": {Cross, OnErrorCold},
+	} {
+		if got, err := ParseOptions(line); err != nil || got != want {
+			t.Errorf("%q: got %+v, %v; want %+v", line, got, err, want)
+		}
+	}
+	for _, line := range []string{"ferry.mode=", "ferry.mode=cros", "ferry.on-error=rollback", "ferry.onerror=halt"} {
+		if _, err := ParseOptions(line); err == nil || !strings.Contains(err.Error(), line) {
+			t.Errorf("%q: got error %v, want one that quotes it", line, err)
+		}
+	}
+}

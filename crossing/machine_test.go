@@ -1,0 +1,176 @@
+package crossing
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+
+	"ferry/boot/payload"
+	"ferry/boot/payload/pack"
+	"ferry/cmd/probe/standin"
+	"ferry/phys"
+	"ferry/phys/phystest"
+)
+
+var le = binary.LittleEndian
+
+// The machine of the tests: where Linux A would have put what it loads.
+const (
+	stageAt    = phys.Addr(0x0c000000)
+	zeroPageAt = phys.Addr(0x0b000000)
+	cmdlineAt  = phys.Addr(0x0b001000)
+	nodesAt    = phys.Addr(0x0b002000)
+	tableAt    = phys.Addr(0x0b010000)
+	payloadAt  = phys.Addr(0x0b100000)
+
+	nodeSize = 48 // setup_data header and KHO payload
+)
+
+var (
+	ram     = phys.Range{Start: 0x100000, End: 0x10000000}
+	scratch = []phys.Range{
+		{Start: 0x08000000, End: 0x0e000000},
+		{Start: 0x08000000, End: 0x08000000}, // size 0, at the address of another
+		{Start: 0x0f000000, End: 0x0f800000},
+	}
+	stage = phys.Range{Start: stageAt, End: stageAt + 0x1000000}
+	free  = phys.NewRanges(ram).Sub(scratch...)
+)
+
+// machine is a machine in the moment of the stage's entry.
+type machine struct {
+	Machine
+	t     *testing.T
+	fdt   phys.Addr
+	left  standin.Census
+	log   *bytes.Buffer
+	ticks int64
+}
+
+// newMachine lays a handover of the given shape, the zero page and a payload
+// into memory.
+func newMachine(t *testing.T, shape standin.Shape, cmdline string) *machine {
+	t.Helper()
+	m := &machine{t: t, log: new(bytes.Buffer)}
+	m.Machine = Machine{
+		Memory: phystest.NewSparse(t, ram), ZeroPage: zeroPageAt, Stage: stage, Console: m.log,
+		Nanotime: func() int64 { m.ticks += 1000; return m.ticks },
+		Random:   func(b []byte) { copy(b, bytes.Repeat([]byte{0xa5}, len(b))) },
+	}
+	var err error
+	if m.fdt, m.left, err = standin.Produce(m.Memory, free, shape); err != nil {
+		t.Fatal(err)
+	}
+	size, err := standin.Scratch(m.Memory, tableAt, scratch)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	zp := m.edit(zeroPageAt, phys.PageSize)
+	copy(zp[0x202:], "HdrS")
+	zp[0x1e8] = 1
+	le.PutUint64(zp[0x2d0:], uint64(ram.Start))
+	le.PutUint64(zp[0x2d8:], ram.Size())
+	le.PutUint32(zp[0x2e0:], 1)
+	le.PutUint32(zp[0x228:], uint32(cmdlineAt))
+	copy(m.edit(cmdlineAt, phys.PageSize), cmdline+"\x00")
+
+	le.PutUint64(zp[0x250:], uint64(nodesAt))
+	kho := m.edit(nodesAt, nodeSize)
+	le.PutUint32(kho[8:], 10)
+	le.PutUint32(kho[12:], 32)
+	for i, v := range []uint64{uint64(m.fdt), phys.PageSize, uint64(tableAt), size} {
+		le.PutUint64(kho[16+8*i:], v)
+	}
+	m.setPayload(nextKernel(), []byte("the next kernel's initrd"), nil)
+	return m
+}
+
+func (m *machine) setPayload(kernel, initrd []byte, cmdline *string) {
+	m.t.Helper()
+	var b bytes.Buffer
+	if err := pack.Write(&b, payload.Manifest{Cmdline: cmdline}, kernel, initrd); err != nil {
+		m.t.Fatal(err)
+	}
+	copy(m.edit(payloadAt, uint64(b.Len())), b.Bytes())
+	zp := m.edit(zeroPageAt, phys.PageSize)
+	le.PutUint32(zp[0x218:], uint32(payloadAt))
+	le.PutUint32(zp[0x21c:], uint32(b.Len()))
+}
+
+func (m *machine) edit(a phys.Addr, n uint64) []byte {
+	m.t.Helper()
+	b, err := m.Memory.Edit(a, n)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return b
+}
+
+// nextKernel is the smallest image that the boot protocol allows.
+func nextKernel() []byte {
+	b := make([]byte, 1024+4096)
+	b[0x1f1] = 1
+	le.PutUint16(b[0x1fe:], 0xaa55)
+	b[0x201] = 0x6a
+	copy(b[0x202:], "HdrS")
+	le.PutUint16(b[0x206:], 0x20f)
+	b[0x211] = 1
+	le.PutUint32(b[0x230:], 2<<20)
+	b[0x234] = 1
+	le.PutUint16(b[0x236:], 0x23)
+	le.PutUint32(b[0x238:], 2047)
+	le.PutUint64(b[0x258:], 16<<20)
+	le.PutUint32(b[0x260:], 8<<20)
+	copy(b[1024:], "code of the next kernel")
+	return b
+}
+
+// pages returns a copy of every page that is not zero, as Linux A left them.
+func (m *machine) pages() map[phys.Addr][]byte {
+	m.t.Helper()
+	var zero [phys.PageSize]byte
+	all := make(map[phys.Addr][]byte)
+	for a := ram.Start; a < ram.End; a += phys.PageSize {
+		if b := m.edit(a, phys.PageSize); !bytes.Equal(b, zero[:]) {
+			all[a] = bytes.Clone(b)
+		}
+	}
+	return all
+}
+
+// arrived is what the next kernel finds in its zero page.
+type arrived struct {
+	cmdline string
+	kho     []byte // payload of the handover node, nil if there is none
+	seed    []byte
+}
+
+func (m *machine) arrive(j Jump) (a arrived) {
+	m.t.Helper()
+	if code := m.edit(j.Entry-0x200, 23); string(code) != "code of the next kernel" {
+		m.t.Errorf("at the next kernel's entry lies %q", code)
+	}
+	zp := m.edit(j.ZeroPage, phys.PageSize)
+	line := m.edit(phys.Addr(le.Uint32(zp[0x228:])), 256)
+	end := bytes.IndexByte(line, 0)
+	a.cmdline = string(line[:end])
+	for at := le.Uint64(zp[0x250:]); at != 0; {
+		head := m.edit(phys.Addr(at), 16)
+		data := m.edit(phys.Addr(at)+16, uint64(le.Uint32(head[12:])))
+		switch le.Uint32(head[8:]) {
+		case 10:
+			a.kho = data
+		case 9:
+			a.seed = data
+		}
+		at = le.Uint64(head)
+	}
+	return a
+}
+
+// receive consumes the handover that arrived.
+func (a arrived) receive(mem phys.Memory) (got, left standin.Census, err error) {
+	u := func(i int) uint64 { return le.Uint64(a.kho[8*i:]) }
+	return standin.Receive(mem, phys.Addr(u(0)), phys.Addr(u(2)), u(3))
+}
