@@ -11,7 +11,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/signal"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +18,6 @@ import (
 )
 
 func main() {
-	signal.Ignore() // nothing ends process 1
 	if err := run(); err != nil {
 		report("FAIL: %v", err)
 		unix.Sync()
