@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
+	"math/bits"
 	"slices"
 
 	"ferry/phys"
@@ -51,67 +53,98 @@ func (d *duplicate) fault(what string, a phys.Addr) *phys.Error {
 		Found: fmt.Sprintf("%s of %s %d", d.found, what, d.first), Want: "its own", Err: ErrDuplicate}
 }
 
-// checkNames finds two sessions of one name. It takes 8 bytes a session: it
-// sorts hashes, and compares names only where two are equal.
-func (st *State) checkNames() *duplicate {
+// checkNames finds two sessions of one name: two of equal hashes, whose names it
+// then compares.
+func (st *State) checkNames() (d *duplicate) {
 	if st.Len() < 2 {
 		return nil
 	}
 	seed := maphash.MakeSeed()
-	hashes := make([]uint64, 0, st.Len())
-	for _, s := range st.Sessions() {
-		hashes = append(hashes, maphash.Bytes(seed, s.rec[:sessionName]))
-	}
-	slices.Sort(hashes)
-	for i, h := range hashes[1:] {
-		if h != hashes[i] || i > 0 && h == hashes[i-1] {
-			continue
+	hash := func(s Session) uint64 { return maphash.Bytes(seed, s.rec[:sessionName]) }
+	var r repeats
+	r.find(st.Len(), func(yield func(uint64) bool) {
+		for _, s := range st.Sessions() {
+			yield(hash(s))
 		}
+	}, func(h uint64) bool {
 		var same []Session
-		for n, s := range st.Sessions() {
-			if maphash.Bytes(seed, s.rec[:sessionName]) != h {
+		for i, s := range st.Sessions() {
+			if hash(s) != h {
 				continue
 			}
 			for _, o := range same {
 				if bytes.Equal(o.Name(), s.Name()) {
-					return &duplicate{o.i, n, fmt.Sprintf("name %q", s.Name())}
+					d = &duplicate{o.i, i, fmt.Sprintf("name %q", s.Name())}
+					return false
 				}
 			}
 			same = append(same, s)
 		}
-	}
-	return nil
+		return true
+	})
+	return d
 }
 
-// tokens finds two files of one token, in one session after another. Tokens that
-// only rise, as those of most programs do, need no memory; others take 8 bytes a
-// file of the largest session.
-type tokens struct{ sorted []uint64 }
+// checkTokens finds two files of one token.
+func (s Session) checkTokens(r *repeats) (d *duplicate) {
+	r.find(s.Len(), func(yield func(uint64) bool) {
+		for _, f := range s.Files() {
+			yield(f.Token())
+		}
+	}, func(token uint64) bool {
+		d = sameToken(s, token)
+		return false
+	})
+	return d
+}
 
-func (t *tokens) check(s Session) *duplicate {
-	rising, last := true, uint64(0)
-	for i, f := range s.Files() {
-		token := f.Token()
-		if i > 0 && token <= last {
-			rising = false
-			break
+// repeats finds numbers that occur more than once, in time linear in how many
+// there are and with 8 bytes for each: it sorts them into buckets of about 8, by
+// a hash that no handover can aim at, and each bucket by itself. It may be used
+// again and again; the zero value is ready.
+type repeats struct {
+	ends []uint32 // of each bucket
+	keys []uint64
+	mul  uint64
+}
+
+// maxBuckets is 256 KiB of ends.
+const maxBuckets = 1 << 16
+
+// find calls repeated for each number that keys, which yields n of them the same
+// way twice, yields more than once, until it returns false.
+func (r *repeats) find(n int, keys iter.Seq[uint64], repeated func(uint64) bool) {
+	if r.mul == 0 {
+		r.mul = maphash.Bytes(maphash.MakeSeed(), nil) | 1
+	}
+	width := min(bits.Len(uint(n)/8), bits.Len(maxBuckets-1)) // of a bucket's number
+	shift := 64 - width
+	r.ends = slices.Grow(r.ends[:0], 1<<width)[:1<<width]
+	clear(r.ends)
+	r.keys = slices.Grow(r.keys[:0], n)[:n]
+	for k := range keys {
+		r.ends[k*r.mul>>shift]++
+	}
+	start := uint32(0)
+	for i, count := range r.ends {
+		r.ends[i], start = start, start+count
+	}
+	for k := range keys {
+		b := k * r.mul >> shift
+		r.keys[r.ends[b]] = k
+		r.ends[b]++
+	}
+	start = 0
+	for _, end := range r.ends {
+		bucket := r.keys[start:end]
+		slices.Sort(bucket)
+		for i := 1; i < len(bucket); i++ {
+			if bucket[i] == bucket[i-1] && (i == 1 || bucket[i] != bucket[i-2]) && !repeated(bucket[i]) {
+				return
+			}
 		}
-		last = token
+		start = end
 	}
-	if rising {
-		return nil
-	}
-	t.sorted = slices.Grow(t.sorted[:0], s.Len())
-	for _, f := range s.Files() {
-		t.sorted = append(t.sorted, f.Token())
-	}
-	slices.Sort(t.sorted)
-	for i, token := range t.sorted[1:] {
-		if token == t.sorted[i] {
-			return sameToken(s, token)
-		}
-	}
-	return nil
 }
 
 // sameToken names the first two files that share token.
@@ -156,16 +189,18 @@ func (st *State) checkFLBs() *phys.Error {
 
 // count adds n files to the report of their handler.
 func (st *State) count(handler []byte, n int) {
+	if n == 0 {
+		return
+	}
 	for i := range st.handlers {
-		h := &st.handlers[i]
-		if h.Name == string(handler) || i == maxHandlers {
+		if h := &st.handlers[i]; h.Name == string(handler) || i == maxHandlers {
 			h.Files += n
 			return
 		}
 	}
-	name, known := string(handler), knownHandler(handler)
+	h := Handler{Name: string(handler), Files: n, Known: knownHandler(handler)}
 	if len(st.handlers) == maxHandlers {
-		name, known = OtherHandlers, false
+		h = Handler{Name: OtherHandlers, Files: n}
 	}
-	st.handlers = append(st.handlers, Handler{Name: name, Files: n, Known: known})
+	st.handlers = append(st.handlers, h)
 }

@@ -28,7 +28,6 @@ package luo
 
 import (
 	"bytes"
-	"encoding/binary"
 	"iter"
 
 	"ferry/blockset"
@@ -48,6 +47,15 @@ const (
 	sessionName = 64
 	handlerName = 48
 	flbName     = 48
+)
+
+// Offsets of the u64 fields behind the names. Those of a session name its files,
+// which every generation does in its own way.
+const (
+	fileData  = 48
+	fileToken = 56
+	flbData   = 48
+	flbCount  = 56
 )
 
 // Longest names in bytes: each ends in a NUL.
@@ -85,7 +93,7 @@ type State struct {
 	flbPage  phys.Addr // where they are preserved; 0: nowhere yet
 	noFLBs   bool      // the handover had no FLB page, not even an empty one
 	handlers []Handler // in order of appearance
-	retired  []retiree // what the formats of flbs and files do not cover
+	retired  []retiree // blocks of the incoming handover that serializing replaces
 	absent   bool      // the handover had no state
 	sealed   bool      // restored: no more may be added
 	arena    []byte    // where a state from nothing keeps its next file records
@@ -192,11 +200,11 @@ func (f File) Handler() []byte { return text(f[:handlerName]) }
 
 // Data returns the handler's value; for a memfd the physical address of its
 // structure.
-func (f File) Data() uint64 { return binary.LittleEndian.Uint64(f[48:]) }
+func (f File) Data() uint64 { return u64(f[fileData:]) }
 
 // Token returns the number under which user space asks for the file; it is
 // unique in its session.
-func (f File) Token() uint64 { return binary.LittleEndian.Uint64(f[56:]) }
+func (f File) Token() uint64 { return u64(f[fileToken:]) }
 
 // FLB is the record of one object whose life is bound to that of files: a window
 // of 64 bytes.
@@ -206,10 +214,10 @@ type FLB []byte
 func (f FLB) Name() []byte { return text(f[:flbName]) }
 
 // Data returns the value of the FLB's owner.
-func (f FLB) Data() uint64 { return binary.LittleEndian.Uint64(f[48:]) }
+func (f FLB) Data() uint64 { return u64(f[flbData:]) }
 
 // Count returns how many preserved files depend on the FLB.
-func (f FLB) Count() uint64 { return binary.LittleEndian.Uint64(f[56:]) }
+func (f FLB) Count() uint64 { return u64(f[flbCount:]) }
 
 // FLBs yields each FLB and its index.
 func (st *State) FLBs() iter.Seq2[int, FLB] {

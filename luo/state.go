@@ -67,12 +67,12 @@ func (st *State) check() error {
 	if e := st.checkFLBs(); e != nil {
 		return fmt.Errorf("%s: %s, want %s: %w", e.Object, e.Found, e.Want, e.Err)
 	}
-	var t tokens
+	var r repeats
 	for i, s := range st.Sessions() {
 		if n := s.Len(); n > fileLayout.Max() {
 			return fmt.Errorf("session %d %q: %d files, want at most %d: %w", i, s.Name(), n, fileLayout.Max(), blockset.ErrLimit)
 		}
-		if d := t.check(s); d != nil {
+		if d := s.checkTokens(&r); d != nil {
 			return fmt.Errorf("session %d %q: files %d and %d: %s: %w", i, s.Name(), d.first, d.second, d.found, ErrDuplicate)
 		}
 	}
@@ -120,8 +120,8 @@ func (st *State) AddFile(handler string, data, token uint64) error {
 	}
 	rec := st.arena[:fileSize:fileSize]
 	copy(rec, handler)
-	binary.LittleEndian.PutUint64(rec[48:], data)
-	binary.LittleEndian.PutUint64(rec[56:], token)
+	binary.LittleEndian.PutUint64(rec[fileData:], data)
+	binary.LittleEndian.PutUint64(rec[fileToken:], token)
 	last := st.Len() - 1
 	if n := len(st.files); n > int(st.first[last]) && st.joins(st.files[n-1]) {
 		st.files[n-1] = st.files[n-1][:len(st.files[n-1])+fileSize]
@@ -131,7 +131,7 @@ func (st *State) AddFile(handler string, data, token uint64) error {
 	}
 	st.arena = st.arena[fileSize:]
 	st.nfiles++
-	st.count([]byte(handler), 1)
+	st.count(rec[:len(handler)], 1)
 	return nil
 }
 
@@ -151,8 +151,8 @@ func (st *State) AddFLB(name string, data, count uint64) error {
 	}
 	var rec [flbSize]byte
 	copy(rec[:], name)
-	binary.LittleEndian.PutUint64(rec[48:], data)
-	binary.LittleEndian.PutUint64(rec[56:], count)
+	binary.LittleEndian.PutUint64(rec[flbData:], data)
+	binary.LittleEndian.PutUint64(rec[flbCount:], count)
 	st.flbs = append(st.flbs, rec[:]...)
 	return nil
 }

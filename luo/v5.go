@@ -68,7 +68,9 @@ type reader struct {
 	st     *State
 	c      *blockset.Checker
 	blocks []blockset.Block // of the chain being read
-	tokens tokens
+	tokens repeats
+	rising bool   // the tokens of the session being read only rise so far
+	last   uint64 // token of its last file
 }
 
 // sessions reads the session chain and the files of each session.
@@ -142,6 +144,7 @@ func (r *reader) session(s Session, a phys.Addr) error {
 		return err
 	}
 	st, n := r.st, 0
+	r.rising = true
 	for i, b := range r.blocks {
 		if n, err = r.files(b, i, n); err != nil {
 			return err
@@ -153,7 +156,10 @@ func (r *reader) session(s Session, a phys.Addr) error {
 	}
 	st.nfiles += n
 	st.first = append(st.first, uint32(len(st.files)))
-	if d := r.tokens.check(s); d != nil {
+	if r.rising {
+		return nil
+	}
+	if d := s.checkTokens(&r.tokens); d != nil {
 		return d.fault("file", recordAddr(r.blocks, fileLayout, d.second))
 	}
 	return nil
@@ -166,27 +172,27 @@ func (r *reader) files(b blockset.Block, i, n int) (int, error) {
 	st.files = append(st.files, seg)
 	st.retire(b.Addr, 0)
 	known := 0 // files of the usual handler since the last other one
-	flush := func() {
-		if known > 0 {
-			st.count([]byte(v5MemfdText), known)
-		}
-		known = 0
-	}
+	rising, last := r.rising, r.last
 	for off := 0; off < len(seg); off += fileSize {
-		rec := File(seg[off : off+fileSize])
-		if [handlerName]byte(rec) == v5Memfd {
+		rec := (*[fileSize]byte)(seg[off:])
+		token := u64(rec[fileToken:])
+		rising = rising && (token > last || n+off == 0)
+		last = token
+		if *(*[handlerName]byte)(rec[:]) == v5Memfd {
 			known++
 			continue
 		}
-		flush()
+		st.count(v5Memfd[:len(v5MemfdText)], known)
+		known = 0
 		if e := checkText("handler", rec[:handlerName]); e != nil {
 			e.Object = fmt.Sprintf("file block %d: file %d", i, n+off/fileSize)
 			e.Addr = b.Addr + blockset.HeaderSize + phys.Addr(off)
 			return n, e
 		}
-		st.count(rec.Handler(), 1)
+		st.count(text(rec[:handlerName]), 1)
 	}
-	flush()
+	st.count(v5Memfd[:len(v5MemfdText)], known)
+	r.rising, r.last = rising, last
 	return n + len(seg)/fileSize, nil
 }
 

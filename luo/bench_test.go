@@ -1,0 +1,67 @@
+package luo
+
+import (
+	"testing"
+	"time"
+
+	"ferry/blockset"
+)
+
+const million = 1000000
+
+// ratio reports how long work takes against a copy of as many bytes as a million
+// file records are, run in turns with it.
+func ratio(b *testing.B, work func()) {
+	from, to := make([]byte, million*fileSize), make([]byte, million*fileSize)
+	for i := range from {
+		from[i] = byte(i)
+	}
+	copy(to, from)
+	var worked, copied time.Duration
+	b.ReportAllocs()
+	for b.Loop() {
+		start := time.Now()
+		work()
+		mid := time.Now()
+		copy(to, from)
+		worked, copied = worked+mid.Sub(start), copied+time.Since(mid)
+	}
+	b.ReportMetric(float64(worked.Nanoseconds())/float64(b.N), "ns/op") // without the copy
+	b.ReportMetric(float64(worked)/float64(copied), "x-memcpy")
+	b.ReportMetric(float64(copied.Nanoseconds())/float64(b.N)/1e6, "ms-memcpy")
+}
+
+// BenchmarkRestoreMillionFiles proves and reads a million files with all that is
+// proved of them: strings, counts, tokens.
+func BenchmarkRestoreMillionFiles(b *testing.B) {
+	for _, order := range []string{"rising", "unordered"} {
+		b.Run(order+"-tokens", func(b *testing.B) {
+			h := commit(b, sessions(b, 2, million/2, order == "rising"), handoverMachine(b, 128<<20))
+			ratio(b, func() {
+				st, err := Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
+				if err != nil || st.Files() != million {
+					b.Fatalf("%v", err)
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkSerializeMillionFiles writes a million files into new pages and takes
+// the old ones out of the map, all but the commit.
+func BenchmarkSerializeMillionFiles(b *testing.B) {
+	h := commit(b, sessions(b, 2, million/2, true), handoverMachine(b, 256<<20))
+	st, err := Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
+	if err != nil {
+		b.Fatal(err)
+	}
+	ratio(b, func() {
+		d, err := h.Draft(nil)
+		if err == nil {
+			err = Serialize(st, d)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,180 @@
+package luo
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"ferry/blockset"
+	"ferry/kho"
+	"ferry/phys"
+	"ferry/phys/phystest"
+)
+
+// handoverMachine begins a handover of a first kernel with size bytes of RAM.
+func handoverMachine(t testing.TB, size uint64) *kho.Draft {
+	t.Helper()
+	ram := phys.Range{Start: base, End: base + phys.Addr(size)}
+	areas := []kho.ScratchArea{{Addr: base, Size: 4 << 20}, {Addr: base}, {Addr: base + 4<<20, Size: 4 << 20}}
+	d, err := kho.New(phystest.New(t, ram), phys.NewRanges(ram), base, areas, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// commit serializes st and returns the handover with it.
+func commit(t testing.TB, st *State, d *kho.Draft) *kho.Handover {
+	t.Helper()
+	if err := Serialize(st, d); err != nil {
+		t.Fatal(err)
+	}
+	data, err := d.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := kho.Open(d.Memory(), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// sessions returns a state of n sessions of m files each, whose tokens rise or
+// fall.
+func sessions(t testing.TB, n, m int, rising bool) *State {
+	t.Helper()
+	st := New(1)
+	for i := range n {
+		if err := st.AddSession(fmt.Sprintf("session-%d", i)); err != nil {
+			t.Fatal(err)
+		}
+		for j := range m {
+			token := uint64(j)
+			if !rising {
+				token = uint64(m-j) * 0x9e3779b97f4a7c15 // odd: all different
+			}
+			if err := st.AddFile("memfd-v2", uint64(j)<<12, token); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return st
+}
+
+func TestAllThatTheKernelAllowsCrosses(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		sessions, files int
+		rising          bool
+		blocks          [2]int
+		memory          uint64 // bytes that restoring may take
+	}{
+		{"510,000 sessions", 510000, 0, true, [2]int{10000, 0}, 9 << 20},
+		{"630,000 files in one session", 1, 630000, true, [2]int{1, 10000}, 2 << 20},
+		{"630,000 files with unordered tokens", 1, 630000, false, [2]int{1, 10000}, 7 << 20},
+		{"10,000 sessions of one file", 10000, 1, true, [2]int{197, 10000}, 2 << 20},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			st := sessions(t, tt.sessions, tt.files, tt.rising)
+			h := commit(t, st, handoverMachine(t, 192<<20))
+			c := blockset.NewChecker(h.Memory(), h.Map, h.Scratch)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			in, err := Restore(h, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			runtime.ReadMemStats(&after)
+			if got := after.TotalAlloc - before.TotalAlloc; got > tt.memory {
+				t.Errorf("restoring allocated %d KiB, want at most %d", got>>10, tt.memory>>10)
+			}
+			if got := after.Mallocs - before.Mallocs; got > 1000 {
+				t.Errorf("restoring allocated %d times", got)
+			}
+			d, err := h.Draft(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h = commit(t, in, d)
+			out, err := Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s, f := out.Blocks(); s != tt.blocks[0] || f != tt.blocks[1] {
+				t.Errorf("%d session blocks and %d file blocks, want %v", s, f, tt.blocks)
+			}
+			sameStates(t, st, out)
+		})
+	}
+}
+
+// sameStates compares two states without building anything as large as them.
+func sameStates(t *testing.T, a, b *State) {
+	t.Helper()
+	if a.Len() != b.Len() || a.Files() != b.Files() || a.Number != b.Number {
+		t.Fatalf("%d sessions, %d files, number %d; want %d, %d, %d", b.Len(), b.Files(), b.Number, a.Len(), a.Files(), a.Number)
+	}
+	all := make([]Session, 0, b.Len())
+	for _, s := range b.Sessions() {
+		all = append(all, s)
+	}
+	for i, s := range a.Sessions() {
+		if string(s.Name()) != string(all[i].Name()) || s.Len() != all[i].Len() {
+			t.Fatalf("session %d: %q with %d files, want %q with %d", i, all[i].Name(), all[i].Len(), s.Name(), s.Len())
+		}
+		recs := make([]File, 0, s.Len())
+		for _, f := range all[i].Files() {
+			recs = append(recs, f)
+		}
+		for j, f := range s.Files() {
+			if string(f) != string(recs[j]) {
+				t.Fatalf("session %d, file %d: %x, want %x", i, j, recs[j], f)
+			}
+		}
+	}
+}
+
+func TestOneMoreThanTheKernelAllowsIsRefused(t *testing.T) {
+	if err := Serialize(sessions(t, 510001, 0, true), nil); !errors.Is(err, blockset.ErrLimit) {
+		t.Errorf("510,001 sessions: %v, want ErrLimit", err)
+	}
+	if err := Serialize(sessions(t, 1, 630001, true), nil); !errors.Is(err, blockset.ErrLimit) {
+		t.Errorf("630,001 files in a session: %v, want ErrLimit", err)
+	}
+}
+
+func TestHandoverWithoutStateIsAbsent(t *testing.T) {
+	d := handoverMachine(t, 16<<20)
+	data, err := d.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, st := open(t, d.Memory(), data)
+	if !st.Absent() || st.Len() != 0 || st.Files() != 0 {
+		t.Errorf("absent %v, %d sessions, %d files", st.Absent(), st.Len(), st.Files())
+	}
+	if d, err = h.Draft(nil); err != nil {
+		t.Fatal(err)
+	}
+	h = commit(t, st, d)
+	if _, ok := h.Subtree(Subtree); ok {
+		t.Error("serializing nothing wrote a sub-tree")
+	}
+}
+
+func TestIteratingAllocatesNothingForAnEntry(t *testing.T) {
+	st := sessions(t, 100, 100, true)
+	sum := uint64(0)
+	n := testing.AllocsPerRun(5, func() {
+		for _, s := range st.Sessions() {
+			for _, f := range s.Files() {
+				sum += f.Data()
+			}
+		}
+	})
+	if n > 1 {
+		t.Errorf("%v allocations for 100 sessions of 100 files", n)
+	}
+}
