@@ -17,7 +17,7 @@ import (
 // of each the part that matters.
 const (
 	fuzzPages = 5
-	fuzzPart  = 16 + 80*2
+	fuzzPart  = 16 + 64*3 // three records of files or FLBs, two of sessions
 )
 
 // seeds are the beginnings of the pages of states that are sound.
