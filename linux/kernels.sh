@@ -50,9 +50,12 @@ fetch() {
 	deb=$(find "$cache/debs" -name "linux-source-${series}_*_all.deb" | sort -V | tail -n 1)
 	if [ -z "$deb" ]; then
 		[ -e "$keyring" ] || die "$keyring is missing: install debian-archive-keyring"
-		mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | head -n 1)
-		[ -n "$mirror" ] || mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
-		[ -n "$mirror" ] || die "apt has no package index: run apt-get update"
+		mirror=$(mirror)
+		if [ -z "$mirror" ]; then
+			if [ "$(id -u)" = 0 ]; then apt-get update -q >&2; else sudo apt-get update -q >&2; fi
+			mirror=$(mirror)
+		fi
+		[ -n "$mirror" ] || die "apt has no Debian mirror in its sources"
 
 		mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/debs"
 		: >"$work/apt/status"
@@ -80,6 +83,14 @@ fetch() {
 		deb=$cache/debs/$(basename "$deb")
 	fi
 	release=$(basename "$deb" | sed "s/^linux-source-${series}_\([0-9.]*\).*/\1/")
+}
+
+# mirror prints the address of the Debian mirror that apt uses. Nothing is printed before the first apt-get update.
+mirror() {
+	{
+		apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian'
+		apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages'
+	} | head -n 1
 }
 
 # pinned fetches the package that linux/SHA256SUMS names by its place in the mirror's pool.
