@@ -130,74 +130,29 @@ func TestWithoutHandoverTheNextKernelBootsCold(t *testing.T) {
 	}
 }
 
-// damages are ways to break a handover; each gets the machine and returns what
-// the error has to name.
-var damages = map[string]func(m *machine) string{
-	"cycle of blocks": func(m *machine) string {
-		at, b := m.find("session-0", 16)
-		le.PutUint64(b, uint64(at))
-		return at.String() + ": "
-	},
-	"count 0": func(m *machine) string {
-		at, b := m.find("session-0", 16)
-		le.PutUint64(b[8:], 0)
-		return at.String() + ": count 0"
-	},
-	"count too large": func(m *machine) string {
-		at, b := m.find("memfd-v2", 16)
-		le.PutUint64(b[8:], 64)
-		return at.String() + ": count 64"
-	},
-	"pointer outside RAM": func(m *machine) string {
-		_, b := m.find("session-0", 16)
-		le.PutUint64(b, 0x7f00000000)
-		return "0x7f00000000: "
-	},
-	"pointer into scratch": func(m *machine) string {
-		_, b := m.find("session-0", 16)
-		le.PutUint64(b, uint64(scratch[0].Start))
-		return scratch[0].Start.String() + ": "
-	},
-	"block not preserved": func(m *machine) string {
-		_, b := m.find("session-0", 16)
-		le.PutUint64(b, uint64(ram.Start)+0x7000000)
-		return "0x7100000: "
-	},
-	"truncated device tree": func(m *machine) string {
-		copy(m.edit(m.fdt+4, 4), []byte{0, 0, 0, 0x40})
-		return (m.fdt + 8).String() + ": structure block"
-	},
-	"unknown version": func(m *machine) string {
-		b := m.edit(m.fdt, phys.PageSize)
-		b[bytes.Index(b, []byte("kho-v4"))+5] = '9'
-		return "kho-v9"
-	},
-	"memfd without memory": func(m *machine) string {
-		_, b := m.find("memfd-v2", 16)
-		le.PutUint64(b[16+48:], 0)
-		return "file token 0x1a"
-	},
-	"payload's tree outside RAM": func(m *machine) string {
-		le.PutUint64(m.edit(nodesAt+16, 8), 0x7f00000000)
-		return "0x7f00000000"
-	},
-}
-
-// find returns the first page of free memory that has s at the offset.
-func (m *machine) find(s string, off int) (phys.Addr, []byte) {
-	m.t.Helper()
-	for at := ram.Start; at < ram.End; at += phys.PageSize {
-		if b := m.edit(at, phys.PageSize); string(b[off:off+len(s)]) == s {
-			return at, b
+// damages are those of the stand-in, and one of the payload itself.
+func damages() map[string]func(m *machine) string {
+	all := map[string]func(m *machine) string{
+		"payload-outside-ram": func(m *machine) string {
+			le.PutUint64(m.edit(nodesAt+16, 8), 0x7f00000000)
+			return "0x7f00000000"
+		},
+	}
+	for _, d := range standin.Damages {
+		all[d.Name] = func(m *machine) string {
+			named, err := d.Do(m.Memory, free, m.fdt, scratch[0].Start)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			return named
 		}
 	}
-	m.t.Fatalf("no page has %q at %d", s, off)
-	return 0, nil
+	return all
 }
 
 func TestDamagedHandoverEndsAsThePolicySays(t *testing.T) {
 	shape := standin.Shape{Sessions: 3, Files: 3, Fill: 2}
-	for name, damage := range damages {
+	for name, damage := range damages() {
 		for _, policy := range []Outcome{"", OnErrorPass, OnErrorCold, OnErrorHalt} {
 			t.Run(name+"/"+string(policy), func(t *testing.T) {
 				cmdline := ""
