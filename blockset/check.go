@@ -119,3 +119,6 @@ func (c *Checker) sound(b phys.Block) *phys.Error {
 func fault(a phys.Addr, found, want string, err error) *phys.Error {
 	return &phys.Error{Addr: a, Found: found, Want: want, Err: err}
 }
+
+// Pages returns the number of pages of RAM: no honest handover has more blocks.
+func (c *Checker) Pages() uint64 { return c.mem.RAM().Size() / phys.PageSize }
