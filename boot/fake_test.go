@@ -38,7 +38,7 @@ type machine struct {
 	phys.Memory
 	page  []byte
 	nodes []phys.Addr
-	next  phys.Addr // where the next node goes
+	free  phys.Addr // where the next node goes
 }
 
 // newMachine has a zero page with the memory map and a command line.
@@ -46,7 +46,7 @@ func newMachine(t testing.TB, ram ...phys.Range) *machine {
 	if len(ram) == 0 {
 		ram = []phys.Range{{Start: ramStart, End: ramEnd}}
 	}
-	m := &machine{TB: t, Memory: phystest.New(t, ram...), next: nodesAt}
+	m := &machine{TB: t, Memory: phystest.New(t, ram...), free: nodesAt}
 	m.page = m.bytes(zeroPage, 4096)
 	copy(m.page[0x202:], "HdrS")
 	m.page[0x210] = 0xd0
@@ -95,7 +95,7 @@ func (m *machine) put64(off int, v uint64) { binary.LittleEndian.PutUint64(m.pag
 
 // node appends a setup_data node and returns its address.
 func (m *machine) node(typ uint32, data []byte) phys.Addr {
-	at := m.next
+	at := m.free
 	b := m.bytes(at, uint64(16+len(data)))
 	binary.LittleEndian.PutUint64(b, 0)
 	binary.LittleEndian.PutUint32(b[8:], typ)
@@ -107,7 +107,7 @@ func (m *machine) node(typ uint32, data []byte) phys.Addr {
 		m.link(m.nodes[n-1], at)
 	}
 	m.nodes = append(m.nodes, at)
-	m.next += phys.Addr(len(b)+7) &^ 7
+	m.free += phys.Addr(len(b)+7) &^ 7
 	return at
 }
 
@@ -144,7 +144,13 @@ func image(edit ...func(b []byte)) []byte {
 }
 
 // Edits of an image.
-func set8(off int, v uint8) func([]byte)   { return func(b []byte) { b[off] = v } }
-func set16(off int, v uint16) func([]byte) { return func(b []byte) { binary.LittleEndian.PutUint16(b[off:], v) } }
-func set32(off int, v uint32) func([]byte) { return func(b []byte) { binary.LittleEndian.PutUint32(b[off:], v) } }
-func set64(off int, v uint64) func([]byte) { return func(b []byte) { binary.LittleEndian.PutUint64(b[off:], v) } }
+func set8(off int, v uint8) func([]byte) { return func(b []byte) { b[off] = v } }
+func set16(off int, v uint16) func([]byte) {
+	return func(b []byte) { binary.LittleEndian.PutUint16(b[off:], v) }
+}
+func set32(off int, v uint32) func([]byte) {
+	return func(b []byte) { binary.LittleEndian.PutUint32(b[off:], v) }
+}
+func set64(off int, v uint64) func([]byte) {
+	return func(b []byte) { binary.LittleEndian.PutUint64(b[off:], v) }
+}

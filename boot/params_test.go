@@ -170,7 +170,7 @@ func (m *machine) hugeMap() {
 	for i := range 4000 {
 		putE820(ext[20*i:], uint64(i)<<20, 4096, 2)
 	}
-	m.next = ramStart + 1<<20
+	m.free = ramStart + 1<<20
 	m.node(boot.SetupE820Ext, ext)
 }
 

@@ -34,8 +34,8 @@ type Next struct {
 	Scratch []phys.Range
 
 	// Occupied must stay as it is: the stage's own memory, the scratch table.
-	// The payload's parts, the setup_data nodes that came in and the memory that
-	// these refer to are kept in any case.
+	// The payload's parts and all that came in through the zero page are kept in
+	// any case.
 	Occupied phys.Ranges
 
 	FiveLevel bool // the processor runs with five levels of page tables

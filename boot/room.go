@@ -26,7 +26,8 @@ func (p *Params) room(n Next, k *Kernel) *room {
 	for _, d := range p.SetupData {
 		taken = append(taken, d.Range())
 	}
-	taken = append(taken, pages(n.Kernel.Range()), pages(n.Initrd.Range()))
+	page, _ := phys.Span(p.ZeroPage, phys.PageSize)
+	taken = append(taken, page, pages(p.CmdlineAt), pages(n.Kernel.Range()), pages(n.Initrd.Range()))
 
 	ram := p.E820.RAM()
 	if len(n.Scratch) == 0 {
