@@ -170,7 +170,8 @@ func (t *Tree) check() error {
 	s := t.structure
 	n := uint32(len(s))
 	depth, roots := 0, 0
-	closed := false // a child of the current node has ended: no property may follow
+	lastEnd := int64(bytes.LastIndexByte(t.strings, 0)) // names that start before it end
+	closed := false                                     // a child of the current node has ended: no property may follow
 	for pos := uint32(0); ; {
 		if n-pos < 4 {
 			return t.bad(pos, "a finish token", "end of the structure block")
@@ -210,7 +211,7 @@ func (t *Tree) check() error {
 			if pos += 8; uint64(pos)+align4(size) > uint64(n) {
 				return t.bad(at, "a value that ends inside the structure block", "property of %d bytes", size)
 			}
-			if name >= uint32(len(t.strings)) || bytes.IndexByte(t.strings[name:], 0) <= 0 {
+			if int64(name) >= lastEnd || t.strings[name] == 0 {
 				return t.bad(at+8, "a name inside the strings block", "name offset %d", name)
 			}
 			pos += uint32(align4(size))
