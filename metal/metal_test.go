@@ -1,0 +1,357 @@
+//go:build metal
+
+package metal_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"ferry/board/amd64"
+	"ferry/metal"
+)
+
+func TestNilDereferenceIsAPanic(t *testing.T) {
+	defer func() {
+		err, ok := recover().(runtime.Error)
+		if !ok || !strings.Contains(err.Error(), "nil pointer") {
+			t.Fatalf("recovered %v, want a nil pointer error", err)
+		}
+	}()
+	var p *struct{ n [8]int }
+	p.n[3]++
+	t.Fatal("went on after a store to nil")
+}
+
+func TestDivisionByZeroIsAPanic(t *testing.T) {
+	defer func() {
+		if err, ok := recover().(runtime.Error); !ok || !strings.Contains(err.Error(), "divide") {
+			t.Fatalf("recovered %v, want a division error", err)
+		}
+	}()
+	zero := len(os.Args) - len(os.Args)
+	t.Fatal(1 / zero)
+}
+
+func TestStrayAccessIsACatchableFault(t *testing.T) {
+	for _, a := range []uintptr{0x10_0000, 0x7000_0000_0000, amd64.ImageBase, amd64.DirectMap + 1<<44} {
+		if !faults(a, false) {
+			t.Errorf("reading %#x did not fault", a)
+		}
+	}
+}
+
+// TestImageIsMappedWithItsRights covers W^X: neither text nor read-only data can
+// be written, at their own addresses.
+func TestImageIsMappedWithItsRights(t *testing.T) {
+	text := **(**uintptr)(unsafe.Pointer(&codeOf))
+	if !faults(text, true) {
+		t.Error("text is writable")
+	}
+	s := "a string in read-only data"
+	if !faults(uintptr(unsafe.Pointer(unsafe.StringData(s))), true) {
+		t.Error("read-only data is writable")
+	}
+	if faults(text, false) {
+		t.Error("text is not readable")
+	}
+}
+
+var codeOf = series
+
+// faults reports whether an access to the byte at a faults.
+func faults(a uintptr, write bool) (faulted bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { faulted = recover() != nil }()
+	p := *(**byte)(unsafe.Pointer(&a))
+	if write {
+		*p += nothing
+	} else {
+		sink.Add(int64(*p))
+	}
+	return false
+}
+
+var (
+	sink    atomic.Int64
+	nothing byte // zero, which the compiler does not know
+)
+
+func TestSpinningGoroutineIsPreempted(t *testing.T) {
+	var stop atomic.Bool
+	done := make(chan int)
+	go func() {
+		n := 0
+		for !stop.Load() {
+			n++
+		}
+		done <- n
+	}()
+	go func() {
+		x := 1
+		for {
+			x = x*3 + 1 // no call, no load: only a signal stops it
+			if x == 0 {
+				break
+			}
+		}
+	}()
+	start := time.Now()
+	time.Sleep(20 * time.Millisecond)
+	stop.Store(true)
+	select {
+	case n := <-done:
+		t.Logf("the spinner counted to %d in %v", n, time.Since(start))
+	case <-time.After(10 * time.Second):
+		t.Fatal("two spinning goroutines starve the rest")
+	}
+	runtime.GC() // needs every goroutine stopped
+}
+
+// TestPreemptionKeepsFloatingPoint runs sums in several threads at once, whose
+// results show a register that leaked.
+func TestPreemptionKeepsFloatingPoint(t *testing.T) {
+	want := series(1, 300_000)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			runtime.LockOSThread()
+			for range 5 {
+				if got := series(1, 300_000); got != want {
+					t.Errorf("sum is %v in a preempted thread, want %v", got, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func series(x float64, n int) (sum float64) {
+	for i := range n {
+		sum += math.Sqrt(x+float64(i)) / 3
+	}
+	return sum
+}
+
+func TestGarbageCollectionUnderPressure(t *testing.T) {
+	before := numGC()
+	keep := make([][]byte, 64)
+	for i := range 40_000 {
+		b := make([]byte, 1+i*37%8000)
+		b[len(b)-1] = byte(i)
+		keep[i%len(keep)] = b
+	}
+	if n := numGC() - before; n < 3 {
+		t.Errorf("%d collections while 160 MB were allocated in a 64 MiB machine", n)
+	}
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			m := map[int]string{}
+			for i := range 5000 {
+				m[i%500] = strings.Repeat(string(rune('a'+g)), i%50)
+			}
+			runtime.GC()
+			for i, s := range m {
+				if strings.Trim(s, string(rune('a'+g))) != "" {
+					t.Errorf("goroutine %d: entry %d holds %q", g, i, s)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func numGC() uint32 {
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return s.NumGC
+}
+
+func TestMemoryIsGivenBack(t *testing.T) {
+	debug.FreeOSMemory()
+	b := make([]byte, 16<<20)
+	for i := range b {
+		b[i] = 1
+	}
+	with := amd64.MemoryUse()
+	runtime.KeepAlive(b)
+	debug.FreeOSMemory()
+	after := amd64.MemoryUse()
+	if with.Now-after.Now < 15<<20 {
+		t.Errorf("memory in use went from %d to %d bytes after 16 MiB were freed", with.Now, after.Now)
+	}
+	if after.Peak < with.Now || after.Total != 64<<20 {
+		t.Errorf("peak %d and total %d do not fit use %d", after.Peak, after.Total, with.Now)
+	}
+}
+
+func TestFreshMemoryIsZero(t *testing.T) {
+	for range 3 {
+		b := make([]byte, 4<<20)
+		for i := range b {
+			if b[i] != 0 {
+				t.Fatalf("byte %d of fresh memory is %#x", i, b[i])
+			}
+			b[i] = 0xa5
+		}
+		debug.FreeOSMemory()
+	}
+	if i := slices.IndexFunc(bigZeroed[:], func(b byte) bool { return b != 0 }); i >= 0 {
+		t.Errorf("zero-initialised variable: byte %d is %#x", i, bigZeroed[i])
+	}
+}
+
+var bigZeroed [1 << 20]byte
+
+func TestSleepTakesItsTime(t *testing.T) {
+	for _, d := range []time.Duration{100 * time.Microsecond, 3 * time.Millisecond, 60 * time.Millisecond} {
+		start, tsc := time.Now(), amd64.TSC()
+		time.Sleep(d)
+		took := time.Since(start)
+		if took < d || took > d+50*time.Millisecond {
+			t.Errorf("sleep of %v took %v (%d ticks)", d, took, amd64.TSC()-tsc)
+		}
+	}
+}
+
+func TestTimersFireInOrder(t *testing.T) {
+	c := make(chan int, 8)
+	for _, n := range []int{5, 1, 3, 2, 4} {
+		time.AfterFunc(time.Duration(n)*20*time.Millisecond, func() { c <- n })
+	}
+	for want := 1; want <= 5; want++ {
+		if got := <-c; got != want {
+			t.Errorf("timer %d fired, want %d", got, want)
+		}
+	}
+}
+
+func TestClockNeverGoesBack(t *testing.T) {
+	last := amd64.Nanotime()
+	for range 200_000 {
+		now := amd64.Nanotime()
+		if now < last {
+			t.Fatalf("clock went from %d to %d ns", last, now)
+		}
+		last = now
+	}
+	hz, source := amd64.Clock()
+	t.Logf("time stamp counter: %d Hz, from %v", hz, source)
+	if hz < 100e6 || hz > 20e9 {
+		t.Errorf("time stamp counter of %d Hz", hz)
+	}
+}
+
+func TestWallClockIsPlausible(t *testing.T) {
+	if y := time.Now().Year(); y < 2024 || y > 2200 {
+		t.Errorf("the year is %d", y)
+	}
+}
+
+func TestFilesDoNotExist(t *testing.T) {
+	if _, err := os.ReadFile("/proc/self/maps"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("reading a file: %v, want %v", err, fs.ErrNotExist)
+	}
+	if _, err := os.Stat("testdata"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("stat: %v, want %v", err, fs.ErrNotExist)
+	}
+	if err := os.WriteFile("x", nil, 0o600); err == nil {
+		t.Error("wrote a file")
+	}
+	if n, err := os.Stdin.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("reading the console: %d bytes, %v", n, err)
+	}
+}
+
+func TestManyThreads(t *testing.T) {
+	var wg sync.WaitGroup
+	var n atomic.Int32
+	start := make(chan bool)
+	for range 30 {
+		wg.Go(func() {
+			runtime.LockOSThread() // and the thread ends with the goroutine
+			<-start
+			time.Sleep(time.Millisecond)
+			n.Add(1)
+		})
+	}
+	close(start)
+	wg.Wait()
+	if n.Load() != 30 {
+		t.Errorf("%d of 30 threads ran", n.Load())
+	}
+}
+
+// TestManyThreadsAgain proves that ended threads leave their places.
+func TestManyThreadsAgain(t *testing.T) {
+	for range 4 {
+		TestManyThreads(t)
+	}
+}
+
+func TestHashOfKnownText(t *testing.T) {
+	const want = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+	if got := sha256.Sum256([]byte("abc")); hex.EncodeToString(got[:]) != want {
+		t.Errorf("sha256 is %x, want %s", got, want)
+	}
+}
+
+func TestRandomDiffers(t *testing.T) {
+	seen := map[[16]byte]bool{}
+	for range 1000 {
+		var b [16]byte
+		amd64.Random(b[:])
+		if seen[b] {
+			t.Fatalf("%x came twice", b)
+		}
+		seen[b] = true
+	}
+}
+
+func TestDirectMapShowsRAM(t *testing.T) {
+	mem := amd64.Memory()
+	for _, r := range mem.RAM() {
+		b, err := mem.View(r.Start, r.Size())
+		if err != nil {
+			t.Fatalf("%v: %v", r, err)
+		}
+		sink.Add(int64(b[0]) + int64(b[len(b)-1]) + int64(b[len(b)/2]))
+	}
+	stage := amd64.Boot().Stage
+	if !mem.RAM().Contains(stage) {
+		t.Errorf("the stage %v is not RAM: %v", stage, mem.RAM())
+	}
+}
+
+func TestArguments(t *testing.T) {
+	if len(os.Args) < 2 || !strings.HasPrefix(os.Args[1], "-test.") {
+		t.Errorf("arguments are %q", os.Args)
+	}
+}
+
+// TestSystemCallsAreKnown runs after what came before it: every call so far has
+// an answer.
+func TestSystemCallsAreKnown(t *testing.T) {
+	t.Logf("system calls seen: %d", metal.Syscalls())
+	for _, n := range metal.UnknownSyscalls() {
+		t.Errorf("system call %d has no answer", n)
+	}
+	for _, n := range []int{9, 13, 14, 56, 131, 158, 202, 228, 281} {
+		if !slices.Contains(metal.Syscalls(), n) {
+			t.Errorf("system call %d is not in the list of those seen", n)
+		}
+	}
+}
