@@ -119,9 +119,15 @@ func (r *repeats) find(n int, keys iter.Seq[uint64], repeated func(uint64) bool)
 	}
 	width := min(bits.Len(uint(n)/8), bits.Len(maxBuckets-1)) // of a bucket's number
 	shift := 64 - width
-	r.ends = slices.Grow(r.ends[:0], 1<<width)[:1<<width]
+	if cap(r.ends) < 1<<width {
+		r.ends = make([]uint32, 1<<width)
+	}
+	r.ends = r.ends[:1<<width]
 	clear(r.ends)
-	r.keys = slices.Grow(r.keys[:0], n)[:n]
+	if cap(r.keys) < n {
+		r.keys = make([]uint64, n)
+	}
+	r.keys = r.keys[:n]
 	for k := range keys {
 		r.ends[k*r.mul>>shift]++
 	}
