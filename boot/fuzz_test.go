@@ -13,18 +13,20 @@ import (
 // kernel, and starts it. Whatever is accepted must lie in scratch, apart from all
 // that must stay, and must be read back whole.
 func FuzzHandover(f *testing.F) {
-	seed := newMachine(f)
-	seed.node(boot.SetupRNGSeed, []byte("entropy"))
-	seed.node(boot.SetupKHO, make([]byte, boot.KHOSize))
-	seed.node(boot.SetupIMA, make([]byte, 16))
-	seed.node(boot.SetupE820Ext, make([]byte, 40))
-	f.Add(bytes.Clone(seed.page), bytes.Clone(seed.bytes(nodesAt, 256)), head[0x1f1:0x270], "console=ttyS0")
+	f.Add([]byte{0x50, 2, 0}, []byte{}, []byte{}, "console=ttyS0")              // no nodes
+	f.Add([]byte{0xe8, 1, 3, 0x1c, 2, 9}, []byte{8, 1, 12, 0xff}, []byte{}, "") // a map of 3, a small initrd, a long first node
+	f.Add([]byte{}, []byte{0, 0, 2, 0xff, 3, 0x23}, []byte{0x58, 2, 0, 0x5b, 2, 0x28}, "x")
 	small := image(set32(0x1f4, 8), set8(0x1f1, 1))[:2048]
 
 	f.Fuzz(func(t *testing.T, page, nodes, header []byte, cmdline string) {
 		m := newMachine(t)
-		copy(m.page, page)
-		copy(m.bytes(nodesAt, uint64(min(len(nodes), 0xe000))), nodes)
+		m.initrd(payloadAt, 4096)
+		m.node(boot.SetupRNGSeed, []byte("entropy"))
+		m.node(boot.SetupKHO, make([]byte, boot.KHOSize))
+		m.node(boot.SetupIMA, make([]byte, 16))
+		m.node(boot.SetupE820Ext, make([]byte, 40))
+		poke(m.page, page, 3)
+		poke(m.bytes(nodesAt, 256), nodes, 2)
 		p, err := boot.Read(m, zeroPage)
 		if err != nil {
 			var e *phys.Error
@@ -34,7 +36,7 @@ func FuzzHandover(f *testing.F) {
 			return
 		}
 		kernel := bytes.Clone(small)
-		copy(kernel[0x1f1:0x290], header)
+		poke(kernel, header, 3)
 		kho := [boot.KHOSize]byte{1}
 		n := boot.Next{Kernel: m.part(payloadAt, kernel), Cmdline: cmdline, KHO: &kho, Seed: []byte("fresh"), Scratch: scratch(),
 			Initrd: m.part(payloadAt+0x10000, []byte("initrd")), Occupied: phys.NewRanges(phys.Range{Start: stageAt, End: stageEnd})}
@@ -63,10 +65,21 @@ func FuzzHandover(f *testing.F) {
 	})
 }
 
+// poke applies edits of n bytes each to b: an offset in n-1 bytes, then the value.
+func poke(b, edits []byte, n int) {
+	for ; len(edits) >= n; edits = edits[n:] {
+		at := int(edits[0])
+		if n == 3 {
+			at |= int(edits[1]) << 8
+		}
+		b[at%len(b)] = edits[n-1]
+	}
+}
+
 // checkPlan: every place in scratch, none over another or over what must stay.
 func checkPlan(t *testing.T, p *boot.Params, n boot.Next, plan *boot.Plan) {
 	t.Helper()
-	stay := n.Occupied.Add(n.Kernel.Range()).Add(p.InPlace()...)
+	stay := n.Occupied.Add(n.Kernel.Range(), p.CmdlineAt).Add(p.InPlace()...)
 	for _, d := range p.SetupData {
 		stay = stay.Add(d.Range())
 	}
