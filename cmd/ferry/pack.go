@@ -15,7 +15,7 @@ import (
 
 type packCmd struct {
 	Kernel   string  `required:"" type:"existingfile" help:"The next kernel, a bzImage."`
-	Initrd   string  `required:"" type:"existingfile" help:"Its initrd, as it is."`
+	Initrd   string  `type:"existingfile" help:"Its initrd, as it is. Default: none."`
 	Output   string  `required:"" short:"o" type:"path" help:"Payload to write."`
 	Cmdline  *string `help:"Command line of the next kernel. Default: what the stage was given, less the words that begin with ferry."`
 	InitSize uint64  `default:"64" placeholder:"MiB" help:"MiB of memory of the stage, for the sum that is printed (${default})."`
@@ -33,9 +33,11 @@ func (c *packCmd) pack(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	initrd, err := readPart(c.Initrd)
-	if err != nil {
-		return err
+	var initrd []byte
+	if c.Initrd != "" {
+		if initrd, err = readPart(c.Initrd); err != nil {
+			return err
+		}
 	}
 	kernel, err := boot.ParseKernel(kernelFile)
 	if err != nil {
