@@ -1,0 +1,171 @@
+package kho_test
+
+import (
+	"encoding/binary"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// vmalloced commits an area of n blocks of order o in the fixture.
+func vmalloced(f *fixture, n int, o phys.Order) (kho.Vmalloc, []phys.Addr) {
+	f.Helper()
+	_, d := f.draft()
+	var blocks []phys.Addr
+	for range n {
+		a, _, err := d.AllocBlock(o)
+		f.check(err)
+		blocks = append(blocks, a)
+	}
+	v, err := d.Vmalloc(kho.VmallocAlloc, o, blocks)
+	f.check(err)
+	f.data, err = d.Commit()
+	f.check(err)
+	return v, blocks
+}
+
+func TestVmallocAreasAreReadAsWritten(t *testing.T) {
+	for _, c := range []struct {
+		blocks int
+		order  phys.Order
+		chunks int
+	}{
+		{1, 0, 1}, {3, 9, 1}, {510, 0, 1},
+		{511, 0, 2}, // a full chunk has an empty successor
+		{512, 0, 2}, {1022, 0, 3}, {1600, 1, 4},
+	} {
+		f := newFixture(t)
+		v, blocks := vmalloced(f, c.blocks, c.order)
+		parsed := kho.ParseVmalloc(v.Append(nil))
+		if parsed != v || len(v.Append(nil)) != kho.VmallocSize || v.Pages != uint32(c.blocks)<<c.order {
+			t.Errorf("%+v parsed as %+v", v, parsed)
+		}
+		area, err := f.open().Map.Vmalloc(parsed)
+		f.check(err)
+		var got []phys.Addr
+		for i := range area.Len() {
+			b := area.Block(i)
+			bytes, err := area.View(i)
+			f.check(err)
+			if b.Order != c.order || uint64(len(bytes)) != c.order.Bytes() {
+				t.Fatalf("block %d: %v, %d bytes", i, b, len(bytes))
+			}
+			got = append(got, b.Addr)
+		}
+		if diff := cmp.Diff(blocks, got); diff != "" || len(area.Chunks) != c.chunks {
+			t.Errorf("%d blocks of order %d: %d chunks, want %d (-written +read):\n%s", c.blocks, c.order, len(area.Chunks), c.chunks, diff)
+		}
+	}
+}
+
+func TestVmallocAcceptsAFullChunkWithoutSuccessor(t *testing.T) {
+	f := newFixture(t)
+	v, _ := vmalloced(f, 511, 0)
+	f.setWord(v.First, 0)
+	area, err := f.open().Map.Vmalloc(v)
+	if err != nil || len(area.Chunks) != 1 || area.Len() != 511 {
+		t.Errorf("%+v, %v", area, err)
+	}
+}
+
+func TestVmallocRefuses(t *testing.T) {
+	second := func(f *fixture, v *kho.Vmalloc) phys.Addr { return phys.Addr(f.word(v.First)) }
+	for _, c := range []struct {
+		name   string
+		damage func(f *fixture, v *kho.Vmalloc, blocks []phys.Addr) phys.Addr
+		rule   error
+		object string
+	}{
+		{"flags unknown", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Flags = 4; return v.First }, kho.ErrVmalloc, "area"},
+		{"order too large", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Order = 11; return v.First }, kho.ErrVmalloc, "area"},
+		{"order of another size", func(f *fixture, v *kho.Vmalloc, b []phys.Addr) phys.Addr {
+			v.Order, v.Pages = 0, 600
+			return b[0]
+		}, kho.ErrPreserved, "slot 0"},
+		{"pages not whole blocks", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages++; return v.First }, kho.ErrVmalloc, "area"},
+		{"no pages", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages = 0; return v.First }, kho.ErrVmalloc, "area"},
+		{"one block too many", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
+			v.Pages -= 2
+			return second(f, v) + 8*(600-511)
+		}, kho.ErrVmalloc, "slot 88"},
+		{"one block too few", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages += 2; return v.First }, kho.ErrVmalloc, "area"},
+		{"as many pages as can be said", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages = ^uint32(1); return v.First }, kho.ErrVmalloc, "area"},
+		{"no chunk", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = 0; return 0 }, kho.ErrVmalloc, "area"},
+		{"chunk outside RAM", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
+			v.First = phys.Addr(outside)
+			return v.First
+		}, kho.ErrPreserved, "chunk"},
+		{"chunk not preserved", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = loneBlock + 4096; return v.First }, kho.ErrPreserved, "chunk"},
+		{"chunk inside a larger block", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = hugeBlock; return v.First }, kho.ErrPreserved, "chunk"},
+		{"chunk unaligned", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First += 8; return v.First }, kho.ErrPreserved, "chunk"},
+		{"chunk in scratch", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = scratch0; return v.First }, kho.ErrPreserved, "chunk"},
+		{"chunk that follows itself", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
+			f.setWord(v.First, uint64(v.First))
+			return v.First + 8*(1+600-511)
+		}, kho.ErrVmalloc, "slot 89"},
+		{"last chunk that follows itself", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
+			f.setWord(second(f, v), uint64(second(f, v)))
+			return second(f, v)
+		}, kho.ErrVmalloc, "area"},
+		{"chunks short of one", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
+			f.setWord(v.First, 0)
+			return v.First
+		}, kho.ErrVmalloc, "area"},
+		{"gap in a chunk", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
+			f.setWord(v.First+8*5, 0)
+			return v.First + 8*6
+		}, kho.ErrVmalloc, "slot 5"},
+		{"middle chunk not full", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
+			f.setWord(v.First+8*511, 0)
+			return second(f, v)
+		}, kho.ErrVmalloc, "area"},
+		{"block not preserved", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
+			f.setWord(v.First+8*7, uint64(loneBlock)+0x10000)
+			return loneBlock + 0x10000
+		}, kho.ErrPreserved, "slot 6"},
+		{"block of another order", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
+			f.setWord(v.First+8*7, uint64(loneBlock))
+			return loneBlock
+		}, kho.ErrPreserved, "slot 6"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			v, blocks := vmalloced(f, 600, 1)
+			at := c.damage(f, &v, blocks)
+			_, err := f.open().Map.Vmalloc(v)
+			refusedAs(t, err, c.rule, at, c.object)
+		})
+	}
+}
+
+func TestVmallocWriterRefuses(t *testing.T) {
+	f := newFixture(t)
+	_, d := f.draft()
+	if _, err := d.Vmalloc(0, 0, nil); err == nil {
+		t.Error("an area of no blocks was written")
+	}
+	if _, err := d.Vmalloc(0, 11, make([]phys.Addr, 1)); err == nil {
+		t.Error("an area of order 11 was written")
+	}
+}
+
+func TestPayloadRoundTrips(t *testing.T) {
+	d := kho.Data{FDT: 0x1111, FDTSize: 0x2222, Scratch: 0x3333, ScratchSize: 0x4444}
+	b := d.Append(nil)
+	if got := []uint64{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])}; !slices.Equal(got, []uint64{0x1111, 0x2222, 0x3333, 0x4444}) {
+		t.Errorf("bytes %x", b)
+	}
+	if got, err := kho.ParseData(0x1000, b); got != d || err != nil {
+		t.Errorf("%+v, %v, want %+v", got, err, d)
+	}
+	for _, n := range []int{0, 16, 31} {
+		_, err := kho.ParseData(0x1000, b[:n])
+		refusedAs(t, err, kho.ErrPayload, 0x1000, "payload")
+	}
+	_, err := kho.ParseData(0x1000, append(b, 0))
+	refusedAs(t, err, kho.ErrPayload, 0x1000, "payload")
+}
