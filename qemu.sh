@@ -17,7 +17,7 @@
 #                  capitals are the image's environment: GOTRACEBACK=all
 #   TIMEOUT=120    seconds until the run counts as hung
 #   ICOUNT=1       count instructions: one is a nanosecond of guest time
-#   INIT_MIB=64    memory of an ELF image, in MiB
+#   INIT_MIB=64    memory of an ELF image, in MiB; 192 for a test binary
 #   QEMU=program   qemu-system-x86_64
 #   QEMU_ARGS=...  further arguments for QEMU, split at blanks
 #   LINKER=program the linker; built on the fly when it is not set
@@ -39,7 +39,9 @@ trap 'rm -rf "$work"' EXIT
 
 # What go test adds for its own bookkeeping needs a file system.
 args=()
+init=64
 for a in "$@"; do
+	[[ $a != -test.* ]] || init=192
 	case $a in
 	-test.testlogfile=* | -test.gocoverdir=* | -test.outputdir=*) ;;
 	*[[:space:]]*) args+=("\"$a\"") ;;
@@ -52,7 +54,7 @@ if [[ $(head -c 4 "$image" | tr -d '\0') == $'\x7fELF' ]]; then
 		LINKER=$work/linker
 		(cd "$root" && env -u GOOS -u GOARCH -u GOFLAGS CGO_ENABLED=0 go build -o "$LINKER" ./linker/cmd)
 	fi
-	"$LINKER" --init-size "${INIT_MIB:-64}" --output "$work/image" "$image"
+	"$LINKER" --init-size "${INIT_MIB:-$init}" --output "$work/image" "$image"
 	image=$work/image
 fi
 

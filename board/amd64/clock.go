@@ -1,6 +1,9 @@
 package amd64
 
-import "math/bits"
+import (
+	"math/bits"
+	"sync/atomic"
+)
 
 // The clock is the time stamp counter. Its frequency comes from the first of
 // these that answers: the hypervisor, CPUID leaf 0x15, the interval timer (PIT),
@@ -53,7 +56,16 @@ const (
 )
 
 // Nanotime returns nanoseconds since the board was set up. It never goes back.
-func Nanotime() int64 { return int64(mach.nanotime(tsc())) }
+func Nanotime() int64 {
+	for {
+		// An interrupt may correct the clock between two of these loads.
+		version := atomic.LoadUint64(&mach.clockVersion)
+		now := mach.nanotime(tsc())
+		if atomic.LoadUint64(&mach.clockVersion) == version {
+			return int64(now)
+		}
+	}
+}
 
 func (m *machine) nanotime(t uint64) uint64 {
 	return m.nanoBase + scale(t-m.tscStart, m.tscMult)
@@ -77,6 +89,7 @@ func (m *machine) setFrequency(hz uint64, source ClockSource) {
 	m.tscStart = now
 	m.tscMult = 1_000_000_000 << 32 / max(hz, 1)
 	m.tscSource = uint64(source)
+	m.clockVersion++
 }
 
 // calibrate finds the frequency of the time stamp counter and of the LAPIC

@@ -29,6 +29,10 @@ func zero(a, n uint64)
 // uses it because the runtime's memmove reads variables that are not mapped yet.
 func Copy(to, from, n uintptr)
 
+// disableInterrupts turns interrupts off and reports whether they were on.
+func disableInterrupts() bool
+func enableInterrupts()
+
 // Idle waits for an interrupt with interrupts on, and returns with them off.
 func Idle()
 

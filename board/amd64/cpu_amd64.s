@@ -127,6 +127,21 @@ TEXT ·Copy(SB),NOSPLIT,$0-24
 	MOVSB
 	RET
 
+// func disableInterrupts() bool
+TEXT ·disableInterrupts(SB),NOSPLIT,$0-1
+	PUSHFQ
+	POPQ AX
+	CLI
+	SHRQ $9, AX
+	ANDL $1, AX
+	MOVB AX, ret+0(FP)
+	RET
+
+// func enableInterrupts()
+TEXT ·enableInterrupts(SB),NOSPLIT,$0-0
+	STI
+	RET
+
 // func Idle()
 TEXT ·Idle(SB),NOSPLIT,$0-0
 	STI

@@ -170,9 +170,9 @@ func (m *machine) unmapEnter() {
 	}
 }
 
-// machineVA returns the virtual address that p, which points into m, will have.
-func machineVA(m *machine, p *uint64) uint64 {
-	return machineBase + uint64(uintptr(unsafe.Pointer(p))-uintptr(unsafe.Pointer(m)))
+// machineOffset returns how far into m the field at p is.
+func machineOffset(m *machine, p *uint64) uint64 {
+	return uint64(uintptr(unsafe.Pointer(p)) - uintptr(unsafe.Pointer(m)))
 }
 
 // descriptors fills GDT, IDT and TSS with virtual addresses. Selectors are those
@@ -180,7 +180,7 @@ func machineVA(m *machine, p *uint64) uint64 {
 func (m *machine) descriptors() {
 	m.gdt[2] = 0x00af9b000000ffff
 	m.gdt[3] = 0x00cf93000000ffff
-	tss := machineVA(m, &m.tss[0])
+	tss := machineBase + machineOffset(m, &m.tss[0])
 	trap, fatal := uint64(trapBase+trapSize), uint64(fatalBase+fatalSize)
 	m.gdt[4] = 103 | tss&0xffffff<<16 | 0x89<<40 | tss>>24&0xff<<56
 	m.gdt[5] = tss >> 32

@@ -77,6 +77,7 @@ type machine struct {
 
 	tscStart, tscMult uint64 // nanoseconds = (tsc - tscStart) * tscMult >> 32 + nanoBase
 	nanoBase          uint64
+	clockVersion      uint64 // counts corrections
 	tscSource         uint64
 	pitStart, pitTSC  uint64
 
@@ -89,6 +90,10 @@ type machine struct {
 	rng     [8]uint64 // key and counter
 	ready   uint64
 	failing uint64
+
+	jumpEntry, jumpZeroPage, jumpCR3 uint64
+	jumpStack, jumpGDT               uint64 // physical
+	leaveSP, leaveFS                 uint64
 }
 
 // mach is the machine, at its fixed virtual address: defined in entry_amd64.s.

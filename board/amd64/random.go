@@ -80,8 +80,12 @@ func quarter(x *[16]uint32, a, b, c, d uint) {
 func FillRandom(a, n uintptr) {
 	m := mach
 	for n > 0 {
+		enabled := disableInterrupts()
 		m.rng[0] ^= tsc()
 		block := m.churn()
+		if enabled {
+			enableInterrupts()
+		}
 		for i := uintptr(0); i < 32 && n > 0; i++ {
 			*byteAt(uint64(a)) = byte(block[i>>3&3] >> (i & 7 * 8))
 			a++

@@ -80,6 +80,9 @@ const maxFrames = 40
 // RBP, above it the return address.
 func printStack(c *Context) {
 	printFrame(c.RIP)
+	if c.RSP&7 == 0 && mach.leaf(c.RSP) != 0 && inText(*word(c.RSP)) {
+		printFrame(*word(c.RSP)) // the caller, where the function has no frame of its own
+	}
 	bp, low := c.RBP, uint64(0)
 	for range maxFrames {
 		if bp <= low || bp&7 != 0 || mach.leaf(bp) == 0 || mach.leaf(bp+15) == 0 {

@@ -16,10 +16,16 @@ const (
 // pclntab returns the address of the table.
 func pclntab() uint64
 
+// inText reports whether pc may be code of the image.
+func inText(pc uint64) bool {
+	s := &mach.segments[0]
+	return pc > textStart && pc < s.FileEnd
+}
+
 // PrintSymbol prints the function that pc lies in, and how far.
 func PrintSymbol(pc uint64) {
 	tab := pclntab()
-	if pc < textStart || pc-textStart > 1<<31 || mach.leaf(tab) == 0 || *half(tab) != pclnMagic {
+	if !inText(pc) || mach.leaf(tab) == 0 || *half(tab) != pclnMagic {
 		Print("?")
 		return
 	}

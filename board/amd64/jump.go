@@ -1,0 +1,80 @@
+package amd64
+
+import "ferry/phys"
+
+// Jump starts the next kernel by the 64-bit boot protocol, in the state that
+// kexec leaves: interrupts off, LAPIC as it was found, identity page tables of
+// 2 MiB pages over all RAM and ACPI memory (page 0 among it), LA57 as it is, flat
+// segments, RSI = zeroPage, all other registers 0 but RSP. entry is the kernel's
+// 64-bit entry point.
+//
+// It returns only where it fails, which is before anything changed: with an
+// [*phys.Error] wrapping [phys.ErrNotRAM] for a place outside RAM, or where the
+// stage's memory does not suffice for the page tables.
+//
+// The page tables, the segment table and RSP lie in the stage's memory, and the
+// last instructions run there: the next kernel must not write to it before it has
+// its own. Nothing else may run any more: other threads stop where they are.
+func Jump(entry, zeroPage phys.Addr) error {
+	ram := RAM()
+	if err := phys.Check(ram, entry, 1); err != nil {
+		return phys.In("entry of the next kernel", entry, err)
+	}
+	if err := phys.Check(ram, zeroPage, phys.PageSize); err != nil {
+		return phys.In("zero page of the next kernel", zeroPage, err)
+	}
+	mach.jumpEntry, mach.jumpZeroPage = uint64(entry), uint64(zeroPage)
+	leave()
+	return &phys.Error{Object: "page tables for the next kernel", Addr: zeroPage,
+		Found: "no page left of the stage's memory", Hint: "link the image with a larger init_size"}
+}
+
+// leave switches to the kernel stack, calls prepareJump, and jumps. It returns
+// where prepareJump fails.
+func leave()
+
+// prepareJump builds the page tables for the jump. It runs on the kernel stack
+// with interrupts off.
+func prepareJump() bool {
+	m := mach
+	image := m.cr3 + m.frameBase + slot(ImageBase, m.levels)*8
+	if m.levels == 5 {
+		image = *word(image)&pteAddress + m.frameBase + slot(ImageBase, 4)*8
+	}
+	own := m.cr3
+	if m.cr3 = m.frame(); m.cr3 == 0 || !m.identity() {
+		m.cr3 = own
+		return false
+	}
+	// The code that jumps stays where it is, 64 TiB up.
+	top := m.cr3 + m.frameBase
+	if m.levels == 5 {
+		top = *word(top)&pteAddress + m.frameBase
+	}
+	*word(top + slot(ImageBase, 4)*8) = *word(image)
+	m.jumpCR3, m.cr3 = m.cr3, own
+
+	area := m.load + m.fileSize
+	m.jumpStack = area + machineSize + stackSize
+	m.jumpGDT = area + machineOffset(m, &m.gdt[0])
+	m.gdt[4], m.gdt[5] = 0, 0
+	m.closeLAPIC()
+	return true
+}
+
+// identity maps RAM and ACPI memory where it stands, in whole 2 MiB pages as
+// kexec does.
+func (m *machine) identity() bool {
+	step := levelSize(level2M)
+	for i := uint64(0); i < m.regions; i++ {
+		e := &m.e820[i&(maxRegions-1)]
+		if e.kind != E820RAM && e.kind != E820ACPI && e.kind != E820NVS {
+			continue
+		}
+		start, end := e.addr&^(step-1), (e.addr+e.size+step-1)&^(step-1)
+		if !m.span(start, start, end-start, PTEPresent|PTEWrite, level2M) {
+			return false
+		}
+	}
+	return m.span(0, 0, step, PTEPresent|PTEWrite, level2M)
+}
