@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -219,6 +218,81 @@ func TestGrowShrinkClearDestroy(t *testing.T) {
 	}
 }
 
+// TestRandomChangesMatchAModel holds a set against a slice of records through a
+// random sequence of all that can be done to it.
+func TestRandomChangesMatchAModel(t *testing.T) {
+	for seed := range uint64(30) {
+		mem, pages := machine(t)
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		size := []int{8, 64, 80, 500, 2040, 4080}[rnd.IntN(6)]
+		l := layout(t, size)
+		s, model := blockset.New(l, pages), []byte(nil)
+		must := func(err error) {
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+		}
+		for step := range 60 {
+			switch n := rnd.IntN(3 * l.Capacity()); rnd.IntN(6) {
+			case 0, 1:
+				recs := records(n, size, uint64(step))
+				must(s.Append(recs))
+				model = append(model, recs...)
+			case 2:
+				must(s.Grow(n))
+			case 3: // the records that remain fill whole blocks
+				must(s.Shrink(n))
+				model = model[:min(len(model), l.Blocks(n)*l.Capacity()*size)]
+			case 4:
+				recs := records(n, size, uint64(step))
+				must(s.Grow(len(model)/size + n))
+				it := s.Iter()
+				for range len(model) / size {
+					it.Next()
+				}
+				for r := recs; len(r) > 0; r = r[size:] {
+					copy(it.Reserve(), r)
+				}
+				model = append(model, recs...)
+			case 5:
+				if rnd.IntN(4) == 0 {
+					must(s.Clear())
+					model = nil
+				}
+			}
+			if !bytes.Equal(read(s), model) {
+				t.Fatalf("seed %d, step %d: %d records, want %d", seed, step, s.Len(), len(model)/size)
+			}
+			if pages.Len() != len(s.Blocks()) {
+				t.Fatalf("seed %d, step %d: %d pages for %d blocks", seed, step, pages.Len(), len(s.Blocks()))
+			}
+		}
+		must(s.Shrink(s.Len()))
+		in, err := blockset.Restore(blockset.NewChecker(mem, pages, scratch), l, s.Head(), nil)
+		must(err)
+		if !bytes.Equal(read(in), model) {
+			t.Fatalf("seed %d: restored records differ", seed)
+		}
+	}
+}
+
+func TestAppendFillsTheBlocksThatGrowMade(t *testing.T) {
+	_, pages := machine(t)
+	l := layout(t, 64)
+	s := blockset.New(l, pages)
+	if err := s.Grow(3 * 63); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(records(2*63, 64, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{63, 63, 0} {
+		if got := s.Blocks()[i].Len(); got != want {
+			t.Errorf("block %d has %d records, want %d", i, got, want)
+		}
+	}
+}
+
 func TestFailedGrowLeavesTheSetAsItWas(t *testing.T) {
 	mem, _ := machine(t)
 	pages := blocktest.New(mem, phys.Range{Start: base, End: base + 5*phys.PageSize})
@@ -351,17 +425,4 @@ func TestIteratingAllocatesNothing(t *testing.T) {
 	}); n > 8 {
 		t.Errorf("%v allocations to restore 100 blocks, want those of the page set", n)
 	}
-}
-
-func ExampleRestore() {
-	// A chain as another kernel left it is read through one Checker a handover:
-	//
-	//	c := blockset.NewChecker(mem, handover.Map, scratch)
-	//	set, err := blockset.Restore(c, layout, head, nil)
-	//	for it := set.Iter(); ; {
-	//		record := it.Next() // a window on the block's page
-	//		...
-	l, _ := blockset.LayoutOf(80)
-	fmt.Println(l.Capacity(), "records a block,", l.Max(), "a chain")
-	// Output: 51 records a block, 510000 a chain
 }

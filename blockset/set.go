@@ -29,6 +29,7 @@ type Set struct {
 	pages    Pages
 	blocks   []Block
 	lens     []int // counts of an incoming set's blocks as they were proved
+	fill     int   // blocks before this one are full, as far as Append has seen
 	incoming bool
 }
 
@@ -39,7 +40,7 @@ func New(l Layout, pages Pages) *Set { return &Set{layout: l, pages: pages} }
 // for writing many chains with one Set.
 func (s *Set) Init() {
 	clear(s.blocks)
-	s.blocks, s.lens, s.incoming = s.blocks[:0], nil, false
+	s.blocks, s.lens, s.fill, s.incoming = s.blocks[:0], nil, 0, false
 }
 
 // Head returns the address of the first block, 0 where there is none.
@@ -75,7 +76,8 @@ func (s *Set) len(i int) int {
 }
 
 // Grow adds empty blocks until s has room for n records in all
-// (kho_block_set_grow). Where that fails, s is as it was.
+// (kho_block_set_grow). Where that fails, s is as it was. Readers refuse an empty
+// block: fill them all, or Shrink s to its length, before it is handed over.
 func (s *Set) Grow(n int) error {
 	if s.incoming {
 		return fmt.Errorf("blockset: growing: %w", ErrIncoming)
@@ -127,6 +129,7 @@ func (s *Set) Clear() error {
 	if s.incoming {
 		return fmt.Errorf("blockset: clearing: %w", ErrIncoming)
 	}
+	s.fill = 0
 	for _, b := range s.blocks {
 		b.setCount(0)
 		clear(b.Page[HeaderSize:])
@@ -145,20 +148,22 @@ func (s *Set) Destroy() error {
 	return nil
 }
 
-// Append copies records, a multiple of the record size, behind those in s and
-// adds blocks as they fill up.
+// Append copies records, a multiple of the record size, into the first block with
+// room and those behind it, and adds blocks as they fill up.
 func (s *Set) Append(records []byte) error {
 	if s.incoming {
 		return fmt.Errorf("blockset: appending: %w", ErrIncoming)
 	}
-	for size := int(s.layout); len(records) >= size; {
-		room := s.layout.Capacity()
-		if n := len(s.blocks); n == 0 || s.blocks[n-1].Len() == room {
+	for size, room := int(s.layout), s.layout.Capacity(); len(records) >= size; {
+		for s.fill < len(s.blocks) && s.blocks[s.fill].Len() == room {
+			s.fill++
+		}
+		if s.fill == len(s.blocks) {
 			if err := s.add(); err != nil {
 				return err
 			}
 		}
-		b := s.blocks[len(s.blocks)-1]
+		b := s.blocks[s.fill]
 		have := b.Len()
 		n := min(room-have, len(records)/size)
 		copy(b.Page[HeaderSize+have*size:], records[:n*size])
@@ -194,7 +199,7 @@ func (s *Set) drop() error {
 	if err := s.pages.Retire(phys.Block{Addr: s.blocks[n].Addr}); err != nil {
 		return fmt.Errorf("blockset: retiring block %d at %v: %w", n, s.blocks[n].Addr, err)
 	}
-	s.blocks = s.blocks[:n]
+	s.blocks, s.fill = s.blocks[:n], min(s.fill, n)
 	if s.incoming {
 		s.lens = s.lens[:n]
 	} else if n > 0 {
