@@ -98,6 +98,7 @@ func archive(t *testing.T, tree Tree) []byte {
 // run boots the built kernel on the tree. If the test fails, then the console is printed.
 func run(t *testing.T, vm VM, tree Tree, cmdline string) Log {
 	t.Helper()
+	vm.Script = "../qemu.sh"
 	vm.Kernel = built(t, "linux/bzImage")
 	vm.Initrd = archive(t, tree)
 	vm.Cmdline = strings.TrimSpace(Cmdline + " " + cmdline)

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 
@@ -36,6 +37,34 @@ func TestLinesThatTheKernelBrokeArePutTogether(t *testing.T) {
 	if got := log.Complaints(); len(got) != 2 {
 		t.Errorf("complaints %q, want both kernel lines", got)
 	}
+}
+
+// FuzzParseLog wants no text lost, whatever the console says.
+func FuzzParseLog(f *testing.F) {
+	f.Add([]byte(twoKernels))
+	f.Add([]byte("a[    0.863187] b\n\n[    1.000000] c\nd"))
+	f.Fuzz(func(t *testing.T, console []byte) {
+		plain := bytes.ReplaceAll(controls.ReplaceAll(console, nil), []byte("\r"), nil)
+		count := func(b []byte) (n int) {
+			for _, c := range b {
+				if c != '\n' {
+					n++
+				}
+			}
+			return n
+		}
+		log := ParseLog(console)
+		if got, want := count([]byte(log.String())), count(plain); got != want {
+			t.Errorf("%d characters in, %d out", want, got)
+		}
+		lines := 0
+		for _, part := range log.Kernels() {
+			lines += len(part.Lines)
+		}
+		if lines != len(log.Lines) {
+			t.Errorf("%d lines, %d of them with a kernel", len(log.Lines), lines)
+		}
+	})
 }
 
 func TestComplaints(t *testing.T) {

@@ -10,14 +10,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 )
 
 // A VM is one run of a virtual machine: processors, memory, the first kernel, and how long it may take.
 type VM struct {
-	CPU     string        // QEMU's -cpu, "max" if empty
+	Script  string        // path of qemu.sh
+	CPU     string        // processor model, qemu.sh's if empty
 	CPUs    int           // 1 if zero
-	Memory  string        // QEMU's -m, "1G" if empty
+	Memory  string        // qemu.sh's if empty
 	Kernel  string        // path of a bzImage
 	Initrd  []byte        // newc archive
 	Cmdline string        // of the first kernel
@@ -31,8 +33,14 @@ const Cmdline = "console=ttyS0 kho=on liveupdate=on panic=-1"
 // ErrTimeout says that the machine was stopped because it ran for longer than it may.
 var ErrTimeout = errors.New("timeout")
 
+// Exit codes of qemu.sh.
+const (
+	exitTimeout = 124
+	exitReset   = 125 // the guest reset or powered off, which is how Linux ends; or QEMU did not start
+)
+
 // Run boots the machine, waits until it resets or powers off, and returns what it wrote to its serial console, also
-// when there is an error. Without hardware virtualization, so that it runs the same everywhere.
+// when there is an error. A stage that ends the machine by an exit code is an error.
 func (vm VM) Run(ctx context.Context) (Log, error) {
 	dir, err := os.MkdirTemp("", "ferry-vm")
 	if err != nil {
@@ -48,22 +56,19 @@ func (vm VM) Run(ctx context.Context) (Log, error) {
 	if timeout == 0 {
 		timeout = time.Minute
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	cmd := exec.CommandContext(ctx, vm.Script, vm.Kernel)
+	cmd.Env = append(os.Environ(), "INITRD="+initrd, "APPEND="+vm.Cmdline, "SMP="+strconv.Itoa(max(vm.CPUs, 1)),
+		"TIMEOUT="+strconv.Itoa(int(timeout.Seconds())))
+	if vm.CPU != "" {
+		cmd.Env = append(cmd.Env, "CPU="+vm.CPU)
+	}
+	if vm.Memory != "" {
+		cmd.Env = append(cmd.Env, "MEM="+vm.Memory)
+	}
+	// The script's children end with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
-		"-accel", "tcg",
-		"-cpu", or(vm.CPU, "max"),
-		"-smp", strconv.Itoa(max(vm.CPUs, 1)),
-		"-m", or(vm.Memory, "1G"),
-		"-nodefaults", "-display", "none", "-no-reboot",
-		"-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", // how the stage ends when it cannot go on
-		"-serial", "stdio",
-		"-kernel", vm.Kernel,
-		"-initrd", initrd,
-		"-append", vm.Cmdline,
-	)
-	cmd.WaitDelay = 5 * time.Second
 	var console, problems bytes.Buffer
 	cmd.Stdout = &console
 	if vm.Console != nil {
@@ -73,18 +78,19 @@ func (vm VM) Run(ctx context.Context) (Log, error) {
 
 	err = cmd.Run()
 	log := ParseLog(console.Bytes())
-	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return log, fmt.Errorf("machine ran for %v: %w", timeout, ErrTimeout)
-	case err != nil:
-		return log, fmt.Errorf("%w: %s", err, bytes.TrimSpace(problems.Bytes()))
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		switch code := exit.ExitCode(); {
+		case code == exitReset && len(log.Kernels()) > 1:
+			return log, nil
+		case code == exitTimeout:
+			return log, fmt.Errorf("machine ran for %v: %w", timeout, ErrTimeout)
+		case len(log.Kernels()) > 1:
+			return log, fmt.Errorf("the stage ended the machine with exit code %d", code)
+		}
+	}
+	if err != nil {
+		return log, fmt.Errorf("%s: %w: %s", vm.Script, err, bytes.TrimSpace(problems.Bytes()))
 	}
 	return log, nil
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 
 type cli struct {
 	Build     string        `default:"build" help:"Folder with ferry, ferry.bzimage and linux/."`
+	Script    string        `default:"./qemu.sh" help:"What boots the machine."`
 	Sessions  int           `default:"100" help:"Sessions to preserve."`
 	Files     int           `default:"10" help:"Files in each session."`
 	Big       int           `default:"64" help:"MiB of one more file."`
@@ -60,14 +63,16 @@ func (c cli) run() error {
 	}
 	watch := &stopwatch{}
 	vm := linux.VM{
-		CPU: c.CPU, CPUs: c.CPUs, Memory: c.Memory, Timeout: c.Timeout,
+		Script: c.Script, CPU: c.CPU, CPUs: c.CPUs, Memory: c.Memory, Timeout: c.Timeout,
 		Kernel: filepath.Join(c.Build, "linux/bzImage"), Initrd: initrd, Cmdline: strings.TrimSpace(words),
 		Console: watch,
 	}
 	if !c.Quiet {
 		vm.Console = io.MultiWriter(watch, os.Stdout)
 	}
-	log, err := vm.Run(context.Background())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log, err := vm.Run(ctx)
 	verdict := c.judge(log)
 	if err != nil {
 		verdict = append(verdict, err.Error())
