@@ -30,7 +30,8 @@ type Next struct {
 	Seed []byte         // fresh entropy for the next kernel; empty: none
 
 	// Scratch is where everything must lie, in order of preference: the areas of
-	// the scratch table. With no area given, all RAM above 1 MiB serves.
+	// the scratch table. Without a handover it may be empty: then all RAM above
+	// 1 MiB serves.
 	Scratch []phys.Range
 
 	// Occupied must stay as it is: the stage's own memory, the scratch table.
@@ -93,6 +94,8 @@ func (k *Kernel) accepts(n Next) error {
 	switch {
 	case n.FiveLevel && !k.FiveLevel:
 		return refuse("no XLF_5LEVEL in xloadflags", "a kernel that can be entered with five page table levels (or boot this machine with no5lvl)")
+	case n.KHO != nil && len(n.Scratch) == 0:
+		return fmt.Errorf("%w: a handover without scratch, where no place is safe from preserved memory", ErrNoRoom)
 	case uint64(len(n.Cmdline)) > k.CmdlineMax:
 		return fmt.Errorf("%w: %d bytes, the kernel takes %d", ErrCmdline, len(n.Cmdline), k.CmdlineMax)
 	}

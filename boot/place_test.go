@@ -234,7 +234,7 @@ func TestInitrdIsCopiedUnlessItMayStay(t *testing.T) {
 		{"inside a page", payloadAt + 0x400004, false, nil},
 		{"outside scratch", 0x18000000, false, nil},
 		{"half in scratch", 0x24000000 - 4096, false, nil},
-		{"any RAM without scratch", 0x18000000, true, func(n *boot.Next) { n.Scratch = nil }},
+		{"any RAM without scratch", 0x18000000, true, func(n *boot.Next) { n.Scratch, n.KHO = nil, nil }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMachine(t)
@@ -284,6 +284,7 @@ func TestPlaceRefuses(t *testing.T) {
 			n.Kernel = m.part(payloadAt, image(set16(0x236, 3)))
 			n.FiveLevel = true
 		}},
+		{"a handover without scratch", "no place is safe", boot.ErrNoRoom, func(m *machine, n *boot.Next) { n.Scratch = nil }},
 		{"long command line", "2048 bytes, the kernel takes 2047", boot.ErrCmdline, func(m *machine, n *boot.Next) { n.Cmdline = strings.Repeat("x", 2048) }},
 		{"scratch too small", "the largest free piece is [0x28000000-0x287fffff], 8192 KiB, want 12020 KiB of free scratch",
 			boot.ErrNoRoom, func(m *machine, n *boot.Next) { n.Scratch = area(0x28000000, 8<<20) }},
