@@ -20,7 +20,7 @@ PROBE_WORDS = probe.sessions=$(SESSIONS) probe.files=$(FILES) probe.regions=$(RE
 # probe boots as Linux A has the same form: Ferry as the kernel, the payload as
 # its initrd.
 $(BUILD)/payload.cpio: $(BUILD)/probe.bzimage $(BUILD)/ferry
-	$(BUILD)/ferry pack --kernel $(BUILD)/probe.bzimage --cmdline probe.role=b --output $@
+	$(BUILD)/ferry pack --kernel $(BUILD)/probe.bzimage --output $@
 
 $(BUILD)/probe.cpio: $(BUILD)/payload.cpio $(BUILD)/ferry.bzimage
 	$(BUILD)/ferry pack --kernel $(BUILD)/ferry.bzimage --initrd $(BUILD)/payload.cpio --output $@

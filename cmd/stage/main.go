@@ -1,19 +1,31 @@
-// Command stage is the image that runs between two Linux kernels.
+// Command stage is Ferry itself: the image that runs between two kernels. Linux A
+// starts it with kexec_file_load, the payload in the place of the initrd.
 package main
 
 import (
 	"fmt"
 
 	"ferry/board/amd64"
+	"ferry/crossing"
 )
 
-// version names the build; the linker's -X sets it.
-var version = "development"
-
 func main() {
-	info, ram := amd64.Boot(), amd64.RAM()
+	info := amd64.Boot()
+	console := amd64.Console{}
+	fmt.Fprintf(console, "ferry: stage at %v, started with %q\n", info.Stage, info.Cmdline)
+	jump, err := crossing.Run(&crossing.Machine{
+		Memory:    amd64.Memory(),
+		ZeroPage:  info.ZeroPage,
+		Stage:     info.Stage,
+		FiveLevel: amd64.FiveLevel(),
+		Nanotime:  amd64.Nanotime,
+		Random:    amd64.Random,
+		Console:   console,
+	})
 	use := amd64.MemoryUse()
-	fmt.Printf("ferry %s: %d MiB of RAM, stage at %v, %d KiB of %d MiB used, command line %q\n",
-		version, ram.Size()>>20, info.Stage, use.Now>>10, use.Total>>20, info.Cmdline)
-	amd64.Exit(0)
+	fmt.Fprintf(console, "ferry: memory used %d KiB of %d KiB\n", use.Peak>>10, use.Total>>10)
+	if err != nil {
+		amd64.Exit(1)
+	}
+	amd64.Jump(jump.Entry, jump.ZeroPage)
 }

@@ -36,3 +36,11 @@ func Arrive(mem phys.Memory, zeroPage phys.Addr) (p Payload, ok bool, err error)
 	}
 	return p, false, nil
 }
+
+// Bytes returns the payload as it stands in memory.
+func (p Payload) Bytes() (b [32]byte) {
+	for i, v := range [...]uint64{uint64(p.FDT), p.FDTSize, uint64(p.Scratch), p.ScratchSize} {
+		le.PutUint64(b[8*i:], v)
+	}
+	return b
+}

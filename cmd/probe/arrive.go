@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+
+	"ferry/board/amd64"
+	"ferry/cmd/probe/standin"
+)
+
+// arrive is Linux B: it consumes the handover and says whether it is what A left.
+func arrive(o options) error {
+	mem := amd64.Memory()
+	p, ok, err := standin.Arrive(mem, amd64.Boot().ZeroPage)
+	if err != nil {
+		return err
+	}
+	switch o.expect {
+	case cold:
+		if ok {
+			return fmt.Errorf("a handover arrived at %v, want none", p.FDT)
+		}
+		fmt.Println("probe B: PASSED: no handover arrived, as the policy says")
+		return nil
+	case untouched:
+		if !ok || p.FDT != o.fdt {
+			return fmt.Errorf("handover %v (%t) arrived, want the untouched one at %v", p.FDT, ok, o.fdt)
+		}
+		fmt.Println("probe B: PASSED: the untouched handover arrived, as the policy says")
+		return nil
+	}
+	if !ok {
+		return fmt.Errorf("no handover arrived")
+	}
+	if p.FDT == o.fdt {
+		return fmt.Errorf("the handover at %v is A's own: Ferry did not write a new one", p.FDT)
+	}
+	got, left, err := standin.Receive(mem, p.FDT, p.Scratch, p.ScratchSize)
+	if err != nil {
+		return err
+	}
+	return compare(left, got)
+}
+
+// compare prints what left and what arrived, and fails where they differ in
+// anything but how it is stored.
+func compare(left, got standin.Census) error {
+	fmt.Printf("\n%-34s %20s %20s\n", "", "before (Linux A)", "after (Linux B)")
+	var lost error
+	for _, l := range []struct {
+		name        string
+		left, got   uint64
+		mayDiffer   bool
+		hexadecimal bool
+	}{
+		{"sessions", left.Sessions, got.Sessions, false, false},
+		{"files", left.Files, got.Files, false, false},
+		{"folios", left.Folios, got.Folios, false, false},
+		{"pages of data", left.Pages, got.Pages, false, false},
+		{"checksum of the data", left.Sum, got.Sum, false, true},
+		{"blocks of sessions and files", left.Blocks, got.Blocks, true, false},
+		{"entries of the preserved map", left.Preserved, got.Preserved, true, false},
+		{"pages of the map itself", left.Nodes, got.Nodes, true, false},
+	} {
+		format := "%-34s %20d %20d\n"
+		if l.hexadecimal {
+			format = "%-34s %20x %20x\n"
+		}
+		fmt.Printf(format, l.name, l.left, l.got)
+		if l.left != l.got && !l.mayDiffer {
+			lost = fmt.Errorf("%s: %d arrived of %d", l.name, l.got, l.left)
+		}
+	}
+	if lost == nil {
+		fmt.Printf("\nprobe B: PASSED: every session, file and byte arrived\n")
+	}
+	return lost
+}
