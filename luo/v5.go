@@ -10,10 +10,10 @@ import (
 
 // The format luo-v5 of Linux 7.2 and 7.3: a root structure in a page of its own,
 // sessions and the files of each session in linked blocks, FLBs in one page. It
-// mirrors include/linux/kho/abi/luo.h of 7.3 (LUO_FDT_COMPATIBLE's successor
-// LUO_ABI_COMPATIBLE, struct luo_ser, luo_session_ser, luo_file_ser,
-// luo_flb_header_ser, luo_flb_ser), written by luo_session_serialize,
-// luo_file_freeze and luo_flb_serialize. All fields are u64, little endian.
+// mirrors include/linux/kho/abi/luo.h of 7.3 (LUO_ABI_COMPATIBLE, struct luo_ser,
+// luo_session_ser, luo_file_set_ser, luo_file_ser, luo_flb_header_ser and
+// luo_flb_ser), as kernel/liveupdate/luo_core.c, luo_session.c, luo_file.c and
+// luo_flb.c write it. All fields are u64, little endian.
 const (
 	v5Compatible = "luo-v5"
 
