@@ -2,72 +2,79 @@ package amd64
 
 import "ferry/phys"
 
-// Jump starts the kernel whose 64-bit entry lies at entry with the zero page at
-// zeroPage, as kexec leaves the machine (Documentation/arch/x86/boot.rst, "64-bit
-// BOOT PROTOCOL"; arch/x86/kernel/relocate_kernel_64.S): interrupts off, flat
-// segments 0x10 and 0x18, memory mapped identically by as many levels as before,
-// RSI = zeroPage, all other registers but RSP zero. It does not return.
+// Jump starts the next kernel by the 64-bit boot protocol, in the state that
+// kexec leaves: interrupts off, LAPIC as it was found, identity page tables of
+// 2 MiB pages over all RAM and ACPI memory (page 0 among it), LA57 as it is, flat
+// segments, RSI = zeroPage, all other registers 0 but RSP. entry is the kernel's
+// 64-bit entry point.
 //
-// The page tables and descriptors that the next kernel starts with lie in the
-// stage's memory; it replaces them before it gives that memory to anyone.
-func Jump(entry, zeroPage phys.Addr) { jump(uint64(entry), uint64(zeroPage)) }
-
-// jump leaves the Go program for good: it calls leave on the kernel's stack.
-func jump(entry, zeroPage uint64)
-
-// depart goes on where the image lies physically, which both the old tables and
-// the new ones map.
-func depart()
-
-func addressOfDepart() uint64
-
-// leave prepares the jump: it quietens the devices, builds the page tables for
-// the next kernel, and returns their root, the physical address of the board's
-// own memory, and that of depart. A root of 0 means that memory did not suffice.
-func leave() (root, area, code uint64) {
-	m := mach
-	m.closeLAPIC()
-	code = addressOfDepart() - ImageBase + m.load
-	if !m.span(code&^(PageSize-1), code&^(PageSize-1), 2*PageSize, PTEPresent, level4K) {
-		return 0, 0, 0
+// It returns only where it fails, which is before anything changed: with an
+// [*phys.Error] wrapping [phys.ErrNotRAM] for a place outside RAM, or where the
+// stage's memory does not suffice for the page tables.
+//
+// The page tables, the segment table and RSP lie in the stage's memory, and the
+// last instructions run there: the next kernel must not write to it before it has
+// its own. Nothing else may run any more: other threads stop where they are.
+func Jump(entry, zeroPage phys.Addr) error {
+	ram := RAM()
+	if err := phys.Check(ram, entry, 1); err != nil {
+		return phys.In("entry of the next kernel", entry, err)
 	}
-	old := m.cr3
-	m.cr3 = m.frame()
-	if m.cr3 == 0 || !m.identity(0, 1<<20) {
-		return 0, 0, 0
+	if err := phys.Check(ram, zeroPage, phys.PageSize); err != nil {
+		return phys.In("zero page of the next kernel", zeroPage, err)
 	}
-	for i := uint64(0); i < m.regions; i++ {
-		e := &m.e820[i&(maxRegions-1)]
-		if e.kind == E820RAM || e.kind == E820ACPI || e.kind == E820NVS {
-			if !m.identity(e.addr, e.addr+e.size) {
-				return 0, 0, 0
-			}
-		}
-	}
-	root, m.cr3 = m.cr3, old
-	return root, m.load + m.fileSize, code
+	mach.jumpEntry, mach.jumpZeroPage = uint64(entry), uint64(zeroPage)
+	leave()
+	return &phys.Error{Object: "page tables for the next kernel", Addr: zeroPage,
+		Found: "no page left of the stage's memory", Hint: "link the image with a larger init_size"}
 }
 
-// identity maps [start, end), rounded outward to 2 MiB, to itself, in pages of
-// 1 GiB where the processor has them and nothing is mapped yet.
-func (m *machine) identity(start, end uint64) bool {
-	mega, giga := levelSize(level2M), levelSize(level1G)
-	start &^= mega - 1
-	end = (end + mega - 1) &^ (mega - 1)
-	for start < end {
-		next, level := (start+giga)&^(giga-1), uint64(level2M)
-		if next > end {
-			next = end
+// leave switches to the kernel stack, calls prepareJump, and jumps. It returns
+// where prepareJump fails.
+func leave()
+
+// prepareJump builds the page tables for the jump. It runs on the kernel stack
+// with interrupts off.
+func prepareJump() bool {
+	m := mach
+	image := m.cr3 + m.frameBase + slot(ImageBase, m.levels)*8
+	if m.levels == 5 {
+		image = *word(image)&pteAddress + m.frameBase + slot(ImageBase, 4)*8
+	}
+	own := m.cr3
+	if m.cr3 = m.frame(); m.cr3 == 0 || !m.identity() {
+		m.cr3 = own
+		return false
+	}
+	// The code that jumps stays where it is, 64 TiB up.
+	top := m.cr3 + m.frameBase
+	if m.levels == 5 {
+		top = *word(top)&pteAddress + m.frameBase
+	}
+	*word(top + slot(ImageBase, 4)*8) = *word(image)
+	m.jumpCR3, m.cr3 = m.cr3, own
+
+	area := m.load + m.fileSize
+	m.jumpStack = area + machineSize + stackSize
+	m.jumpGDT = area + machineOffset(m, &m.gdt[0])
+	m.gdt[4], m.gdt[5] = 0, 0
+	m.closeLAPIC()
+	return true
+}
+
+// identity maps RAM and ACPI memory where it stands, in whole 2 MiB pages as
+// kexec does.
+func (m *machine) identity() bool {
+	step := levelSize(level2M)
+	for i := uint64(0); i < m.regions; i++ {
+		e := &m.e820[i&(maxRegions-1)]
+		if e.kind != E820RAM && e.kind != E820ACPI && e.kind != E820NVS {
+			continue
 		}
-		if m.gigabyte != 0 && next-start == giga {
-			if a := m.entry(start, level1G, true); a != 0 && *word(a) == 0 {
-				level = level1G
-			}
-		}
-		if !m.span(start, start, next-start, PTEPresent|PTEWrite, level) {
+		start, end := e.addr&^(step-1), (e.addr+e.size+step-1)&^(step-1)
+		if !m.span(start, start, end-start, PTEPresent|PTEWrite, level2M) {
 			return false
 		}
-		start = next
 	}
-	return true
+	return m.span(0, 0, step, PTEPresent|PTEWrite, level2M)
 }

@@ -1,75 +1,77 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// func jump(entry, zeroPage uint64)
-TEXT ·jump(SB),NOSPLIT,$0-16
+// func leave()
+TEXT ·leave(SB),NOSPLIT,$24-0
 	CLI
-	CLD
-	MOVQ entry+0(FP), R8
-	MOVQ zeroPage+8(FP), R9
 	MOVQ $const_machineBase, R12
+	MOVQ SP, machine_leaveSP(R12)
+	MOVL $0xc0000100, CX
+	RDMSR
+	SHLQ $32, DX
+	ORQ  DX, AX
+	MOVQ AX, machine_leaveFS(R12)
 	MOVQ $1, machine_inKernel(R12)
 	MOVQ machine_stackTop(R12), SP
 	LEAQ (machine_tls+8)(R12), AX
 	MOVQ AX, DX
 	SHRQ $32, DX
-	MOVL $0xc0000100, CX     // FS base: the kernel's g
 	WRMSR
-	SUBQ $48, SP
-	MOVQ R8, 32(SP)
-	MOVQ R9, 40(SP)
-	CALL ·leave(SB)
-	MOVQ 0(SP), AX
-	MOVQ 8(SP), R12
-	MOVQ 16(SP), CX
-	MOVQ 32(SP), BX
-	MOVQ 40(SP), SI
-	TESTQ AX, AX
-	JEQ  stuck
-	JMP  CX
-
-stuck:
-	HLT
-	JMP stuck
-
-// func depart()
-// AX: page tables, BX: entry, SI: zero page, R12: physical address of the board's
-// memory. Runs at its physical address.
-TEXT ·depart(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
-	MOVQ AX, CR3
-	LEAQ (const_machineSize+const_stackSize)(R12), SP
 	SUBQ $16, SP
-	MOVW $(8*8-1), 0(SP)
-	LEAQ machine_gdt(R12), AX
-	MOVQ AX, 2(SP)
-	LGDT (SP)
-	MOVQ $0, 0(SP)
-	MOVQ $0, 8(SP)
-	LIDT (SP)
-	ADDQ $16, SP
+	CALL ·prepareJump(SB)
+	MOVQ $const_machineBase, R12
+	CMPB 0(SP), $0
+	JNE  jump
 
-	MOVL $0x18, AX
-	BYTE $0x8e; BYTE $0xd8   // mov ds, ax
-	BYTE $0x8e; BYTE $0xc0   // mov es, ax
-	BYTE $0x8e; BYTE $0xd0   // mov ss, ax
-	BYTE $0x8e; BYTE $0xe0   // mov fs, ax
-	BYTE $0x8e; BYTE $0xe8   // mov gs, ax
+	MOVL $0xc0000100, CX
+	MOVQ machine_leaveFS(R12), AX
+	MOVQ AX, DX
+	SHRQ $32, DX
+	WRMSR
+	MOVQ machine_leaveSP(R12), SP
+	MOVQ $0, machine_inKernel(R12)
+	STI
+	RET
 
+jump:
+	// From here on nothing of the old tables but this code's own page is there.
+	MOVQ machine_jumpStack(R12), SP
+	MOVQ machine_jumpGDT(R12), R8
+	MOVQ machine_jumpEntry(R12), R9
+	MOVQ machine_jumpZeroPage(R12), SI
+	MOVQ machine_jumpCR3(R12), AX
+	MOVQ AX, CR3
 	MOVQ CR4, AX
-	ANDQ $0x1000, AX         // LA57 cannot change in long mode
+	ANDQ $0x1000, AX         // LA57
 	ORQ  $0x20, AX           // PAE
 	MOVQ AX, CR4
 	MOVL $0x80000033, AX     // PG, NE, ET, MP, PE
 	MOVQ AX, CR0
 
-	PUSHQ $0x10
-	PUSHQ BX
+	SUBQ $16, SP
+	MOVW $0x1f, 0(SP)
+	MOVQ R8, 2(SP)
+	LGDT (SP)
+	MOVQ $0, 0(SP)
+	MOVQ $0, 8(SP)
+	LIDT (SP)
+	ADDQ $16, SP
+	MOVL $0x18, AX
+	BYTE $0x8e; BYTE $0xd8   // mov ds, ax
+	BYTE $0x8e; BYTE $0xc0   // mov es, ax
+	BYTE $0x8e; BYTE $0xd0   // mov ss, ax
 	XORL AX, AX
+	BYTE $0x8e; BYTE $0xe0   // mov fs, ax
+	BYTE $0x8e; BYTE $0xe8   // mov gs, ax
+	MOVL $0xc0000100, CX
+	XORL DX, DX
+	WRMSR
+	PUSHQ $0x10
+	PUSHQ R9
 	XORL BX, BX
 	XORL CX, CX
-	XORL DX, DX
 	XORL DI, DI
-	BYTE $0x31; BYTE $0xed   // xor ebp, ebp: vet takes BP for the frame pointer
+	XORL BP, BP
 	XORL R8, R8
 	XORL R9, R9
 	XORL R10, R10
@@ -79,9 +81,3 @@ TEXT ·depart(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	XORL R14, R14
 	XORL R15, R15
 	BYTE $0x48; BYTE $0xcb   // retfq
-
-// func addressOfDepart() uint64
-TEXT ·addressOfDepart(SB),NOSPLIT,$0-8
-	LEAQ ·depart(SB), AX
-	MOVQ AX, ret+0(FP)
-	RET

@@ -80,8 +80,7 @@ func depart(o options) error {
 	}
 	fmt.Printf("probe A: %d sessions, %d files, %d pages of data preserved; scratch %v; starting Ferry at %v\n",
 		census.Sessions, census.Files, census.Pages, scratch[0], plan.Entry)
-	amd64.Jump(plan.Entry, plan.ZeroPage)
-	return nil
+	return amd64.Jump(plan.Entry, plan.ZeroPage)
 }
 
 // chooseScratch puts the scratch area at the top of the highest free memory below

@@ -24,8 +24,9 @@ func main() {
 	})
 	use := amd64.MemoryUse()
 	fmt.Fprintf(console, "ferry: memory used %d KiB of %d KiB\n", use.Peak>>10, use.Total>>10)
-	if err != nil {
-		amd64.Exit(1)
+	if err == nil {
+		err = amd64.Jump(jump.Entry, jump.ZeroPage)
+		fmt.Fprintf(console, "ferry: %v\n", err)
 	}
-	amd64.Jump(jump.Entry, jump.ZeroPage)
+	amd64.Exit(1)
 }
