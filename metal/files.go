@@ -11,6 +11,8 @@ const (
 	fileConsole
 	fileQueue   // epoll
 	fileCounter // eventfd
+	fileReadEnd // pipe
+	fileWriteEnd
 )
 
 const maxFiles = 16
@@ -18,7 +20,7 @@ const maxFiles = 16
 // file is one open file descriptor.
 type file struct {
 	kind  uint64
-	count uint64 // of a counter: its value
+	count uint64 // of a counter: its value; of a pipe's end: which pipe
 	watch uint64 // of a counter: not 0 when a queue watches it
 	data  uint64 // of a counter: what epoll reports for it
 }
@@ -55,18 +57,23 @@ func sysClose(fd uint64) uint64 {
 	if f == nil {
 		return fail(eBADF)
 	}
+	if f.kind == fileReadEnd || f.kind == fileWriteEnd {
+		closePipe(f)
+	}
 	f.kind = fileNone
 	return 0
 }
 
 // sysRead serves read: the console has no input, a counter is read and cleared.
-func sysRead(fd, buf, n uint64) uint64 {
+func sysRead(t *thread, fd, buf, n uint64) uint64 {
 	f := fileOf(fd)
 	switch {
 	case f == nil:
 		return fail(eBADF)
 	case f.kind == fileConsole:
 		return 0
+	case f.kind == fileReadEnd:
+		return readPipe(t, f, buf, n)
 	case f.kind != fileCounter || n < 8:
 		return fail(eINVAL)
 	case f.count == 0:
@@ -80,7 +87,7 @@ func sysRead(fd, buf, n uint64) uint64 {
 }
 
 // sysWrite serves write.
-func sysWrite(fd, buf, n uint64) uint64 {
+func sysWrite(t *thread, fd, buf, n uint64) uint64 {
 	f := fileOf(fd)
 	switch {
 	case f == nil:
@@ -90,6 +97,8 @@ func sysWrite(fd, buf, n uint64) uint64 {
 	case f.kind == fileConsole:
 		amd64.WriteConsole(uintptr(buf), uintptr(n))
 		return n
+	case f.kind == fileWriteEnd:
+		return writePipe(t, f, buf, n)
 	case f.kind != fileCounter || n < 8:
 		return fail(eINVAL)
 	}
@@ -104,13 +113,16 @@ func sysWrite(fd, buf, n uint64) uint64 {
 }
 
 // sysWritev serves writev to the console.
-func sysWritev(fd, iov, n uint64) uint64 {
+func sysWritev(t *thread, fd, iov, n uint64) uint64 {
+	if f := fileOf(fd); f == nil || f.kind != fileConsole {
+		return fail(eINVAL)
+	}
 	if n > 1024 || !touch(iov, n*16, false) {
 		return fail(eFAULT)
 	}
 	total := uint64(0)
 	for i := uint64(0); i < n; i++ {
-		done := sysWrite(fd, *word(iov + i*16), *word(iov + i*16 + 8))
+		done := sysWrite(t, fd, *word(iov + i*16), *word(iov + i*16 + 8))
 		if int64(done) < 0 {
 			return done
 		}

@@ -20,6 +20,7 @@ type kernel struct {
 
 	actions [65]action
 	files   [maxFiles]file
+	pipes   [maxPipes]pipe
 
 	wall int64     // Unix time in nanoseconds at Nanotime 0
 	seen [8]uint64 // system calls that were made, a bit each

@@ -285,8 +285,13 @@ func sysTgkill(tid, sig uint64) uint64 {
 			return 0
 		}
 		t.pending |= 1 << (sig - 1)
-		if t.state >= threadSleeps && t.blocked>>(sig-1)&1 == 0 && k.actions[sig].handler > handlerIgnore {
-			wake(t, fail(eINTR))
+		if t.blocked>>(sig-1)&1 == 0 && k.actions[sig].handler > handlerIgnore {
+			switch {
+			case t.state == threadWaitsPipe:
+				t.state = threadRuns // the call is made again after the handler
+			case t.state >= threadSleeps:
+				wake(t, fail(eINTR))
+			}
 		}
 		return 0
 	}

@@ -20,6 +20,7 @@ const (
 	eNOTTY    = 25
 	eSPIPE    = 29
 	eROFS     = 30
+	ePIPE     = 32
 	eNOSYS    = 38
 	eTIMEDOUT = 110
 )
@@ -32,6 +33,7 @@ func fail(errno uint64) uint64 { return -errno }
 func syscall(t *thread) (preempt bool) {
 	c := &t.ctx
 	n := c.RAX
+	t.call = n
 	k.seen[n>>6&7] |= 1 << (n & 63)
 	// A call that blocks has its result set when it is woken.
 	switch n {
@@ -52,9 +54,9 @@ func syscall(t *thread) (preempt bool) {
 func serve(t *thread, n, a, b, c, d uint64) uint64 {
 	switch n {
 	case 0:
-		return sysRead(a, b, c)
+		return sysRead(t, a, b, c)
 	case 1:
-		return sysWrite(a, b, c)
+		return sysWrite(t, a, b, c)
 	case 3:
 		return sysClose(a)
 	case 5:
@@ -70,7 +72,7 @@ func serve(t *thread, n, a, b, c, d uint64) uint64 {
 	case 14:
 		return sysSigprocmask(t, uint64(uint32(a)), b, c)
 	case 20:
-		return sysWritev(a, b, c)
+		return sysWritev(t, a, b, c)
 	case 24: // sched_yield
 		return 0
 	case 28:
@@ -105,6 +107,8 @@ func serve(t *thread, n, a, b, c, d uint64) uint64 {
 		return openFile(fileCounter, a)
 	case 291:
 		return openFile(fileQueue, 0)
+	case 293:
+		return sysPipe(a)
 	case 318:
 		return sysGetrandom(a, b)
 	}
@@ -146,7 +150,7 @@ func serveRest(t *thread, n, a, b, c uint64) uint64 {
 		return fail(eNOTDIR)
 	case 222, 223, 226: // timer_create, timer_settime, timer_delete
 		return fail(eAGAIN)
-	case 17, 27, 41, 293, 319, 324, 334, 424, 434, 435, 441: // pread64, mincore, socket, pipe2, memfd_create, membarrier, rseq, pidfds, clone3, epoll_pwait2
+	case 17, 27, 41, 319, 324, 334, 424, 434, 435, 441: // pread64, mincore, socket, memfd_create, membarrier, rseq, pidfds, clone3, epoll_pwait2
 		return fail(eNOSYS)
 	}
 	unknown(t, n)

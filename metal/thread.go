@@ -26,6 +26,7 @@ const (
 	threadSleeps
 	threadWaitsFutex
 	threadWaitsEvents
+	threadWaitsPipe
 )
 
 // thread is one thread of the Go program. Its size is a multiple of 64, which the
@@ -35,12 +36,12 @@ type thread struct {
 	state    uint64
 	tid      uint64
 	deadline int64  // Nanotime at which a wait ends by itself, or forever
-	futex    uint64 // address that a futex wait is about
+	futex    uint64 // address that a futex wait is about; which pipe a pipe wait is
 	events   uint64 // where an event wait puts its event
 
 	pending, blocked      uint64 // signals, bit n-1 for signal n
 	stackStart, stackSize uint64 // alternate signal stack
-	senders               uint64 // signals sent by tgkill, bit n-1
+	call                  uint64 // number of the system call that it is in
 	_                     [6]uint64
 }
 
@@ -168,7 +169,7 @@ func sysClone(t *thread, flags, stack, tls uint64) uint64 {
 		}
 		k.lastTID++
 		n.tid = k.lastTID
-		n.blocked, n.pending, n.senders = t.blocked, 0, 0
+		n.blocked, n.pending = t.blocked, 0
 		n.stackStart, n.stackSize = 0, 0
 		n.state = threadRuns
 		return n.tid
