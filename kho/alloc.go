@@ -36,8 +36,9 @@ type window struct {
 type allocator struct {
 	usable phys.Ranges
 	old    *Map
-	now    *Map // what the draft preserves, itself kept apart by take and claim
+	now    *Map // what the draft preserves, kept apart by take and claim
 
+	pending phys.Range // claimed last, perhaps not in now yet
 	windows map[uint64]*window
 	queue   []uint64 // numbers of windows, in the order of preference
 	queued  map[uint64]bool
@@ -74,9 +75,11 @@ func (a *allocator) take(o phys.Order) (phys.Addr, error) {
 	}
 }
 
-// claim marks the pages of r used, in the windows that were looked at; in others
-// the map will show them.
+// claim marks the pages of r, about to be preserved, used in the windows that
+// were looked at already; in others the map will show them, and until it does,
+// the pending range.
 func (a *allocator) claim(r phys.Range) {
+	a.pending = r
 	if n := number(r.Start, leafShift); n == number(r.End-1, leafShift) {
 		if w := a.windows[n]; w != nil {
 			w.use(pages(r, n))
@@ -128,6 +131,9 @@ func (a *allocator) window(n uint64) *window {
 	}
 	for i := a.old.firstNode(r.Start); i < len(a.old.nodes) && a.old.nodes[i].Addr() < r.End; i++ {
 		w.use(pages(phys.Block{Addr: a.old.nodes[i].Addr()}.Range(), n))
+	}
+	if a.pending.Overlaps(r) {
+		w.use(pages(a.pending, n))
 	}
 	return w
 }

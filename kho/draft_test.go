@@ -255,6 +255,20 @@ func TestDraftRefusesToPreserve(t *testing.T) {
 	}
 }
 
+func TestNoNodeIsPutIntoTheBlockThatNeedsIt(t *testing.T) {
+	// The first page that the allocator would take is the one to be preserved.
+	for _, o := range []phys.Order{0, 3, 9} {
+		mem, d := firstDraft(t)
+		last := phys.Block{Addr: phys.AlignDown(ramEnd-1, o.Bytes()), Order: o}
+		if err := d.Preserve(last); err != nil {
+			t.Fatal(err)
+		}
+		if h := commitAndOpen(t, mem, d); !h.Map.Preserved(last) {
+			t.Errorf("%v is not preserved", last)
+		}
+	}
+}
+
 func TestDraftRefusesToRetireWhatIsNoMember(t *testing.T) {
 	f := newFixture(t)
 	_, d := f.draft()
