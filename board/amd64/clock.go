@@ -77,6 +77,9 @@ func scale(n, mult uint64) uint64 {
 	return hi<<32 | lo>>32
 }
 
+// EntryTSC returns the time stamp counter at the image's first instructions.
+func EntryTSC() uint64 { return mach.entryTSC }
+
 // TSC returns the time stamp counter.
 func TSC() uint64 { return tsc() }
 

@@ -35,6 +35,9 @@ GLOBL ·startVA(SB), RODATA, $8
 TEXT ·Start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	CLI
 	CLD
+	RDTSC
+	MOVL AX, R10
+	MOVL DX, R11
 	LEAQ ·Start(SB), R13
 	SUBQ ·startVA(SB), R13
 	SUBQ R13, R15            // continuation, virtual
@@ -58,6 +61,8 @@ TEXT ·Start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	MOVQ SI, machine_zeroPage(R12)
 	MOVQ R15, machine_continueAt(R12)
 	MOVQ $1, machine_inKernel(R12)
+	MOVL R10, (machine_entryTSC+0)(R12)
+	MOVL R11, (machine_entryTSC+4)(R12)
 
 	// What compiled Go code expects: SSE, g in TLS, a stack limit.
 	MOVQ CR0, AX

@@ -50,6 +50,7 @@ type machine struct {
 	continueAt uint64      // virtual address of the code that takes over after the board's set-up
 	cr3        uint64      // own page tables
 	stackTop   uint64      // virtual
+	entryTSC   uint64      // time stamp of the first instructions
 	gdt        [8]uint64   // see trap_amd64.s
 	tss        [16]uint64  // 104 bytes
 	idt        [512]uint64 // 256 gates

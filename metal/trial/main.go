@@ -1,0 +1,120 @@
+//go:build metal
+
+// Command trial is what the boot tests boot: it tries the machine, or does what
+// its first argument says.
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"ferry/board/amd64"
+	_ "ferry/metal"
+	"ferry/phys"
+)
+
+func main() {
+	start := amd64.TSC() - amd64.EntryTSC()
+	if len(os.Args) < 2 {
+		try(start)
+		return
+	}
+	switch what := os.Args[1]; what {
+	case "exit":
+		code, _ := strconv.Atoi(os.Args[2])
+		os.Exit(code)
+	case "panic":
+		panic("the trial panics")
+	case "nil":
+		var p *int
+		*p = 1
+	case "overflow":
+		fmt.Println(deeper(1))
+	case "stray":
+		a := uintptr(0x123456789000)
+		fmt.Println(**(**int)(unsafe.Pointer(&a)))
+	case "deadlock":
+		<-make(chan int)
+	case "memory":
+		fill()
+	case "kernel":
+		amd64.SetHandler(0x10) // the next trap jumps into nothing
+		fmt.Println("unreachable")
+	case "unknown":
+		_, _, err := syscall.Syscall(450, 0, 0, 0)
+		fmt.Println("unknown system call:", err)
+	case "environment":
+		fmt.Printf("%q %q\n", os.Args[2:], os.Environ())
+	case "reset":
+		amd64.Reset()
+	default:
+		fmt.Printf("no such trial: %q\n", what)
+		os.Exit(1)
+	}
+}
+
+//go:noinline
+func deeper(n int) int { return deeper(n+1) + 1 }
+
+// fill uses memory until there is none.
+func fill() {
+	var all [][]byte
+	for {
+		b := make([]byte, 1<<20)
+		for i := range b {
+			b[i] = byte(i)
+		}
+		all = append(all, b)
+		runtime.KeepAlive(all)
+	}
+}
+
+// try uses every service of the board once.
+func try(start uint64) {
+	info, ram := amd64.Boot(), amd64.RAM()
+	fmt.Printf("trial: %d ticks from entry to main\n", start)
+	fmt.Printf("trial: stage %v, zero page %v, RAM %d MiB in %v\n", info.Stage, info.ZeroPage, ram.Size()>>20, ram)
+	hz, source := amd64.Clock()
+	fmt.Printf("trial: clock %d MHz from %v, %v\n", hz/1e6, source, time.Now().UTC().Format(time.DateOnly))
+
+	var spin sync.WaitGroup
+	var stop atomic.Bool
+	spin.Go(func() {
+		for !stop.Load() { // no call: only the timer interrupts it
+		}
+	})
+	began := time.Now()
+	time.Sleep(15 * time.Millisecond)
+	stop.Store(true)
+	spin.Wait()
+	keep := make([][]byte, 32)
+	for i := range 4000 {
+		keep[i%32] = make([]byte, i%9000)
+	}
+	runtime.GC()
+
+	mem := amd64.Memory()
+	sum := sha256.New()
+	for _, r := range ram {
+		for _, a := range []phys.Addr{0, phys.Addr(r.Size() / 2), phys.Addr(r.Size() - 64)} {
+			b, err := mem.View(r.Start+a, 64)
+			if err != nil {
+				fmt.Println("trial:", err)
+				os.Exit(1)
+			}
+			sum.Write(b)
+		}
+	}
+	use := amd64.MemoryUse()
+	fmt.Printf("trial: %d KiB used, %d KiB at most, of %d MiB; %v\n", use.Now>>10, use.Peak>>10, use.Total>>20,
+		time.Since(began).Round(time.Millisecond))
+	fmt.Println("trial: ok")
+}
