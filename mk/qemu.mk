@@ -26,4 +26,4 @@ $(BUILD)/probe.cpio: $(BUILD)/payload.cpio $(BUILD)/ferry.bzimage
 	$(BUILD)/ferry pack --kernel $(BUILD)/ferry.bzimage --initrd $(BUILD)/payload.cpio --output $@
 
 run: qemu $(BUILD)/probe.cpio ## a whole crossing on bare metal, without Linux
-	INITRD=$(BUILD)/probe.cpio MEM=1G TIMEOUT=110 ./qemu.sh $(BUILD)/probe.bzimage $(PROBE_WORDS)
+	INITRD=$(BUILD)/probe.cpio MEM=1G TIMEOUT=110 APPEND="$(PROBE_WORDS)" ./qemu.sh $(BUILD)/probe.bzimage

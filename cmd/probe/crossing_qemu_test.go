@@ -1,0 +1,79 @@
+//go:build qemu
+
+// The crossing on bare metal: the probe at both ends, Ferry between them, under
+// QEMU. `make test-run` builds the images first; a missing one fails the tests.
+package main
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"ferry/cmd/probe/standin"
+)
+
+// cross runs one crossing and returns the console log and the exit code. words go
+// to the probe's command line, settings to qemu.sh.
+func cross(t *testing.T, words string, settings ...string) (string, int) {
+	t.Helper()
+	const build = "../../build/"
+	for _, f := range []string{"probe.bzimage", "probe.cpio"} {
+		if _, err := os.Stat(build + f); err != nil {
+			t.Fatalf("%v: run make test-run, which builds it", err)
+		}
+	}
+	cmd := exec.Command("../../qemu.sh", build+"probe.bzimage")
+	cmd.Env = append(os.Environ(), "INITRD="+build+"probe.cpio", "APPEND="+words, "TIMEOUT=100")
+	cmd.Env = append(cmd.Env, settings...)
+	out, err := cmd.CombinedOutput()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+func TestCrossingOnMetal(t *testing.T) {
+	for name, tt := range map[string]struct {
+		words    string
+		settings []string
+	}{
+		"empty":                {"probe.sessions=0 probe.files=0", nil},
+		"unfilled blocks":      {"probe.sessions=60 probe.files=12 probe.fill=5", nil},
+		"reserved memory":      {"probe.sessions=2 probe.files=3 probe.regions=4 probe.order=12", nil},
+		"10,000 blocks":        {"probe.sessions=510000 probe.files=0", nil},
+		"old CPU":              {"probe.sessions=3 probe.files=5", []string{"CPU=qemu64", "MACHINE=pc"}},
+		"five levels, 8 GiB":   {"probe.sessions=3 probe.files=5", []string{"CPU=max,la57=on", "MEM=8G"}},
+		"microvm, four CPUs":   {"probe.sessions=3 probe.files=5", []string{"MACHINE=microvm", "SMP=4"}},
+		"untouched when asked": {"probe.sessions=3 probe.files=5 ferry.mode=pass probe.expect=untouched", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log, code := cross(t, tt.words, tt.settings...)
+			if code != 0 || !strings.Contains(log, "probe B: PASSED") {
+				t.Errorf("exit code %d:\n%s", code, log)
+			}
+		})
+	}
+}
+
+func TestDamagedHandoverOnMetal(t *testing.T) {
+	const words = "probe.sessions=3 probe.files=3 probe.fill=2 probe.break="
+	for i, d := range standin.Damages {
+		// Every damage meets the default; the other policies take turns.
+		policies := [][2]string{{"", "untouched"}, {" ferry.on-error=cold", "cold"}, {" ferry.on-error=halt", ""}}
+		for _, p := range [][2]string{policies[0], policies[1+i%2]} {
+			t.Run(d.Name+p[0], func(t *testing.T) {
+				log, code := cross(t, words+d.Name+p[0]+" probe.expect="+p[1])
+				_, named, ok := strings.Cut(log, "Ferry has to say \"")
+				named, _, _ = strings.Cut(named, "\"")
+				if _, report, found := strings.Cut(log, "ferry: error: "); !ok || !found || !strings.Contains(report, named) {
+					t.Errorf("the report does not name %q:\n%s", named, log)
+				}
+				want := map[bool]int{false: 0, true: 1}[p[1] == ""]
+				if code != want || want == 0 && !strings.Contains(log, "probe B: PASSED") {
+					t.Errorf("exit code %d, want %d:\n%s", code, want, log)
+				}
+			})
+		}
+	}
+}
