@@ -9,10 +9,11 @@ import (
 // kernel is all that the kernel remembers. It lies in pages of its own and holds
 // no pointer that the garbage collector could care for.
 type kernel struct {
-	threads [maxThreads]thread
-	current uint64 // index of the thread that runs, or ran last
-	lastTID uint64
-	slice   int64 // end of the current thread's time slice, Nanotime
+	threads   [maxThreads]thread
+	threadEnd uint64 // threads at and after this index were never used
+	current   uint64 // index of the thread that runs, or ran last
+	lastTID   uint64
+	slice     int64 // end of the current thread's time slice, Nanotime
 
 	areas     [maxAreas]area
 	areaCount uint64
@@ -56,7 +57,7 @@ func boot() {
 
 	t := &k.threads[0]
 	t.tid, t.state = 1, threadRuns
-	k.lastTID = 1
+	k.lastTID, k.threadEnd = 1, 1
 	t.ctx.RIP = addressOfRuntime()
 	t.ctx.RSP = buildArguments()
 	t.ctx.RFLAGS = flagsUser

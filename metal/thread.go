@@ -77,21 +77,27 @@ func schedule(preempt bool) {
 
 // nextThread returns the next thread after cur that may run, cur itself last.
 func nextThread(cur uint64) uint64 {
-	for i := uint64(1); i <= maxThreads; i++ {
-		if n := (cur + i) & (maxThreads - 1); k.threads[n].state == threadRuns {
-			return n
+	for range k.threadEnd {
+		if cur++; cur >= k.threadEnd {
+			cur = 0
+		}
+		if threadAt(cur).state == threadRuns {
+			return cur
 		}
 	}
 	return maxThreads
 }
+
+// threadAt returns thread i; i must be below threadEnd.
+func threadAt(i uint64) *thread { return &k.threads[i&(maxThreads-1)] }
 
 // wakeSleepers ends the waits whose time has come. It returns the first deadline
 // of those that go on.
 func wakeSleepers() (first int64) {
 	first = forever
 	now := int64(0)
-	for i := range k.threads {
-		t := &k.threads[i]
+	for i := range k.threadEnd {
+		t := threadAt(i)
 		if t.state < threadSleeps || t.deadline == forever {
 			continue
 		}
@@ -120,14 +126,16 @@ func wake(t *thread, result uint64) {
 // setDeadline arms the timer for the first of: the next sleeper's end, and the
 // end of the time slice where another thread could use it.
 func setDeadline(first int64) {
-	others := 0
-	for i := range k.threads {
-		if k.threads[i].state == threadRuns {
-			others++
+	if first != forever || k.threadEnd > 1 {
+		running := 0
+		for i := range k.threadEnd {
+			if threadAt(i).state == threadRuns {
+				running++
+			}
 		}
-	}
-	if others > 1 {
-		first = min(first, k.slice)
+		if running > 1 {
+			first = min(first, k.slice)
+		}
 	}
 	if first == forever {
 		first = 0
@@ -172,6 +180,7 @@ func sysClone(t *thread, flags, stack, tls uint64) uint64 {
 		n.blocked, n.pending = t.blocked, 0
 		n.stackStart, n.stackSize = 0, 0
 		n.state = threadRuns
+		k.threadEnd = max(k.threadEnd, uint64(i)+1)
 		return n.tid
 	}
 	amd64.Print("ferry: more threads than the kernel has room for\n")
@@ -214,8 +223,8 @@ func sysFutex(t *thread, a, op, val, timeout uint64) uint64 {
 		return 0
 	case wakeOp:
 		n := uint64(0)
-		for i := range k.threads {
-			if w := &k.threads[i]; n < uint64(uint32(val)) && w.state == threadWaitsFutex && w.futex == a {
+		for i := range k.threadEnd {
+			if w := threadAt(i); n < uint64(uint32(val)) && w.state == threadWaitsFutex && w.futex == a {
 				wake(w, 0)
 				n++
 			}

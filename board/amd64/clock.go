@@ -49,7 +49,7 @@ const (
 
 	// Time spent on a first measurement, in PIT ticks of 838 ns; it is refined
 	// when more time has passed anyway.
-	pitTicks = 150
+	pitTicks = 40
 	// Spans over which the refinement is worth it, and before the 16-bit counter
 	// may have wrapped.
 	refineMin, refineMax = pitHz / 200, pitHz / 25

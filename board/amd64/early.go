@@ -150,7 +150,10 @@ func (m *machine) mapRAM(from uint64) bool {
 			}
 		}
 	}
-	return m.direct(0, 1<<20) && m.direct(m.load, m.load+m.initSize) && m.direct(m.zeroPage, m.zeroPage+PageSize)
+	if m.leaf(DirectMap+m.load) == 0 && !m.direct(m.load, m.load+m.initSize) {
+		return false
+	}
+	return m.direct(0, 1<<20) && m.direct(m.zeroPage, m.zeroPage+PageSize)
 }
 
 // mapEnter maps the page of code that switches the page tables where it runs now.

@@ -74,7 +74,7 @@ func (m *machine) lapicStart() uint64 {
 // lapicMeasure finds the timer's frequency from what it counted since
 // lapicStart; where that was too short a time to tell, it waits.
 func (m *machine) lapicMeasure(count0, tsc0 uint64) {
-	const enough = 50_000 // nanoseconds
+	const enough = 20_000 // nanoseconds
 	if m.lapicBase == 0 {
 		return
 	}

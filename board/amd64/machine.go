@@ -15,7 +15,7 @@ const (
 	fatalBase   = machineBase + 0x80000 // stack of double faults, NMI, machine checks
 	kernelBase  = machineBase + 0x1000000
 
-	machineSize = 0x20000
+	machineSize = 0x10000
 	stackSize   = 0x8000
 	trapSize    = 0x2000
 	fatalSize   = 0x2000
@@ -96,6 +96,8 @@ type machine struct {
 	jumpStack, jumpGDT               uint64 // physical
 	leaveSP, leaveFS                 uint64
 }
+
+const _ = -(unsafe.Sizeof(machine{}) / machineSize) // must be 0: it fits its place
 
 // mach is the machine, at its fixed virtual address: defined in entry_amd64.s.
 var mach *machine
