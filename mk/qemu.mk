@@ -20,10 +20,10 @@ PROBE_WORDS = probe.sessions=$(SESSIONS) probe.files=$(FILES) probe.regions=$(RE
 # probe boots as Linux A has the same form: Ferry as the kernel, the payload as
 # its initrd.
 $(BUILD)/payload.cpio: $(BUILD)/probe.bzimage $(BUILD)/ferry
-	$(BUILD)/ferry pack --kernel $(BUILD)/probe.bzimage --output $@
+	$(BUILD)/ferry pack --kernel $(BUILD)/probe.bzimage --output $@ >/dev/null
 
 $(BUILD)/probe.cpio: $(BUILD)/payload.cpio $(BUILD)/ferry.bzimage
-	$(BUILD)/ferry pack --kernel $(BUILD)/ferry.bzimage --initrd $(BUILD)/payload.cpio --output $@
+	$(BUILD)/ferry pack --kernel $(BUILD)/ferry.bzimage --initrd $(BUILD)/payload.cpio --output $@ >/dev/null
 
 run: qemu $(BUILD)/probe.cpio ## a whole crossing on bare metal, without Linux
 	INITRD=$(BUILD)/probe.cpio MEM=1G TIMEOUT=110 APPEND="$(PROBE_WORDS)" ./qemu.sh $(BUILD)/probe.bzimage

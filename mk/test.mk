@@ -1,8 +1,8 @@
 # The gate: `make test` is what has to be green before a commit.
 
-.PHONY: test format vet staticcheck test-host fuzz test-metal test-boot test-run
+.PHONY: test format vet staticcheck test-host fuzz test-metal test-boot test-run reproducible gcc
 
-test: format vet staticcheck test-host fuzz test-metal test-boot test-run ## everything but the real kernels
+test: format vet staticcheck test-host reproducible fuzz test-metal test-boot test-run ## everything but the real kernels
 
 format:
 	@files=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$files" ] || { echo "not gofmt-clean: $$files"; exit 1; }
@@ -15,8 +15,21 @@ staticcheck:
 	$(GO) tool staticcheck ./...
 	$(GO) tool staticcheck -tags metal ./...
 
-test-host:
+# The race detector needs a C compiler.
+gcc:
+	@command -v gcc >/dev/null || { echo "installing gcc libc6-dev"; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends gcc libc6-dev; }
+
+test-host: gcc
 	$(GO) test -race ./...
+
+# The image, built again in another folder, must have the same bytes.
+reproducible: $(BUILD)/ferry.bzimage
+	@other=$$(mktemp -d); trap 'rm -rf "$$other"' EXIT; \
+	git ls-files -z | xargs -0 cp --parents -t "$$other" && \
+	$(MAKE) --no-print-directory -s -C "$$other" $(BUILD)/ferry.bzimage && \
+	cmp "$$other/$(BUILD)/ferry.bzimage" $(BUILD)/ferry.bzimage
 
 # Every fuzz target for FUZZTIME, one after another.
 fuzz:
