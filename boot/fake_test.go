@@ -18,8 +18,8 @@ const (
 	ramStart  = 0x10000000
 	ramEnd    = 0x30000000
 	zeroPage  = 0x23fff000 // at the end of the first scratch area
-	cmdlineAt = 0x23ffe000
-	nodesAt   = 0x23ff0000
+	cmdlineAt = 0x23ffc000
+	nodesAt   = 0x23ffd000 // as is this: where the next zero page would go first
 	payloadAt = 0x23000000
 	stageAt   = 0x20000000 // 32 MiB
 	stageEnd  = 0x22000000
@@ -138,6 +138,15 @@ func image(edit ...func(b []byte)) []byte {
 		b[i] = byte(i>>12 ^ i)
 	}
 	for _, e := range edit {
+		e(b)
+	}
+	return b
+}
+
+// small is an image of one sector of setup and 1024 bytes of code.
+func small(edit ...func(b []byte)) []byte {
+	b := append(make([]byte, 0, 2048), head[:2048]...)
+	for _, e := range append(edit, set32(0x1f4, 64), set8(0x1f1, 1), set32(0x260, 4096)) {
 		e(b)
 	}
 	return b

@@ -15,8 +15,7 @@ import (
 func FuzzHandover(f *testing.F) {
 	f.Add([]byte{0x50, 2, 0}, []byte{}, []byte{}, "console=ttyS0")              // no nodes
 	f.Add([]byte{0xe8, 1, 3, 0x1c, 2, 9}, []byte{8, 1, 12, 0xff}, []byte{}, "") // a map of 3, a small initrd, a long first node
-	f.Add([]byte{}, []byte{0, 0, 2, 0xff, 3, 0x23}, []byte{0x58, 2, 0, 0x5b, 2, 0x28}, "x")
-	small := image(set32(0x1f4, 8), set8(0x1f1, 1))[:2048]
+	f.Add([]byte{}, []byte{0, 0, 2, 0xdf, 3, 0x23}, []byte{0x58, 2, 0, 0x5b, 2, 0x28}, "x")
 
 	f.Fuzz(func(t *testing.T, page, nodes, header []byte, cmdline string) {
 		m := newMachine(t)
@@ -35,7 +34,7 @@ func FuzzHandover(f *testing.F) {
 			}
 			return
 		}
-		kernel := bytes.Clone(small)
+		kernel := small()
 		poke(kernel, header, 3)
 		kho := [boot.KHOSize]byte{1}
 		n := boot.Next{Kernel: m.part(payloadAt, kernel), Cmdline: cmdline, KHO: &kho, Seed: []byte("fresh"), Scratch: scratch(),

@@ -72,7 +72,7 @@ func TestReleaseIsEmptyWhereItPointsNowhere(t *testing.T) {
 // placing can rely on.
 func FuzzParseKernel(f *testing.F) {
 	f.Add(head)
-	f.Add(image(set32(0x1f4, 8), set8(0x1f1, 1))[:2048])
+	f.Add(small())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k, err := boot.ParseKernel(b)
 		if err != nil {
