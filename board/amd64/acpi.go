@@ -20,11 +20,11 @@ func (m *machine) pmTimerPort() uint16 {
 	if *byteAt(DirectMap + rsdp + 15) >= 2 && *word(DirectMap + rsdp + 24) != 0 {
 		table, wide = *word(DirectMap + rsdp + 24), 8
 	}
-	if table == 0 || !m.directCovers(table, 36) {
+	if table == 0 || !m.cover(table, 36) {
 		return 0
 	}
 	size := uint64(*half(DirectMap + table + 4))
-	if size > 1<<16 || !m.directCovers(table, size) {
+	if size < 36 || size > 1<<16 || !m.cover(table, size) {
 		return 0
 	}
 	for a := table + 36; a+wide <= table+size; a += wide {
@@ -32,17 +32,23 @@ func (m *machine) pmTimerPort() uint16 {
 		if wide == 8 {
 			t = *word(DirectMap + a)
 		}
-		if t != 0 && m.directCovers(t, fadtPMTimer+4) && *half(DirectMap + t) == signatureFAC {
+		if t != 0 && m.cover(t, fadtPMTimer+4) && *half(DirectMap + t) == signatureFAC {
 			return uint16(*half(DirectMap + t + fadtPMTimer))
 		}
 	}
 	return 0
 }
 
+// cover makes sure that [a, a+n) is in the direct map: some firmware has its
+// tables in memory that it calls reserved.
+func (m *machine) cover(a, n uint64) bool {
+	return a+n > a && a+n < pteAddress && (m.directCovers(a, n) || m.direct(a, a+n))
+}
+
 // findRSDP returns the root pointer: the loader's word for it, or what stands in
 // the BIOS area.
 func (m *machine) findRSDP() uint64 {
-	if a := *word(DirectMap + m.zeroPage + zpRSDP); a != 0 && m.directCovers(a, 36) {
+	if a := *word(DirectMap + m.zeroPage + zpRSDP); a != 0 && m.cover(a, 36) {
 		return a
 	}
 	for a := uint64(0xe0000); a < 0x100000; a += 16 {

@@ -65,6 +65,8 @@ func main() {
 func deeper(n int) int { return deeper(n+1) + 1 }
 
 // fill uses memory until there is none.
+//
+//go:noinline
 func fill() {
 	var all [][]byte
 	for {

@@ -1,0 +1,189 @@
+//go:build qemu
+
+package amd64_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"ferry/linker"
+)
+
+const (
+	qemu  = "../../qemu.sh"
+	trial = "ferry/metal/trial"
+)
+
+// buildTrial returns the path of the trial's bzImage, built once.
+var buildTrial = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "ferry-trial")
+	if err != nil {
+		return "", err
+	}
+	elf, image := filepath.Join(dir, "trial.elf"), filepath.Join(dir, "trial.bzimage")
+	if err := buildMetal(elf, trial); err != nil {
+		return "", err
+	}
+	f, err := os.Open(elf)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := linker.Link(f, linker.Options{})
+	if err != nil {
+		return "", err
+	}
+	return image, os.WriteFile(image, b, 0o600)
+})
+
+// buildMetal builds a program of this module for metal, as the Makefile does.
+func buildMetal(to, pkg string) error {
+	cmd := exec.Command("go", "build", "-tags", "metal", "-trimpath", "-buildvcs=false",
+		"-ldflags", "-E ferry_entry -T 0x400000001000", "-o", to, pkg)
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}
+
+// run boots the trial and returns its output and exit code.
+func run(t *testing.T, env []string, args ...string) (string, int) {
+	t.Helper()
+	image, err := buildTrial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(qemu, append([]string{image}, args...)...)
+	cmd.Env = append(append(os.Environ(), "TIMEOUT=90"), env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(out.String(), "\r", ""), cmd.ProcessState.ExitCode()
+}
+
+// TestBootsEverywhere runs the trial to its end on every kind of machine.
+func TestBootsEverywhere(t *testing.T) {
+	ram := map[string]int{"256M": 256, "512M": 512, "8G": 8192}
+	size := regexp.MustCompile(`RAM (\d+) MiB`)
+	for _, machine := range []string{"pc", "q35", "microvm"} {
+		for _, mem := range []string{"256M", "512M", "8G"} {
+			for _, cpu := range []string{"qemu64", "max"} {
+				for _, smp := range []string{"1", "4"} {
+					t.Run(machine+"/"+mem+"/"+cpu+"/"+smp, func(t *testing.T) {
+						out, code := run(t, []string{"MACHINE=" + machine, "MEM=" + mem, "CPU=" + cpu, "SMP=" + smp})
+						if code != 0 || !strings.Contains(out, "trial: ok\n") {
+							t.Fatalf("exit code %d, output:\n%s", code, out)
+						}
+						got := size.FindStringSubmatch(out)
+						if got == nil {
+							t.Fatalf("no size of RAM in the output:\n%s", out)
+						}
+						if n, _ := strconv.Atoi(got[1]); n > ram[mem] || n < ram[mem]-4 {
+							t.Errorf("found %d MiB of RAM, want %d less some holes", n, ram[mem])
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// TestBootsOnUnusualProcessors covers what the matrix's models do not: 2 MiB pages
+// only, no AVX, no random numbers, x2APIC, no interval timer.
+func TestBootsOnUnusualProcessors(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		env  []string
+		want string
+	}{
+		{"no 1 GiB pages", []string{"CPU=max,pdpe1gb=off", "MEM=8G"}, "trial: ok"},
+		{"no XSAVE", []string{"CPU=max,xsave=off"}, "trial: ok"},
+		{"no RDRAND", []string{"CPU=max,rdrand=off"}, "trial: ok"},
+		{"no NX", []string{"CPU=max,nx=off"}, "trial: ok"},
+		{"no PIT", []string{"MACHINE=q35,pit=off"}, "from acpi pm timer"},
+		{"no clock at all", []string{"MACHINE=microvm,pit=off"}, "from none, 1 GHz assumed"},
+		{"five levels", []string{"CPU=max,la57=on"}, "trial: ok"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if out, code := run(t, c.env); code != 0 || !strings.Contains(out, c.want) {
+				t.Errorf("exit code %d, want 0 and %q in the output:\n%s", code, c.want, out)
+			}
+		})
+	}
+}
+
+// TestEndsAreReported proves that each way to end gives its exit code and says
+// where it happened.
+func TestEndsAreReported(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+		want []string
+	}{
+		{[]string{"exit", "0"}, 0, nil},
+		{[]string{"exit", "3"}, 3, nil},
+		{[]string{"exit", "63"}, 63, nil},
+		{[]string{"panic"}, 2, []string{"panic: the trial panics", "main.main()", "main.go:"}},
+		{[]string{"nil"}, 2, []string{"nil pointer dereference", "SIGSEGV", "main.main()"}},
+		{[]string{"overflow"}, 2, []string{"stack overflow", "main.deeper"}},
+		{[]string{"stray"}, 2, []string{"unexpected fault address 0x123456789000", "main.main()"}},
+		{[]string{"deadlock"}, 2, []string{"all goroutines are asleep"}},
+		{[]string{"memory"}, 62, []string{"fatal: the stage's memory is used up", "page fault", "rip 0x4", "main.fill"}},
+		{[]string{"kernel"}, 62, []string{"fatal: fault in the kernel", "address 0x10", "fmt.Fprintln", "main.main"}},
+		{[]string{"unknown"}, 0, []string{"unknown system call 450 set_mempolicy_home_node", "function not implemented"}},
+		{[]string{"environment", "two words", "three"}, 0, []string{`["two words" "three"]`, `"GODEBUG=madvdontneed=1"`}},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			out, code := run(t, []string{"APPEND=quiet GODEBUG=madvdontneed=1 ferry.mode=pass"}, c.args...)
+			if code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(out, w) {
+					t.Errorf("output lacks %q", w)
+				}
+			}
+			if t.Failed() {
+				t.Log(out)
+			}
+		})
+	}
+}
+
+// TestReset proves that the machine starts again: QEMU ends, told not to.
+func TestReset(t *testing.T) {
+	if out, code := run(t, []string{"TIMEOUT=20"}, "reset"); code != 125 {
+		t.Errorf("exit code %d, want 125 for a machine that resets:\n%s", code, out)
+	}
+}
+
+// TestEntryToMainStaysInBudget counts instructions: with -icount shift=0 each is
+// one tick.
+func TestEntryToMainStaysInBudget(t *testing.T) {
+	const budget = 1_200_000
+	out, code := run(t, []string{"ICOUNT=1", "MEM=512M"})
+	var ticks int
+	for line := range strings.Lines(out) {
+		if n, _ := fmt.Sscanf(line, "trial: %d ticks from entry to main", &ticks); n == 1 {
+			break
+		}
+	}
+	if code != 0 || ticks == 0 || ticks > budget {
+		t.Fatalf("%d instructions from entry to main, exit code %d, want at most %d and 0:\n%s", ticks, code, budget, out)
+	}
+	t.Logf("%d instructions from entry to main", ticks)
+}
