@@ -25,7 +25,7 @@ func (r Range) Empty() bool { return r.End <= r.Start }
 func (r Range) Contains(s Range) bool { return r.Start <= s.Start && s.End <= r.End }
 
 // Overlaps reports whether r and s share a byte.
-func (r Range) Overlaps(s Range) bool { return r.Start < s.End && s.Start < r.End }
+func (r Range) Overlaps(s Range) bool { return max(r.Start, s.Start) < min(r.End, s.End) }
 
 // String formats r like /proc/iomem, with an inclusive end.
 func (r Range) String() string {

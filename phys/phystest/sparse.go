@@ -6,17 +6,17 @@
 package phystest
 
 import (
-	"syscall"
 	"testing"
 
 	"ferry/phys"
 )
 
 // Sparse is RAM that exists only for a test: zeroed, taking host memory page by
-// page as it is touched, so that 64 GiB are as cheap as 64 MiB.
+// page as it is touched, so that 64 GiB are as cheap as 64 MiB. On a host a
+// write through View faults.
 type Sparse struct {
-	ram   phys.Ranges
-	bytes [][]byte // one mapping a range
+	ram        phys.Ranges
+	view, edit [][]byte // for each range one mapping to read and one to write
 }
 
 // NewSparse returns zeroed RAM at the given ranges, each a multiple of the page
@@ -25,33 +25,30 @@ func NewSparse(t testing.TB, ram ...phys.Range) *Sparse {
 	t.Helper()
 	s := &Sparse{ram: phys.NewRanges(ram...)}
 	for _, r := range s.ram {
-		b, err := syscall.Mmap(-1, 0, int(r.Size()), syscall.PROT_READ|syscall.PROT_WRITE,
-			syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
+		view, edit, unmap, err := mapRAM(int(r.Size()))
 		if err != nil {
 			t.Fatalf("mapping %v for the fake of physical memory: %v", r, err)
 		}
-		t.Cleanup(func() { syscall.Munmap(b) })
-		s.bytes = append(s.bytes, b)
+		t.Cleanup(unmap)
+		s.view, s.edit = append(s.view, view), append(s.edit, edit)
 	}
 	return s
 }
 
 // View implements [phys.Memory].
-func (s *Sparse) View(a phys.Addr, n uint64) ([]byte, error) {
+func (s *Sparse) View(a phys.Addr, n uint64) ([]byte, error) { return s.window(s.view, a, n) }
+
+// Edit implements [phys.Memory].
+func (s *Sparse) Edit(a phys.Addr, n uint64) ([]byte, error) { return s.window(s.edit, a, n) }
+
+func (s *Sparse) window(bytes [][]byte, a phys.Addr, n uint64) ([]byte, error) {
 	if err := phys.Check(s.ram, a, n); err != nil {
 		return nil, err
 	}
-	for i, r := range s.ram {
-		if a >= r.Start && a < r.End {
-			off := uint64(a - r.Start)
-			return s.bytes[i][off : off+n : off+n], nil
-		}
-	}
-	panic("unreachable: check found a range")
+	i := s.ram.Index(a)
+	off := uint64(a - s.ram[i].Start)
+	return bytes[i][off : off+n : off+n], nil
 }
-
-// Edit implements [phys.Memory].
-func (s *Sparse) Edit(a phys.Addr, n uint64) ([]byte, error) { return s.View(a, n) }
 
 // RAM implements [phys.Memory].
 func (s *Sparse) RAM() phys.Ranges { return s.ram }

@@ -1,0 +1,124 @@
+package phys_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+
+	"ferry/phys"
+	"ferry/phys/phystest"
+)
+
+func TestAddressArithmetic(t *testing.T) {
+	a := phys.Addr(0x12_3456_7abc)
+	if a.PFN() != 0x1234567 || a.Page() != 0x12_3456_7000 || a.PFN().Addr() != a.Page() || a.String() != "0x1234567abc" {
+		t.Errorf("%v: frame %#x, page %v", a, uint64(a.PFN()), a.Page())
+	}
+	for _, c := range []struct {
+		a        phys.Addr
+		n        uint64
+		down, up phys.Addr
+		ok       bool
+	}{
+		{0, 4096, 0, 0, true}, {1, 4096, 0, 4096, true}, {4096, 4096, 4096, 4096, true},
+		{0x1f_ffff, 1 << 21, 0, 1 << 21, true}, {^phys.Addr(0), 4096, ^phys.Addr(4095), 0, false},
+	} {
+		up, ok := phys.AlignUp(c.a, c.n)
+		if down := phys.AlignDown(c.a, c.n); down != c.down || ok != c.ok || ok && up != c.up || c.a.Aligned(c.n) != (down == c.a) {
+			t.Errorf("%v by %#x: down %v, up %v %v", c.a, c.n, down, up, ok)
+		}
+	}
+}
+
+func TestBlocksHaveTheSizeOfTheirOrder(t *testing.T) {
+	for o, want := range map[phys.Order]uint64{0: 4096, 1: 8192, 9: 2 << 20, 18: 1 << 30, phys.MaxOrder: 1 << 63} {
+		b := phys.Block{Order: o}
+		if o.Bytes() != want || o.Pages() != want/4096 || b.Range().Size() != want {
+			t.Errorf("order %d: %#x bytes, %#x pages, range %v", o, o.Bytes(), o.Pages(), b.Range())
+		}
+	}
+	if s := (phys.Block{Addr: 0x20_0000, Order: 9}).String(); s != "0x200000 order 9" {
+		t.Error(s)
+	}
+}
+
+func TestErrorsAreOneLineOfData(t *testing.T) {
+	e := &phys.Error{Object: "file block", Addr: 0x1042f3000, Found: "count 71", Want: "1..63", Hint: "boot cold", Err: io.ErrUnexpectedEOF}
+	if got, want := e.Error(), "file block 0x1042f3000: count 71, want 1..63 (boot cold)"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := (&phys.Error{Object: "map", Addr: 16, Found: "nothing"}).Error(), "map 0x10: nothing"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if !errors.Is(e, io.ErrUnexpectedEOF) {
+		t.Error("the broken rule is lost")
+	}
+}
+
+func TestInNamesTheSurroundingObjectAndKeepsTheRest(t *testing.T) {
+	inner := &phys.Error{Object: "file block", Addr: 0x3000, Found: "count 71", Err: io.EOF}
+	err := phys.In("luo", 1, phys.In(`session 3 "vm-7"`, 2, inner))
+	if got, want := err.Error(), `luo: session 3 "vm-7": file block 0x3000: count 71`; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if inner.Object != "file block" {
+		t.Errorf("the inner error was changed: %v", inner)
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Error("the broken rule is lost")
+	}
+	plain := phys.In("scratch", 0x5000, io.ErrShortBuffer)
+	if got, want := plain.Error(), "scratch 0x5000: short buffer"; got != want || !errors.Is(plain, io.ErrShortBuffer) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if err := phys.In("scratch", 0, nil); err != nil {
+		t.Errorf("no error became %v", err)
+	}
+	wrapped := fmt.Errorf("while reading: %w", inner)
+	if got, want := phys.In("luo", 0, wrapped).Error(), "luo: file block 0x3000: count 71"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestMemoryHandsOutRAMAlone runs over each implementation that there is here.
+func TestMemoryHandsOutRAMAlone(t *testing.T) {
+	low := phys.Range{Start: 0x1000_0000, End: 0x1000_4000}
+	high := phys.Range{Start: 0x1000_8000, End: 0x1001_0000}
+	for name, mem := range map[string]phys.Memory{
+		"New":    phystest.New(t, low, high),
+		"Sparse": phystest.NewSparse(t, low, high),
+	} {
+		for _, c := range []struct {
+			a  phys.Addr
+			n  uint64
+			ok bool
+		}{
+			{0x1000_0000, 0x4000, true}, {0x1000_3fff, 1, true}, {0x1000_8000, 0x8000, true}, {0x1000_0000, 0, true},
+			{0x1000_3fff, 2, false}, {0x1000_4000, 1, false}, {0x1000_4000, 0, false}, {0x0fff_ffff, 2, false},
+			{0x1000_0000, 0x1_0000, false}, {0x1000_8000, ^uint64(0), false}, {0, 1, false}, {^phys.Addr(0), 1, false}, {^phys.Addr(0), 0, false},
+		} {
+			for window, get := range map[string]func(phys.Addr, uint64) ([]byte, error){"View": mem.View, "Edit": mem.Edit} {
+				b, err := get(c.a, c.n)
+				if (err == nil) != c.ok || c.ok && uint64(len(b)) != c.n || cap(b) != len(b) {
+					t.Errorf("%s: %s(%v, %#x): %d bytes of capacity %d, %v", name, window, c.a, c.n, len(b), cap(b), err)
+				}
+				var e *phys.Error
+				if !c.ok && (!errors.Is(err, phys.ErrNotRAM) || !errors.As(err, &e) || e.Addr != c.a) {
+					t.Errorf("%s: %s(%v, %#x): %v, want %v", name, window, c.a, c.n, err, phys.ErrNotRAM)
+				}
+			}
+		}
+		edit, err := mem.Edit(0x1000_8ff8, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(edit, "over a page's end")
+		if view, err := mem.View(0x1000_8ff8, 16); err != nil || string(view) != "over a page's en" {
+			t.Errorf("%s: what was written reads %q, %v", name, view, err)
+		}
+		if view, err := mem.View(0x1000_0000, 0x4000); err != nil || string(view) != string(make([]byte, 0x4000)) {
+			t.Errorf("%s: memory is not zero at first", name)
+		}
+	}
+}
