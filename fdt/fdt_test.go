@@ -317,3 +317,45 @@ func TestUniqueRefusesDuplicates(t *testing.T) {
 		}
 	}
 }
+
+func TestParsePassesOverFillers(t *testing.T) {
+	const nop, begin, end, finish = "\x00\x00\x00\x04", "\x00\x00\x00\x01", "\x00\x00\x00\x02", "\x00\x00\x00\x09"
+	const property = "\x00\x00\x00\x03\x00\x00\x00\x01\x00\x00\x00\x00v\x00\x00\x00"
+	structure := nop + begin + "\x00\x00\x00\x00" + nop + property + nop + begin + "abc\x00" + nop + end + nop + begin + "d\x00\x00\x00" + property + end + end + nop + finish
+	b := make([]byte, 56)
+	for i, v := range []int{0xd00dfeed, 56 + len(structure) + 2, 56, 56 + len(structure), 40, 17, 16, 0, 2, len(structure)} {
+		binary.BigEndian.PutUint32(b[4*i:], uint32(v))
+	}
+	tree, err := fdt.Parse(base, append(append(b, structure...), "p\x00"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"/", `  p = "v"`, "  /abc", "  /d", `    p = "v"`}, lines(tree.Root(), 0)); diff != "" {
+		t.Errorf("tree (-want +got):\n%s", diff)
+	}
+	for range tree.Root().Properties() {
+		break // leaving early is allowed
+	}
+	for range tree.Root().Children() {
+		break
+	}
+}
+
+func TestParseRefusesTooManyLevels(t *testing.T) {
+	for levels, want := range map[int]error{fdt.MaxDepth: nil, fdt.MaxDepth + 1: fdt.ErrStructure, 200: fdt.ErrStructure} {
+		page := make([]byte, 4096)
+		w := fdt.NewWriter(page)
+		for i := range levels {
+			w.Begin(strings.Repeat("n", min(i, 1)))
+		}
+		for range levels {
+			w.End()
+		}
+		if _, err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fdt.Parse(base, page); !errors.Is(err, want) {
+			t.Errorf("%d levels: %v, want %v", levels, err, want)
+		}
+	}
+}

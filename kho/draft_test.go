@@ -2,6 +2,7 @@ package kho_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -318,4 +319,60 @@ func TestTenDraftsInARowDoNotGrow(t *testing.T) {
 	if n := len(f.open().Map.Nodes()); n != nodes {
 		t.Errorf("%d nodes after ten, %d before", n, nodes)
 	}
+}
+
+func TestDraftRefusesToPreserveItsOwnNodes(t *testing.T) {
+	f := newFixture(t)
+	h, d := f.draft()
+	first, _, err := d.Alloc() // takes a page and then one for the leaf
+	f.check(err)
+	refused := 0
+	for a := ramEnd - phys.PageSize; a > ramEnd-64*phys.PageSize; a -= phys.PageSize {
+		r := phys.Block{Addr: a}.Range()
+		if _, old := h.Map.Overlaps(r); old || a == first || hasNode(h.Map, r) {
+			continue
+		}
+		if err := d.Preserve(phys.Block{Addr: a}); err != nil {
+			refusedAs(t, err, kho.ErrOverlap, a, "block")
+			refused++
+		}
+	}
+	if refused != d.Stats().Nodes || refused == 0 {
+		t.Errorf("%d free pages refused, %d hold new nodes", refused, d.Stats().Nodes)
+	}
+}
+
+func TestNewRefusesBadScratch(t *testing.T) {
+	mem, _ := firstDraft(t)
+	for name, table := range map[string][]kho.ScratchArea{
+		"outside RAM":     {{Addr: 0x7e00_0000, Size: 4 << 20}, {}, {}},
+		"without a table": {{Addr: scratch2, Size: 2 << 20}, {}, {}},
+		"unaligned":       {{Addr: scratch0 + 4096, Size: 2 << 20}, {}, {}},
+	} {
+		if _, err := kho.New(mem, mem.RAM(), scratch0, table, nil); !errors.Is(err, kho.ErrScratch) {
+			t.Errorf("%s: %v, want %v", name, err, kho.ErrScratch)
+		}
+	}
+}
+
+func TestWalkStopsAtTheFirstError(t *testing.T) {
+	f := newFixture(t)
+	n := 0
+	err := f.open().Map.Walk(func(phys.Block) error { n++; return kho.ErrNoMemory })
+	if n != 1 || err != kho.ErrNoMemory {
+		t.Errorf("%d visits, %v", n, err)
+	}
+}
+
+func TestWalkGoesFromLargeToSmallAndUp(t *testing.T) {
+	f := newFixture(t)
+	var last phys.Block
+	first := true
+	f.check(f.open().Map.Walk(func(b phys.Block) error {
+		if !first && (b.Order > last.Order || b.Order == last.Order && b.Addr <= last.Addr) {
+			t.Errorf("%v after %v", b, last)
+		}
+		first, last = false, b
+		return nil
+	}))
 }
