@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -53,17 +54,12 @@ func TestStageRunsWhereverKexecPutsIt(t *testing.T) {
 				log := run(t, vm, chainTree(t), tt.scratch+" crossing.sessions=3 crossing.files=3 crossing.rounds=1")
 				checkChain(t, log, 1, 3, 9)
 				checkStage(t, log)
-				line, ok := log.Find("stage    ")
-				if !ok {
-					t.Fatal("ferry load does not say where the stage goes")
+				at := match(t, log, `^ferry: stage at \[0x([0-9a-f]+)-`)
+				if promised := match(t, log, `^stage .* room at \[0x([0-9a-f]+)-`); at != promised {
+					t.Errorf("stage at %s, ferry load expected %s", at, promised)
 				}
-				at, ok := strings.CutPrefix(line[strings.LastIndex(line, "[0x")+1:], "0x")
-				if !ok {
-					t.Fatalf("no address in %q", line)
-				}
-				from, _, _ := strings.Cut(at, "-")
-				if low := len(from) <= 8; low != tt.low {
-					t.Errorf("stage below 4 GiB: %v, want %v: %s", low, tt.low, line)
+				if low := len(at) <= 8; low != tt.low {
+					t.Errorf("stage below 4 GiB: %v, want %v: %s", low, tt.low, at)
 				}
 			})
 		}
@@ -78,6 +74,19 @@ func TestTenCrossingsInARow(t *testing.T) {
 	log := run(t, vm, chainTree(t), "crossing.sessions=40 crossing.files=20 crossing.big=16 crossing.rounds=10")
 	checkChain(t, log, 10, 40, 801)
 	checkStage(t, log)
+}
+
+// match returns what the group of the pattern matches in the first line that it matches.
+func match(t *testing.T, log Log, pattern string) string {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	for _, line := range log.Lines {
+		if m := re.FindStringSubmatch(line); m != nil {
+			return m[1]
+		}
+	}
+	t.Fatalf("no line matches %s", pattern)
+	return ""
 }
 
 // ferryTree is the initrd of the first kernel: upstream's init and test, with the stage as the kernel to load and the
