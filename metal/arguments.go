@@ -41,12 +41,17 @@ func (b *builder) word(v uint64) {
 
 // number writes v in decimal.
 func (b *builder) number(v uint64) {
-	div := uint64(1_000_000_000_000_000_000)
-	for started := false; div > 0; div /= 10 {
-		d := v / max(div, 1) % 10
-		if started = started || d != 0 || div == 1; started {
-			b.byte('0' + byte(d))
+	var digits [32]byte
+	n := 0
+	for {
+		digits[n&31] = '0' + byte(v%10)
+		n++
+		if v /= 10; v == 0 {
+			break
 		}
+	}
+	for ; n > 0; n-- {
+		b.byte(digits[(n-1)&31])
 	}
 }
 

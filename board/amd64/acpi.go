@@ -70,7 +70,7 @@ func (m *machine) pmTimerMeasure() uint64 {
 	for range 1_000_000 {
 		ticks, t := uint64((in32(port)-start)&mask), tsc()
 		if ticks >= enough && ticks < mask/2 {
-			return (t - t0) * pmTimerHz / max(ticks, 1)
+			return ratio((t-t0)*pmTimerHz, ticks)
 		}
 	}
 	return 0

@@ -38,7 +38,7 @@ func (s ClockSource) String() string {
 
 // Clock returns the frequency of the time stamp counter in Hz and how it is known.
 func Clock() (hz uint64, source ClockSource) {
-	return 1_000_000_000 << 32 / max(mach.tscMult, 1), ClockSource(mach.tscSource)
+	return ratio(1_000_000_000<<32, mach.tscMult), ClockSource(mach.tscSource)
 }
 
 const (
@@ -80,6 +80,14 @@ func scale(n, mult uint64) uint64 {
 // EntryTSC returns the time stamp counter at the image's first instructions.
 func EntryTSC() uint64 { return mach.entryTSC }
 
+// ratio returns n / d, or n where d is 0: kernel code has no way to panic.
+func ratio(n, d uint64) uint64 {
+	if d == 0 {
+		return n
+	}
+	return n / d
+}
+
 // TSC returns the time stamp counter.
 func TSC() uint64 { return tsc() }
 
@@ -90,7 +98,7 @@ func (m *machine) setFrequency(hz uint64, source ClockSource) {
 		m.nanoBase = m.nanotime(now)
 	}
 	m.tscStart = now
-	m.tscMult = 1_000_000_000 << 32 / max(hz, 1)
+	m.tscMult = ratio(1_000_000_000<<32, hz)
 	m.tscSource = uint64(source)
 	m.clockVersion++
 }
@@ -193,7 +201,7 @@ func Refine() bool {
 	if ticks < refineMin {
 		return false
 	}
-	hz := (t - m.pitTSC) * pitHz / max(ticks, 1)
+	hz := ratio((t-m.pitTSC)*pitHz, ticks)
 	m.pitTSC = 0
 	m.setFrequency(hz, ClockPIT)
 	return true

@@ -84,7 +84,7 @@ func (m *machine) lapicMeasure(count0, tsc0 uint64) {
 	}
 	elapsed = scale(tsc()-tsc0, m.tscMult)
 	ticks := count0 - m.lapicRead(lapicCount)
-	m.lapicMult = ticks << 32 / max(elapsed, 1)
+	m.lapicMult = ratio(ticks<<32, elapsed)
 	m.lapicWrite(lapicInitCount, 0)
 	if m.lapicMult == 0 {
 		m.lapicBase = 0 // it does not count

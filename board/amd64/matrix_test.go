@@ -116,7 +116,7 @@ func TestBootsOnUnusualProcessors(t *testing.T) {
 		{"no NX", []string{"CPU=max,nx=off"}, "trial: ok"},
 		{"no PIT", []string{"MACHINE=q35,pit=off"}, "from acpi pm timer"},
 		{"no clock at all", []string{"MACHINE=microvm,pit=off"}, "from none, 1 GHz assumed"},
-		{"five levels", []string{"CPU=max,la57=on"}, "trial: ok"},
+		{"five levels offered", []string{"CPU=max,la57=on"}, "trial: ok"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if out, code := run(t, c.env); code != 0 || !strings.Contains(out, c.want) {
@@ -161,6 +161,42 @@ func TestEndsAreReported(t *testing.T) {
 				t.Log(out)
 			}
 		})
+	}
+}
+
+// TestJumpStartsTheNextImage goes through images above and below 4 GiB, each
+// started from the state that the one before left, as after kexec.
+func TestJumpStartsTheNextImage(t *testing.T) {
+	image, err := buildTrial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cpu := range []string{"max", "qemu64"} {
+		t.Run(cpu, func(t *testing.T) {
+			out, code := run(t, []string{"MEM=6G", "CPU=" + cpu, "INITRD=" + image},
+				"chain", "0x140000000", "0x20000000", "0x158200000")
+			if code != 0 || !strings.Contains(out, "trial: ok\n") {
+				t.Fatalf("exit code %d, output:\n%s", code, out)
+			}
+			for _, w := range []string{"from [0x140000000-0x143ffffff] to 0x20000000",
+				"from [0x20000000-0x23ffffff] to 0x158200000", "stage [0x158200000-0x15c1fffff]"} {
+				if !strings.Contains(out, w) {
+					t.Errorf("output lacks %q:\n%s", w, out)
+				}
+			}
+		})
+	}
+}
+
+// TestJumpRefusesPlacesOutsideRAM proves that nothing is lost by a bad address.
+func TestJumpRefusesPlacesOutsideRAM(t *testing.T) {
+	image, err := buildTrial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, code := run(t, []string{"MEM=1G", "INITRD=" + image}, "chain", "0x140000000")
+	if code != 1 || !strings.Contains(out, "not in RAM") {
+		t.Errorf("exit code %d, want 1 and a refusal:\n%s", code, out)
 	}
 }
 

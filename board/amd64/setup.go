@@ -29,10 +29,20 @@ func (m *machine) floatingPoint() {
 	resetFPU()
 }
 
-// maskPIC silences the two 8259 interrupt controllers.
+// maskPIC silences the two 8259 interrupt controllers, after giving them vectors
+// of their own: what is pending arrives there and not as an exception.
 func (m *machine) maskPIC() {
-	out8(0x21, 0xff)
-	out8(0xa1, 0xff)
+	const pic1, pic2 = 0x20, 0xa0
+	out8(pic1, 0x11) // initialise, four words
+	out8(pic2, 0x11)
+	out8(pic1+1, 0x20) // vectors from 0x20 and 0x28
+	out8(pic2+1, 0x28)
+	out8(pic1+1, 4) // the second hangs at the first's input 2
+	out8(pic2+1, 2)
+	out8(pic1+1, 1) // 8086 mode
+	out8(pic2+1, 1)
+	out8(pic1+1, 0xff)
+	out8(pic2+1, 0xff)
 }
 
 // readCmdline copies the kernel command line, which may lie in memory that is

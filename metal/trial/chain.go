@@ -1,0 +1,68 @@
+//go:build metal
+
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"ferry/board/amd64"
+	"ferry/phys"
+)
+
+// Places in a bzImage and in struct boot_params.
+const (
+	setupSectors = 0x1f1
+	entry64      = 0x200
+	extCmdline   = 0x0c8
+	cmdline      = 0x228
+	extInitrd    = 0x0c0
+	initrd       = 0x218
+	extInitrdLen = 0x0c4
+	initrdLen    = 0x21c
+)
+
+// chain starts the bzImage that lies in the initrd at the first address, with
+// the rest of the addresses to go on to. It returns only with an error.
+func chain(addresses []string) error {
+	at, err := strconv.ParseUint(addresses[0], 0, 64)
+	if err != nil {
+		return err
+	}
+	mem, le := amd64.Memory(), binary.LittleEndian
+	old, err := mem.View(amd64.Boot().ZeroPage, phys.PageSize)
+	if err != nil {
+		return err
+	}
+	wide := func(low, high int) uint64 {
+		return uint64(le.Uint32(old[low:])) | uint64(le.Uint32(old[high:]))<<32
+	}
+	image, err := mem.View(phys.Addr(wide(initrd, extInitrd)), wide(initrdLen, extInitrdLen))
+	if err != nil {
+		return err
+	}
+	flat := image[(int(image[setupSectors])+1)*512:]
+	to, err := mem.Edit(phys.Addr(at), uint64(len(flat)))
+	if err != nil {
+		return err
+	}
+	copy(to, flat)
+
+	// The zero page goes right below, the command line below that.
+	zp, line := phys.Addr(at)-phys.PageSize, phys.Addr(at)-2*phys.PageSize
+	page, err := mem.Edit(line, 2*phys.PageSize)
+	if err != nil {
+		return err
+	}
+	clear(page)
+	if rest := addresses[1:]; len(rest) > 0 {
+		copy(page, " -- chain "+strings.Join(rest, " "))
+	}
+	copy(page[phys.PageSize:], old)
+	le.PutUint32(page[phys.PageSize+cmdline:], uint32(line))
+	le.PutUint32(page[phys.PageSize+extCmdline:], uint32(line>>32))
+	fmt.Printf("trial: from %v to %#x\n", amd64.Boot().Stage, at)
+	return amd64.Jump(phys.Addr(at+entry64), zp)
+}
