@@ -3,6 +3,7 @@ package linker
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -79,15 +80,40 @@ func TestImageBoots(t *testing.T) {
 		for _, cpu := range []string{"qemu64", "max"} {
 			t.Run(machine+" "+cpu, func(t *testing.T) {
 				out, code := boot(t, image, "", "-M", machine, "-cpu", cpu, "-m", "256M")
-				entries := (code - 1) / 2
-				if code%2 != 1 || entries < 2 || entries > 20 {
-					t.Errorf("exit code %d, want 2n+1 for the number n of memory map entries", code)
-				}
-				if !strings.Contains(out, "loaded by QEMU") {
-					t.Errorf("command line %q", out)
-				}
+				checkProbe(t, machine, out, code)
 			})
 		}
+	}
+}
+
+// checkProbe wants the command line, and the number of entries in the memory map
+// as exit code; the probe says 0 where it finds no image parameters.
+func checkProbe(t *testing.T, where, out string, code int) {
+	t.Helper()
+	if entries := (code - 1) / 2; code%2 != 1 || entries < 2 || entries > 20 {
+		t.Errorf("%s: exit code %d, want 2n+1 for the number n of memory map entries", where, code)
+	}
+	if !strings.Contains(out, "loaded by QEMU") {
+		t.Errorf("%s: command line %q", where, out)
+	}
+}
+
+// TestImageRunsWhereverItIsLoaded puts the protected-mode part at another address
+// than QEMU's own and leaves nothing where QEMU loads it.
+func TestImageRunsWhereverItIsLoaded(t *testing.T) {
+	image, err := Link(bytes.NewReader(probe(t)), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flat := filepath.Join(t.TempDir(), "flat")
+	if err := os.WriteFile(flat, image[setupSize:], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	clear(image[setupSize:])
+	for _, at := range []uint32{0x200000, 0x5001000, 0xb800000} {
+		binary.LittleEndian.PutUint32(image[code32Start:], at)
+		out, code := boot(t, image, "", "-M", "pc", "-m", "256M", "-device", fmt.Sprintf("loader,file=%s,addr=%#x,force-raw=on", flat, at))
+		checkProbe(t, fmt.Sprintf("at %#x", at), out, code)
 	}
 }
 
