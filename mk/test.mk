@@ -41,6 +41,10 @@ fuzz:
 test-metal: qemu $(BUILD)/linker ## the unit tests with no OS, at real physical addresses
 	$(METAL_ENV) $(GO) test $(METAL_FLAGS) -count=1 -p 1 -exec '$(CURDIR)/qemu.sh' $(METAL_PKGS)
 
+test-boot: qemu ## every machine, memory size and processor of the boot matrix
+	$(GO) vet -tags qemu ./board/... ./linker/...
+	$(GO) test -tags qemu -count=1 ./board/amd64 ./linker
+
 test-run: qemu $(BUILD)/probe.cpio ## the crossing on bare metal, whole and damaged
 	$(GO) vet -tags qemu ./cmd/probe
 	$(GO) test -tags qemu -count=1 ./cmd/probe
