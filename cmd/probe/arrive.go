@@ -9,6 +9,7 @@ import (
 
 // arrive is Linux B: it consumes the handover and says whether it is what A left.
 func arrive(o options) error {
+	fmt.Printf("probe B: entered at tick %d\n", amd64.EntryTSC())
 	mem := amd64.Memory()
 	p, ok, err := standin.Arrive(mem, amd64.Boot().ZeroPage)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 )
 
 func main() {
+	inMain := amd64.TSC()
 	info := amd64.Boot()
 	console := amd64.Console{}
 	fmt.Fprintf(console, "ferry: stage at %v, started with %q\n", info.Stage, info.Cmdline)
@@ -22,6 +23,9 @@ func main() {
 		Random:    amd64.Random,
 		Console:   console,
 	})
+	hz, source := amd64.Clock()
+	fmt.Fprintf(console, "ferry: entered at tick %d, %d ticks to main, %d to here, %.3f MHz by %v\n",
+		amd64.EntryTSC(), inMain-amd64.EntryTSC(), amd64.TSC()-amd64.EntryTSC(), float64(hz)/1e6, source)
 	use := amd64.MemoryUse()
 	fmt.Fprintf(console, "ferry: memory used %d KiB of %d KiB\n", use.Peak>>10, use.Total>>10)
 	if err == nil {
