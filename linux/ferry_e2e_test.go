@@ -5,7 +5,6 @@ package linux
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -98,10 +97,7 @@ func ferryTree(t *testing.T, test string) Tree {
 	if err := os.WriteFile(initrd, archive(t, upstreamTree(t, test)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pack := exec.Command(built(t, "ferry"), "pack", "--kernel", built(t, "linux/bzImage"), "--initrd", initrd, "--output", payload)
-	if out, err := pack.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", pack, err, out)
-	}
+	pack(t, "--kernel", built(t, "linux/bzImage"), "--initrd", initrd, "--output", payload)
 	tree := upstreamTree(t, test)
 	add(t, tree, "/kernel", built(t, "ferry.bzimage"))
 	add(t, tree, "/initrd.img", payload)

@@ -3,7 +3,6 @@
 package linux
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -95,25 +94,32 @@ func archive(t *testing.T, tree Tree) []byte {
 	return b
 }
 
-// run boots the built kernel on the tree. If the test fails, then the console is printed.
-func run(t *testing.T, vm VM, tree Tree, cmdline string) Log {
+// run boots the built kernel on the tree, and wants the machine to end as Linux ends it.
+func run(t *testing.T, vm VM, tree Tree, words string) Log {
+	t.Helper()
+	log, err := start(t, vm, tree, words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+// start boots the built kernel on the tree. If the test fails, then the console is printed.
+func start(t *testing.T, vm VM, tree Tree, words string) (Log, error) {
 	t.Helper()
 	vm.Script = "../qemu.sh"
 	vm.Kernel = built(t, "linux/bzImage")
 	vm.Initrd = archive(t, tree)
-	vm.Cmdline = strings.TrimSpace(Cmdline + " " + cmdline)
-	start := time.Now()
-	log, err := vm.Run(context.Background())
+	vm.Cmdline = strings.TrimSpace(Cmdline + " " + words)
+	begin := time.Now()
+	log, err := vm.Run(t.Context())
 	t.Cleanup(func() {
 		if t.Failed() {
 			fmt.Printf("=== console of %s\n%s\n=== end of console\n", t.Name(), log)
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d CPUs, %s, %s: %.1f s", max(vm.CPUs, 1), vm.Memory, vm.CPU, time.Since(start).Seconds())
-	return log
+	t.Logf("%.1f s", time.Since(begin).Seconds())
+	return log, err
 }
 
 // checkUpstream wants two kernels, the test's last line in the second, and no complaint of either.

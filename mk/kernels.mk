@@ -20,10 +20,20 @@ linux-tools:
 $(LINUX)/init: $(SOURCES)
 	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./linux/init
 
-.PHONY: run-linux test-linux
-run-linux: $(BUILD)/ferry $(BUILD)/ferry.bzimage $(LINUX)/init kernels ## a crossing between two real kernels, with a table at the end
-	$(GO) run ./linux/demo --sessions $(or $(SESSIONS),100) --files $(or $(FILES),10) --crossings $(or $(CROSSINGS),1)
+# Breaks real handovers on their way to Ferry.
+$(LINUX)/saboteur.elf: $(SOURCES)
+	$(METAL_ENV) $(GO) build $(METAL_FLAGS) -o $@ ./linux/saboteur
 
-test-linux: $(BUILD)/ferry $(BUILD)/ferry.bzimage $(LINUX)/init kernels ## upstream's selftests and chains through Ferry
+$(LINUX)/saboteur.bzimage: $(LINUX)/saboteur.elf $(BUILD)/linker
+	$(BUILD)/linker --init-size $(INIT_MIB) -o $@ $<
+
+CROSSINGS ?= 1
+
+.PHONY: run-linux test-linux
+run-linux: $(BUILD)/ferry $(BUILD)/ferry.bzimage $(LINUX)/init kernels ## a crossing between two real kernels
+	$(GO) run ./linux/demo --sessions $(SESSIONS) --files $(FILES) --crossings $(CROSSINGS)
+
+test-linux: $(BUILD)/ferry $(BUILD)/ferry.bzimage $(LINUX)/init $(LINUX)/saboteur.bzimage kernels ## real kernels: upstream's tests, chains, damaged handovers
 	$(GO) vet -tags linux_e2e ./linux/...
+	$(GO) tool staticcheck -tags linux_e2e ./linux/...
 	$(GO) test -tags linux_e2e -count=1 -timeout 45m -v ./linux

@@ -1,0 +1,5 @@
+//go:build metal
+
+package main
+
+import _ "ferry/metal"
