@@ -65,7 +65,12 @@ func main() {
 }
 
 //go:noinline
-func deeper(n int) int { return deeper(n+1) + 1 }
+func deeper(n int) int {
+	if n < 0 {
+		return n
+	}
+	return deeper(n+1) + 1
+}
 
 // fill uses memory until there is none.
 //

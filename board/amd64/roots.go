@@ -1,0 +1,16 @@
+package amd64
+
+// What only the assembler calls or is, so that tools see the uses.
+var (
+	_ = early
+	_ = setup
+	_ = nestedTrap
+	_ = prepareJump
+	_ = enter
+	_ = high
+	_ = flat
+	_ = vectors
+	_ = interrupt
+	_ = syscall
+	_ = uint64(imageMagic)
+)
