@@ -256,6 +256,7 @@ func TestParseRefuses(t *testing.T) {
 		{"property longer than the tree", func(b []byte) []byte { u32(b[flag+4:], size); return b }, fdt.ErrStructure, flag},
 		{"property of 2^32-1 bytes", func(b []byte) []byte { u32(b[flag+4:], ^uint32(0)); return b }, fdt.ErrStructure, flag},
 		{"property name outside", func(b []byte) []byte { u32(b[flag+8:], 4096); return b }, fdt.ErrStructure, flag + 8},
+		{"property name empty", func(b []byte) []byte { u32(b[flag+8:], binary.BigEndian.Uint32(b[32:])-1); return b }, fdt.ErrStructure, flag + 8},
 		{"node name with a slash", func(b []byte) []byte { b[find("first")] = '/'; return b }, fdt.ErrStructure, find("first") - 4},
 		{"node without name", func(b []byte) []byte { b[second] = 0; return b }, fdt.ErrStructure, second - 4},
 		{"tree ends inside a node", func(b []byte) []byte { u32(b[structure+size-8:], 9); return b }, fdt.ErrStructure, phys.Addr(structure + size - 8)},
@@ -318,15 +319,35 @@ func TestUniqueRefusesDuplicates(t *testing.T) {
 	}
 }
 
-func TestParsePassesOverFillers(t *testing.T) {
-	const nop, begin, end, finish = "\x00\x00\x00\x04", "\x00\x00\x00\x01", "\x00\x00\x00\x02", "\x00\x00\x00\x09"
-	const property = "\x00\x00\x00\x03\x00\x00\x00\x01\x00\x00\x00\x00v\x00\x00\x00"
-	structure := nop + begin + "\x00\x00\x00\x00" + nop + property + nop + begin + "abc\x00" + nop + end + nop + begin + "d\x00\x00\x00" + property + end + end + nop + finish
+// Words of a structure block, and a property "p" of one byte.
+const (
+	begin, end  = "\x00\x00\x00\x01", "\x00\x00\x00\x02"
+	nop, finish = "\x00\x00\x00\x04", "\x00\x00\x00\x09"
+	property    = "\x00\x00\x00\x03\x00\x00\x00\x01\x00\x00\x00\x00v\x00\x00\x00"
+)
+
+// treeOf wraps a structure block into a tree.
+func treeOf(structure string) []byte {
 	b := make([]byte, 56)
 	for i, v := range []int{0xd00dfeed, 56 + len(structure) + 2, 56, 56 + len(structure), 40, 17, 16, 0, 2, len(structure)} {
 		binary.BigEndian.PutUint32(b[4*i:], uint32(v))
 	}
-	tree, err := fdt.Parse(base, append(append(b, structure...), "p\x00"...))
+	return append(append(b, structure...), "p\x00"...)
+}
+
+func TestParseRefusesASecondRoot(t *testing.T) {
+	const root = begin + "\x00\x00\x00\x00" + property + end
+	if _, err := fdt.Parse(base, treeOf(root+finish)); err != nil {
+		t.Error(err)
+	}
+	if _, err := fdt.Parse(base, treeOf(root+root+finish)); !errors.Is(err, fdt.ErrStructure) {
+		t.Errorf("got %v, want %v", err, fdt.ErrStructure)
+	}
+}
+
+func TestParsePassesOverFillers(t *testing.T) {
+	structure := nop + begin + "\x00\x00\x00\x00" + nop + property + nop + begin + "abc\x00" + nop + end + nop + begin + "d\x00\x00\x00" + property + end + end + nop + finish
+	tree, err := fdt.Parse(base, treeOf(structure))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,10 +2,12 @@ package kho_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"ferry/kho"
 	"ferry/phys"
+	"ferry/phys/phystest"
 )
 
 // exhaust allocates all that there is.
@@ -57,6 +59,35 @@ func TestAllocatorHandsOutExactlyWhatIsFree(t *testing.T) {
 	// What is free and was not handed out holds the new nodes.
 	if missing != d.Stats().Nodes {
 		t.Errorf("%d free pages not handed out, %d nodes written", missing, d.Stats().Nodes)
+	}
+}
+
+func TestAllocatorKnowsWhatChangedBeforeItLooked(t *testing.T) {
+	// Three stretches of RAM, each with a leaf of its own; pages come from the
+	// last one first, when the others are changed already.
+	mem := phystest.New(t, phys.Range{Start: 0x1020_0000, End: 0x1080_0000},
+		phys.Range{Start: 0x1800_0000, End: 0x1820_0000}, phys.Range{Start: 0x2000_0000, End: 0x2020_0000})
+	old := phys.Block{Addr: 0x1070_0000, Order: 3}
+	h, err := kho.Open(mem, handoverOf(t, mem, func(preserve func(phys.Block)) { preserve(old) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := h.Draft(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := phys.Block{Addr: 0x1074_0000, Order: 2}
+	if err := errors.Join(d.Retire(old), d.Preserve(fresh)); err != nil {
+		t.Fatal(err)
+	}
+	got := exhaust(t, d)
+	for a := range got {
+		if r := (phys.Block{Addr: a}).Range(); r.Overlaps(old.Range()) || r.Overlaps(fresh.Range()) {
+			t.Errorf("allocated %v, which is retired or preserved", a)
+		}
+	}
+	if !got[0x1074_4000] || !got[0x1800_0000] {
+		t.Error("not all memory was reached")
 	}
 }
 

@@ -76,19 +76,13 @@ func (m *Map) checkOrders(small, large phys.Order) error {
 // orders larger that covers l.
 func (l *leaf) inside(hi *leaf, d phys.Order) (uint64, bool) {
 	first := (l.window << leafShift >> d) & (leafBits - 1) // bit of hi that covers bit 0 of l
-	n := max(leafBits>>d, 1)
-	for b := first; b < first+uint64(n); {
+	n := max(uint64(leafBits)>>d, 1)
+	for b := first; b < first+n; b += 64 {
+		// A word may go on beyond what covers l: its last bits cover nothing of it.
 		w := hi.word(int(b/64)) >> (b % 64)
-		width := min(64-b%64, first+uint64(n)-b) // bits of w that cover l
-		if width < 64 {
-			w &= 1<<width - 1
+		if at, hit := l.under(w, (b-first)<<d, d); hit {
+			return at, true
 		}
-		if w != 0 {
-			if at, hit := l.under(w, (b-first)<<d, d); hit {
-				return at, true
-			}
-		}
-		b += width
 	}
 	return 0, false
 }

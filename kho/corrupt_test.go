@@ -256,6 +256,12 @@ func TestOpenRefusesBadKeys(t *testing.T) {
 		{"order 0 above RAM", plant(5, 3), kho.ErrMap, "level 5"},
 		{"order 0 just above RAM", plant(1, 3), kho.ErrMap, "level 1"},
 		{"order 0 far above RAM", plant(2, 1), kho.ErrMap, "level 2"},
+		{"blocks larger than RAM", func(f *fixture) phys.Addr {
+			slots, _, _ := f.path(phys.Block{Addr: hugeBlock, Order: 9})
+			f.setWord(slots[4].Page(), uint64(loneBlock+0x10000))
+			f.setWord(loneBlock+0x10000, uint64(loneBlock+0x11000))
+			return loneBlock + 0x10000
+		}, kho.ErrMap, "level 3"},
 	})
 }
 

@@ -355,6 +355,18 @@ func TestNewRefusesBadScratch(t *testing.T) {
 	}
 }
 
+func TestNewRefusesLowScratchThatIsHigh(t *testing.T) {
+	high := phys.Range{Start: 4 << 30, End: 4<<30 + 64<<20}
+	mem := phystest.NewSparse(t, high)
+	for i, want := range []error{kho.ErrScratch, nil} {
+		table := make([]kho.ScratchArea, 3)
+		table[i] = kho.ScratchArea{Addr: high.Start, Size: 4 << 20}
+		if _, err := kho.New(mem, mem.RAM(), high.Start, table, nil); !errors.Is(err, want) {
+			t.Errorf("entry %d above 4 GiB: %v, want %v", i, err, want)
+		}
+	}
+}
+
 func TestWalkStopsAtTheFirstError(t *testing.T) {
 	f := newFixture(t)
 	n := 0

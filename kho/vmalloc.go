@@ -63,7 +63,7 @@ type Area struct {
 
 // Vmalloc reads and proves the area that v describes: chunks and blocks
 // preserved with their exact orders, as many pages as v says, every chunk but
-// the last full. The number of chunks read is bounded by the number of pages.
+// the last full, which bounds the chunks by the pages even where they loop.
 // An area of no pages is an error; owners express it by no descriptor at all.
 func (m *Map) Vmalloc(v Vmalloc) (*Area, error) {
 	bad := func(a phys.Addr, found, want string) error {
@@ -81,9 +81,6 @@ func (m *Map) Vmalloc(v Vmalloc) (*Area, error) {
 	for chunk, left := v.First, a.Len(); chunk != 0; {
 		if len(a.Chunks) > 0 && len(a.lists[len(a.lists)-1]) < 8*chunkSlots {
 			return nil, bad(chunk, "a chunk after one that is not full", "full chunks before it")
-		}
-		if len(a.Chunks) > a.Len()/chunkSlots {
-			return nil, bad(chunk, fmt.Sprintf("more than %d chunks", len(a.Chunks)), fmt.Sprintf("%d blocks", a.Len()))
 		}
 		if b := (phys.Block{Addr: chunk}); !m.Preserved(b) {
 			return nil, notPreserved("vmalloc chunk", b)
