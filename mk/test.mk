@@ -7,13 +7,14 @@ test: format vet staticcheck test-host reproducible fuzz test-metal test-boot te
 format:
 	@files=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$files" ] || { echo "not gofmt-clean: $$files"; exit 1; }
 
+# Files behind build tags are looked at as well.
+TAGS := "" metal qemu linux_e2e
+
 vet:
-	$(GO) vet ./...
-	$(GO) vet -tags metal ./...
+	@for tags in $(TAGS); do $(GO) vet -tags "$$tags" ./... || exit 1; done
 
 staticcheck:
-	$(GO) tool staticcheck ./...
-	$(GO) tool staticcheck -tags metal ./...
+	@for tags in $(TAGS); do $(GO) tool staticcheck -tags "$$tags" ./... || exit 1; done
 
 # The race detector needs a C compiler; its package brings objdump, with which the
 # linker's stubs are checked.
@@ -43,9 +44,7 @@ test-metal: qemu $(BUILD)/linker ## the unit tests with no OS, at real physical 
 	$(METAL_ENV) $(GO) test $(METAL_FLAGS) -count=1 -p 1 -exec '$(CURDIR)/qemu.sh' $(METAL_PKGS)
 
 test-boot: qemu ## every machine, memory size and processor of the boot matrix
-	$(GO) vet -tags qemu ./board/... ./linker/...
 	$(GO) test -tags qemu -count=1 ./board/amd64 ./linker
 
 test-run: qemu $(BUILD)/probe.cpio ## the crossing on bare metal, whole and damaged
-	$(GO) vet -tags qemu ./cmd/probe
 	$(GO) test -tags qemu -count=1 ./cmd/probe
