@@ -119,8 +119,11 @@ func SetTimer(at int64) bool {
 // number.
 func EndOfInterrupt(vector uint64) {
 	m := mach
-	if m.lapicBase == 0 || vector == VectorSpurious {
+	if m.lapicBase == 0 {
 		return
+	}
+	if vector == VectorSpurious && m.lapicRead(lapicISR+7*0x10)>>31&1 == 0 {
+		return // nothing is in service
 	}
 	if vector == VectorTimer {
 		m.armed = 0

@@ -1,0 +1,40 @@
+//go:build metal
+
+package amd64
+
+// What the tests on metal look at or do.
+
+const (
+	StackBase   = stackBase
+	StackSize   = stackSize
+	MachineBase = machineBase
+	MachineSize = machineSize
+	PTELarge    = pteLarge
+)
+
+// SendToSelf makes the local APIC deliver an interrupt to this processor.
+func SendToSelf(vector uint8) {
+	const icrLow, self, assert = 0x300, 1 << 18, 1 << 14
+	mach.lapicWrite(icrLow, self|assert|uint64(vector))
+}
+
+// InService returns the number of interrupts that the local APIC shows in
+// service.
+func InService() (n int) {
+	for i := uint64(0); i < 8; i++ {
+		for v := mach.lapicRead(lapicISR + i*0x10); v != 0; v &= v - 1 {
+			n++
+		}
+	}
+	return n
+}
+
+// LAPICBase returns where the local APIC's registers are mapped.
+func LAPICBase() uint64 { return mach.lapicBase }
+
+// PageTables returns the physical address of the page tables' root and the number
+// of levels.
+func PageTables() (root, levels uint64) { return mach.cr3, mach.levels }
+
+// CPUID runs the instruction.
+func CPUID(leaf, sub uint32) (a, b, c, d uint32) { return cpuid(leaf, sub) }

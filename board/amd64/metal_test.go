@@ -1,0 +1,176 @@
+//go:build metal
+
+package amd64_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"ferry/board/amd64"
+	_ "ferry/metal"
+	"ferry/phys"
+)
+
+// mapping is a run of pages with equal rights, as the page tables have it.
+type mapping struct {
+	start, end     uint64
+	write, execute bool
+}
+
+func (m mapping) String() string {
+	return fmt.Sprintf("[%#x-%#x] write %v execute %v", m.start, m.end-1, m.write, m.execute)
+}
+
+// mappings reads the page tables.
+func mappings(t *testing.T) (all []mapping) {
+	root, levels := amd64.PageTables()
+	var walk func(table, va, level uint64, rights uint64)
+	walk = func(table, va, level uint64, rights uint64) {
+		for i := range uint64(512) {
+			a := amd64.DirectMap + table + i*8
+			e := **(**uint64)(unsafe.Pointer(&a))
+			size := uint64(amd64.PageSize) << (9 * (level - 1))
+			at := va + i*size
+			if level == levels && i >= 256 {
+				at |= ^uint64(0) << (12 + 9*levels - 1) // canonical
+			}
+			switch {
+			case e&amd64.PTEPresent == 0:
+			case level == 1 || e&amd64.PTELarge != 0 && level <= 3:
+				m := mapping{at, at + size, rights&e&amd64.PTEWrite != 0, e&amd64.NoExecute() == 0}
+				if n := len(all); n > 0 && all[n-1].end == at && all[n-1].write == m.write && all[n-1].execute == m.execute {
+					all[n-1].end = m.end
+				} else {
+					all = append(all, m)
+				}
+			default:
+				walk(e&0x000f_ffff_ffff_f000, at, level-1, rights&e)
+			}
+		}
+	}
+	walk(root, 0, levels, ^uint64(0))
+	if len(all) < 5 {
+		t.Fatalf("only %d mappings: %v", len(all), all)
+	}
+	return all
+}
+
+// TestNothingIsWritableAndExecutable walks the page tables: writable or
+// executable, never both; only the image is executable; page 0 is not there.
+func TestNothingIsWritableAndExecutable(t *testing.T) {
+	if _, _, _, d := amd64.CPUID(0x8000_0001, 0); d&(1<<20) == 0 {
+		t.Skip("this processor executes whatever it can read")
+	}
+	var executable []mapping
+	for _, m := range mappings(t) {
+		if m.start == 0 {
+			t.Errorf("page 0 is mapped: %v", m)
+		}
+		if m.execute {
+			executable = append(executable, m)
+		}
+	}
+	text := amd64.SegmentAt(0)
+	if len(executable) != 1 || executable[0].write || executable[0].start != text.Start || executable[0].end < text.FileEnd {
+		t.Errorf("executable: %v, want only the text [%#x-%#x], not writable", executable, text.Start, text.FileEnd-1)
+	}
+}
+
+// TestDirectMapHoldsMemoryOnly proves that nothing but what e820 calls memory, the
+// first MiB, and the pages around their edges is in the direct map: devices must
+// not be cached.
+func TestDirectMapHoldsMemoryOnly(t *testing.T) {
+	memory := phys.NewRanges(phys.Range{Start: 0, End: 1 << 20})
+	for _, r := range amd64.E820() {
+		if r.Type == amd64.E820RAM || r.Type == amd64.E820ACPI || r.Type == amd64.E820NVS {
+			end, _ := phys.AlignUp(r.End, phys.PageSize)
+			memory = memory.Add(phys.Range{Start: r.Start.Page(), End: end})
+		}
+	}
+	var mapped phys.Ranges
+	for _, m := range mappings(t) {
+		if m.start >= amd64.DirectMap && m.end <= amd64.MachineBase {
+			mapped = mapped.Add(phys.Range{Start: phys.Addr(m.start - amd64.DirectMap), End: phys.Addr(m.end - amd64.DirectMap)})
+		}
+	}
+	if extra := mapped.Sub(memory...); len(extra) > 0 {
+		t.Errorf("in the direct map, but no memory: %v", extra)
+	}
+	if missing := memory.Sub(mapped...); len(missing) > 0 {
+		t.Errorf("memory outside the direct map: %v", missing)
+	}
+}
+
+func TestKernelStacksHaveUnmappedNeighbours(t *testing.T) {
+	for _, a := range []uint64{amd64.MachineBase - 8, amd64.MachineBase + amd64.MachineSize,
+		amd64.StackBase - 8, amd64.StackBase + amd64.StackSize} {
+		if amd64.Leaf(a) != 0 {
+			t.Errorf("%#x is mapped", a)
+		}
+	}
+	if amd64.Leaf(amd64.StackBase) == 0 || amd64.Leaf(amd64.StackBase+amd64.StackSize-8) == 0 {
+		t.Error("the kernel stack is not mapped")
+	}
+}
+
+// TestStrayInterruptsAreAcknowledged sends what a device of the old kernel might
+// still send, to vectors that nobody set up, while the program runs and while the
+// processor idles.
+func TestStrayInterruptsAreAcknowledged(t *testing.T) {
+	if amd64.LAPICBase() == 0 {
+		t.Skip("this machine has no local APIC")
+	}
+	for vector := 0x20; vector < 0x100; vector++ {
+		amd64.SendToSelf(uint8(vector))
+	}
+	time.Sleep(5 * time.Millisecond)
+	if n := amd64.InService(); n != 0 {
+		t.Errorf("%d interrupts still in service", n)
+	}
+	start := time.Now()
+	time.Sleep(2 * time.Millisecond) // the timer still works
+	if d := time.Since(start); d > 500*time.Millisecond {
+		t.Errorf("slept %v", d)
+	}
+}
+
+func TestBootTellsHowItWasStarted(t *testing.T) {
+	info := amd64.Boot()
+	if !strings.Contains(info.Cmdline, " -- ") || !strings.Contains(info.Cmdline, os.Args[1]) {
+		t.Errorf("command line %q does not hold the arguments %q", info.Cmdline, os.Args[1:])
+	}
+	if info.Stage.Size() < 8<<20 || !info.Stage.Start.Aligned(phys.PageSize) {
+		t.Errorf("stage at %v", info.Stage)
+	}
+	if info.ZeroPage == 0 || info.Stage.Contains(phys.Range{Start: info.ZeroPage, End: info.ZeroPage + 1}) {
+		t.Errorf("zero page at %v, stage at %v", info.ZeroPage, info.Stage)
+	}
+}
+
+func TestConsoleTakesWholeWrites(t *testing.T) {
+	const line = "written to the console by a test\n"
+	if n, err := fmt.Fprint(amd64.Console{}, line); n != len(line) || err != nil {
+		t.Errorf("wrote %d bytes, %v; want %d", n, err, len(line))
+	}
+	if n, err := (amd64.Console{}).Write(nil); n != 0 || err != nil {
+		t.Errorf("writing nothing: %d, %v", n, err)
+	}
+}
+
+func TestRandomBytesAreBalanced(t *testing.T) {
+	b := make([]byte, 64<<10)
+	amd64.Random(b)
+	ones := 0
+	for _, v := range b {
+		for ; v != 0; v &= v - 1 {
+			ones++
+		}
+	}
+	if total := len(b) * 8; ones < total*49/100 || ones > total*51/100 {
+		t.Errorf("%d of %d random bits are set", ones, total)
+	}
+}
