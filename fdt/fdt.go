@@ -196,10 +196,7 @@ func (t *Tree) check() error {
 			if (i == 0) != (depth == 1) || bytes.IndexByte(s[pos:pos+uint32(i)], '/') >= 0 {
 				return t.bad(at, "an empty name for the root, a name without slash elsewhere", "node name %q", s[pos:pos+uint32(i)])
 			}
-			if uint64(pos)+align4(uint32(i)+1) > uint64(n) {
-				return t.bad(at, "a name that ends inside the structure block", "node name cut short")
-			}
-			pos += uint32(align4(uint32(i) + 1))
+			pos += uint32(align4(uint32(i) + 1)) // inside: the block is whole words
 		case tokenProperty:
 			if depth == 0 || closed {
 				return t.bad(at, "properties before the children of their node", "a property out of place")

@@ -345,6 +345,15 @@ func TestParseRefusesASecondRoot(t *testing.T) {
 	}
 }
 
+func TestParseRefusesAPropertyCutAnywhere(t *testing.T) {
+	const root = begin + "\x00\x00\x00\x00"
+	for n := 4; n <= len(property); n += 4 {
+		if _, err := fdt.Parse(base, treeOf(root+property[:n])); !errors.Is(err, fdt.ErrStructure) {
+			t.Errorf("after %d bytes: %v, want %v", n, err, fdt.ErrStructure)
+		}
+	}
+}
+
 func TestParsePassesOverFillers(t *testing.T) {
 	structure := nop + begin + "\x00\x00\x00\x00" + nop + property + nop + begin + "abc\x00" + nop + end + nop + begin + "d\x00\x00\x00" + property + end + end + nop + finish
 	tree, err := fdt.Parse(base, treeOf(structure))

@@ -77,17 +77,38 @@ func TestAllocatorKnowsWhatChangedBeforeItLooked(t *testing.T) {
 		t.Fatal(err)
 	}
 	fresh := phys.Block{Addr: 0x1074_0000, Order: 2}
-	if err := errors.Join(d.Retire(old), d.Preserve(fresh)); err != nil {
+	last := phys.Block{Addr: 0x1078_0000} // fresh is not the one seen last
+	if err := errors.Join(d.Retire(old), d.Preserve(fresh), d.Preserve(last)); err != nil {
 		t.Fatal(err)
 	}
 	got := exhaust(t, d)
 	for a := range got {
-		if r := (phys.Block{Addr: a}).Range(); r.Overlaps(old.Range()) || r.Overlaps(fresh.Range()) {
+		if r := (phys.Block{Addr: a}).Range(); r.Overlaps(old.Range()) || r.Overlaps(fresh.Range()) || r.Overlaps(last.Range()) {
 			t.Errorf("allocated %v, which is retired or preserved", a)
 		}
 	}
 	if !got[0x1074_4000] || !got[0x1800_0000] {
 		t.Error("not all memory was reached")
+	}
+}
+
+func TestAllocatorForgetsWindowsThatAreThenPreserved(t *testing.T) {
+	big := phys.Block{Addr: 1 << 40, Order: 16} // two windows
+	mem, d := sparse(t, phys.Range{Start: 0x1000_0000, End: 0x1080_0000}, big.Range())
+	page := big.Addr + 0x5000
+	d, err := commitAndOpen(t, mem, d).Draft(phys.NewRanges(big.Range()).Sub(phys.Block{Addr: page}.Range()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 4 MiB are nowhere, but now the window with the one free page is known.
+	if _, _, err := d.AllocBlock(10); !errors.Is(err, kho.ErrNoMemory) {
+		t.Fatal(err)
+	}
+	if err := d.Preserve(big); err != nil {
+		t.Fatal(err)
+	}
+	if exhaust(t, d)[page] {
+		t.Errorf("allocated %v in %v, which is preserved", page, big)
 	}
 }
 
