@@ -52,6 +52,17 @@ func Printk(c byte) {
 	mach.com1.Tx(c)
 }
 
+// drainConsole waits until the last character has left the port, so that who
+// sets it up next cuts nothing off.
+func (m *machine) drainConsole() {
+	const lineStatus, empty = 5, 1 << 6
+	for range 100_000 {
+		if in8(m.com1.Base+lineStatus)&empty != 0 {
+			return
+		}
+	}
+}
+
 // WriteConsole writes n bytes at virtual address a to the console.
 func WriteConsole(a, n uintptr) {
 	for i := uintptr(0); i < n; i++ {

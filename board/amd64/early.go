@@ -15,8 +15,9 @@ const (
 )
 
 const (
-	maxSegments = 16
-	stackGuard  = 1024 // bytes of kernel stack kept for functions without a stack check
+	maxSegments  = 16
+	damagedBytes = 48   // of the entry's one message
+	stackGuard   = 1024 // bytes of kernel stack kept for functions without a stack check
 )
 
 // Segment is a piece of the image: virtual addresses, Start page aligned.
@@ -87,7 +88,7 @@ func early(m *machine) bool {
 	m.descriptors()
 
 	m.cr3 = m.frame()
-	return m.cr3 != 0 && m.mapImage() && m.mapArea(area) && m.mapRAM(0) && m.mapEnter()
+	return m.cr3 != 0 && m.mapImage() && m.mapArea(area) && m.mapAliases() && m.mapRAM(0) && m.mapEnter()
 }
 
 // copyE820 takes the memory map over from the zero page.
@@ -124,6 +125,20 @@ func (m *machine) mapImage() bool {
 		}
 		size := (s.FileEnd - s.Start + PageSize - 1) &^ (PageSize - 1)
 		if !m.span(s.Start, m.load+s.Start-ImageBase, size, flags, level4K) {
+			return false
+		}
+	}
+	return true
+}
+
+// mapAliases maps what the image must not write read-only in the direct map as
+// well, before the rest of RAM goes there.
+func (m *machine) mapAliases() bool {
+	for i := uint64(0); i < m.segmentCount; i++ {
+		s := &m.segments[i&(maxSegments-1)]
+		pa := m.load + s.Start - ImageBase
+		size := (s.FileEnd - s.Start + PageSize - 1) &^ (PageSize - 1)
+		if s.Flags&SegmentWrite == 0 && !m.span(DirectMap+pa, pa, size, PTEPresent|m.noExecute, level4K) {
 			return false
 		}
 	}

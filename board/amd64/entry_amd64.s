@@ -29,6 +29,15 @@ GLOBL ·mach(SB), RODATA, $8
 DATA ·startVA+0(SB)/8, $·Start(SB)
 GLOBL ·startVA(SB), RODATA, $8
 
+// What is said where nothing can be said.
+DATA damaged<>+0(SB)/8, $"\r\nferry:"
+DATA damaged<>+8(SB)/8, $" damaged"
+DATA damaged<>+16(SB)/8, $" image, "
+DATA damaged<>+24(SB)/8, $"or init_"
+DATA damaged<>+32(SB)/8, $"size is "
+DATA damaged<>+40(SB)/8, $"too low\n"
+GLOBL damaged<>(SB), RODATA, $48
+
 // func Start()
 // RSI: physical address of the zero page. R15: where to continue, as an address
 // in the image as it runs now.
@@ -104,9 +113,16 @@ noNX:
 	CALL ·enter(SB)
 
 dead:
+	// Nothing works yet but the first serial port, as the firmware left it.
+	LEAQ damaged<>(SB), SI
+	MOVL $const_damagedBytes, CX
+	MOVW $const_com1, DX
+	CLD
+	REP
+	BYTE $0x6e               // outsb
 	CLI
 	HLT
-	JMP dead
+	JMP -2(PC)
 
 // fakeg makes the machine at R12 the g of the kernel, with the stack that
 // starts at AX. It clobbers AX, CX, DX.

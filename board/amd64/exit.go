@@ -14,6 +14,7 @@ func Exit(code int) {
 	if code < 0 || code > 63 {
 		code = 63
 	}
+	mach.drainConsole()
 	out8(portDebugExit, uint8(code)|0x40)
 	Print("exit code ")
 	PrintDec(uint64(code))
@@ -24,6 +25,7 @@ func Exit(code int) {
 // Reset restarts the machine: through the chipset's reset register, the keyboard
 // controller, or a triple fault.
 func Reset() {
+	mach.drainConsole()
 	out8(portReset, 2)
 	out8(portReset, 6)
 	for range 100_000 {

@@ -59,6 +59,7 @@ func prepareJump() bool {
 	m.jumpGDT = area + machineOffset(m, &m.gdt[0])
 	m.gdt[4], m.gdt[5] = 0, 0
 	m.closeLAPIC()
+	m.drainConsole()
 	return true
 }
 

@@ -63,11 +63,16 @@ func run(t *testing.T, env []string, args ...string) (string, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runImage(t, image, env, args...)
+}
+
+func runImage(t *testing.T, image string, env []string, args ...string) (string, int) {
+	t.Helper()
 	cmd := exec.Command(qemu, append([]string{image}, args...)...)
 	cmd.Env = append(append(os.Environ(), "TIMEOUT=90"), env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Run()
+	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
@@ -197,6 +202,30 @@ func TestJumpRefusesPlacesOutsideRAM(t *testing.T) {
 	out, code := run(t, []string{"MEM=1G", "INITRD=" + image}, "chain", "0x140000000")
 	if code != 1 || !strings.Contains(out, "not in RAM") {
 		t.Errorf("exit code %d, want 1 and a refusal:\n%s", code, out)
+	}
+}
+
+// TestDamagedImageSaysSo takes the mark away by which the entry knows its
+// parameters: the machine must stand still and say why.
+func TestDamagedImageSaysSo(t *testing.T) {
+	image, err := buildTrial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const setup = 4096
+	b[setup+linker.ParamsOffset] ^= 1
+	damaged := filepath.Join(t.TempDir(), "damaged")
+	if err := os.WriteFile(damaged, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const hung = 124
+	out, code := runImage(t, damaged, []string{"TIMEOUT=4"})
+	if code != hung || !strings.Contains(out, "ferry: damaged image, or init_size is too low") {
+		t.Errorf("exit code %d, want %d and the reason:\n%s", code, hung, out)
 	}
 }
 

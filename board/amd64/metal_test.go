@@ -80,6 +80,21 @@ func TestNothingIsWritableAndExecutable(t *testing.T) {
 	}
 }
 
+// TestTextHasNoWritableAlias looks at the image's read-only pages where the direct
+// map shows them.
+func TestTextHasNoWritableAlias(t *testing.T) {
+	load := uint64(amd64.Boot().Stage.Start)
+	for i := range amd64.SegmentCount() {
+		s := amd64.SegmentAt(i)
+		for a := s.Start; a < s.FileEnd; a += amd64.PageSize {
+			e := amd64.Leaf(amd64.DirectMap + load + a - amd64.ImageBase)
+			if e == 0 || e&amd64.PTEWrite != 0 != (s.Flags&amd64.SegmentWrite != 0) {
+				t.Fatalf("page %#x of segment %+v: entry %#x in the direct map", a, s, e)
+			}
+		}
+	}
+}
+
 // TestDirectMapHoldsMemoryOnly proves that nothing but what e820 calls memory, the
 // first MiB, and the pages around their edges is in the direct map: devices must
 // not be cached.

@@ -143,20 +143,33 @@ func (m *machine) direct(start, end uint64) bool {
 // directSpan maps one run of pages of the level; where smaller pages are there
 // already, it fills what is missing between them.
 func (m *machine) directSpan(start, end, flags, level uint64) bool {
-	if level == level4K || m.free(start, end, level) {
-		return m.span(DirectMap+start, start, end-start, flags, level)
-	}
-	return m.directSpan(start, end, flags, level-1)
-}
-
-// free reports whether no entry of the level in the direct map is in use.
-func (m *machine) free(start, end, level uint64) bool {
-	for ; start < end; start += levelSize(level) {
-		if a := m.entry(DirectMap+start, level, false); a > covered && *word(a) != 0 && *word(a)&pteLarge == 0 {
+	step := levelSize(level)
+	for start < end {
+		stop := start
+		for stop < end && (level == level4K || m.free(stop, level)) {
+			if level == level4K {
+				stop = end
+			} else {
+				stop += step
+			}
+		}
+		if stop > start {
+			if !m.span(DirectMap+start, start, stop-start, flags, level) {
+				return false
+			}
+		} else if stop += step; !m.directSpan(start, stop, flags, level-1) {
 			return false
 		}
+		start = stop
 	}
 	return true
+}
+
+// free reports whether no smaller pages are mapped where a page of the level at
+// start would stand in the direct map.
+func (m *machine) free(start, level uint64) bool {
+	a := m.entry(DirectMap+start, level, false)
+	return a <= covered || *word(a) == 0 || *word(a)&pteLarge != 0
 }
 
 // MapKernel makes n zeroed pages of kernel memory at kernelBase + offset. It

@@ -10,6 +10,9 @@ func nestedTrap(c *Context) {
 		EndOfInterrupt(c.Vector)
 		return
 	}
+	if c.Vector == VectorNMI {
+		return // nothing here asks for one, and nothing needs to be done about it
+	}
 	if mach.failing != 0 {
 		Halt() // the report itself faults
 	}

@@ -12,5 +12,5 @@ var (
 	_ = vectors
 	_ = interrupt
 	_ = syscall
-	_ = uint64(imageMagic)
+	_ = uint64(imageMagic + damagedBytes)
 )
