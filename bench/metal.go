@@ -98,8 +98,26 @@ func (c cost) print() {
 	line("all", c.whole())
 }
 
-// cross runs one crossing with one instruction a nanosecond.
-func cross(build, words string, settings ...string) (cost, error) {
+// runs is how often a crossing is run; the cheapest counts. The Go runtime starts
+// its heap at a random address; now and then one lies across a border that costs
+// some more pages.
+const runs = 3
+
+// cross runs a crossing with one instruction a nanosecond.
+func cross(build, words string, settings ...string) (least cost, err error) {
+	for i := range runs {
+		c, err := crossOnce(build, words, settings...)
+		if err != nil {
+			return c, err
+		}
+		if i == 0 || c.crossing() < least.crossing() {
+			least = c
+		}
+	}
+	return least, nil
+}
+
+func crossOnce(build, words string, settings ...string) (cost, error) {
 	cmd := exec.Command("./qemu.sh", filepath.Join(build, "probe.bzimage"))
 	cmd.Env = append(os.Environ(), "ICOUNT=1", "INITRD="+filepath.Join(build, "probe.cpio"), "APPEND="+words)
 	cmd.Env = append(cmd.Env, settings...)
