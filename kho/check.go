@@ -92,6 +92,9 @@ func (l *leaf) inside(hi *leaf, d phys.Order) (uint64, bool) {
 func (l *leaf) under(w, start uint64, d phys.Order) (uint64, bool) {
 	for ; w != 0; w &= w - 1 {
 		at := start + uint64(bits.TrailingZeros64(w))<<d
+		if d < 6 && at < leafBits && l.word(int(at/64))>>(at%64)&(1<<(1<<d)-1) == 0 {
+			continue // the usual case, in one word
+		}
 		if b, hit := l.next(at, min(at+1<<d, leafBits)); hit {
 			return b, true
 		}

@@ -51,7 +51,6 @@ func (d *Draft) writeNodes() error {
 		for i := range d.now.orders[o] {
 			if l := &d.now.orders[o][i]; l.own {
 				changed = append(changed, node{prefix(phys.Order(o), l.window), l.addr})
-				l.own = false
 			}
 		}
 	}

@@ -89,8 +89,9 @@ func (m *Map) clone() *Map {
 // Memory returns the memory that the draft is written in.
 func (d *Draft) Memory() phys.Memory { return d.mem }
 
-// Map returns what the draft preserves. It changes with the draft; after a
-// commit it is the map of the new handover.
+// Map returns what the draft preserves. Its members change with the draft; its
+// root and nodes are those of the old handover until the commit, then those of
+// the new one.
 func (d *Draft) Map() *Map { return d.now }
 
 // Stats returns what the draft has changed so far.
