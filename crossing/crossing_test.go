@@ -151,7 +151,7 @@ func damages() map[string]func(m *machine) string {
 }
 
 func TestDamagedHandoverEndsAsThePolicySays(t *testing.T) {
-	shape := standin.Shape{Sessions: 3, Files: 3, Fill: 2}
+	shape := standin.Shape{Sessions: 3, Files: 3, Fill: 2, Regions: 1, RegionOrder: 2}
 	for name, damage := range damages() {
 		for _, policy := range []Outcome{"", OnErrorPass, OnErrorCold, OnErrorHalt} {
 			t.Run(name+"/"+string(policy), func(t *testing.T) {

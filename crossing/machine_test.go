@@ -16,22 +16,22 @@ var le = binary.LittleEndian
 
 // The machine of the tests: where Linux A would have put what it loads.
 const (
-	stageAt    = phys.Addr(0x0c000000)
-	zeroPageAt = phys.Addr(0x0b000000)
-	cmdlineAt  = phys.Addr(0x0b001000)
-	nodesAt    = phys.Addr(0x0b002000)
-	tableAt    = phys.Addr(0x0b010000)
-	payloadAt  = phys.Addr(0x0b100000)
+	stageAt    = phys.Addr(0x06000000)
+	zeroPageAt = phys.Addr(0x05000000)
+	cmdlineAt  = phys.Addr(0x05001000)
+	nodesAt    = phys.Addr(0x05002000)
+	tableAt    = phys.Addr(0x05010000)
+	payloadAt  = phys.Addr(0x05100000)
 
 	nodeSize = 48 // setup_data header and KHO payload
 )
 
 var (
-	ram     = phys.Range{Start: 0x100000, End: 0x10000000}
+	ram     = phys.Range{Start: 0x100000, End: 0x08000000}
 	scratch = []phys.Range{
-		{Start: 0x08000000, End: 0x0e000000},
-		{Start: 0x08000000, End: 0x08000000}, // size 0, at the address of another
-		{Start: 0x0f000000, End: 0x0f800000},
+		{Start: 0x04000000, End: 0x07000000},
+		{Start: 0x04000000, End: 0x04000000}, // size 0, at the address of another
+		{Start: 0x07800000, End: 0x07c00000},
 	}
 	stage = phys.Range{Start: stageAt, End: stageAt + 0x1000000}
 	free  = phys.NewRanges(ram).Sub(scratch...)

@@ -19,7 +19,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	if err != nil {
 		return none, err
 	}
-	h, st, err := p.restore(data)
+	h, st, err := restore(p.m.Memory, data, p.report.step)
 	if err != nil {
 		return none, err
 	}
@@ -61,23 +61,27 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	return out, nil
 }
 
-// restore reads and proves a handover with the sessions and files in it.
-func (p *passage) restore(d kho.Data) (*kho.Handover, *luo.State, error) {
-	h, err := kho.Open(p.m.Memory, d)
+// restore reads and proves a handover with the sessions and files in it, and
+// calls step after each part.
+func restore(mem phys.Memory, d kho.Data, step func(name string)) (*kho.Handover, *luo.State, error) {
+	h, err := kho.Open(mem, d)
 	if err != nil {
 		return nil, nil, err
 	}
-	p.report.step("kho")
-	check := blockset.NewChecker(p.m.Memory, h.Map, h.Scratch)
+	if _, err := h.Reserved(); err != nil {
+		return nil, nil, err
+	}
+	step("kho")
+	check := blockset.NewChecker(mem, h.Map, h.Scratch)
 	st, err := luo.Restore(h, check)
 	if err != nil {
 		return nil, nil, err
 	}
-	p.report.step("luo")
+	step("luo")
 	if err := audit(h, st, check); err != nil {
 		return nil, nil, err
 	}
-	p.report.step("files")
+	step("files")
 	return h, st, nil
 }
 
@@ -105,16 +109,8 @@ func audit(h *kho.Handover, st *luo.State, check *blockset.Checker) error {
 // verify reads the new handover the way it read the old one and holds the two
 // against each other.
 func (p *passage) verify(d kho.Data) error {
-	h, err := kho.Open(p.m.Memory, d)
+	h, st, err := restore(p.m.Memory, d, func(string) {})
 	if err != nil {
-		return err
-	}
-	check := blockset.NewChecker(p.m.Memory, h.Map, h.Scratch)
-	st, err := luo.Restore(h, check)
-	if err != nil {
-		return err
-	}
-	if err := audit(h, st, check); err != nil {
 		return err
 	}
 	p.report.Out = census(h, st)

@@ -57,7 +57,7 @@ func TestCrossingOnMetal(t *testing.T) {
 }
 
 func TestDamagedHandoverOnMetal(t *testing.T) {
-	const words = "probe.sessions=3 probe.files=3 probe.fill=2 probe.break="
+	const words = "probe.sessions=3 probe.files=3 probe.fill=2 probe.regions=1 probe.break="
 	for i, d := range standin.Damages {
 		// Every damage meets the default; the other policies take turns.
 		policies := [][2]string{{"", "untouched"}, {" ferry.on-error=cold", "cold"}, {" ferry.on-error=halt", ""}}

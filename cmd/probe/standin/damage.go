@@ -2,13 +2,14 @@ package standin
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"ferry/phys"
 )
 
 // Damage is a way to break a handover that [Produce] made. It takes a shape of
-// at least two blocks of sessions.
+// at least two blocks of sessions, with files, and one region.
 type Damage struct {
 	Name string
 	// do breaks the handover and returns what an error about it has to name.
@@ -48,6 +49,19 @@ var Damages = []Damage{
 		b := d.page(d.fdt)
 		b[bytes.Index(b, []byte(khoCompatible))+5] = '9'
 		return "kho-v9"
+	}},
+	{"region-not-preserved", func(d *damager) string {
+		for _, r := range d.free {
+			for a := r.Start; a < r.End; a += phys.PageSize {
+				if tree, err := parseTree(d.page(a)); err == nil && len(tree.kids) > 0 && tree.kids[0].name == "region0" {
+					start, _ := tree.kids[0].prop("start")
+					copy(start, le64(uint64(r.End-phys.PageSize)))
+					return (r.End - phys.PageSize).String()
+				}
+			}
+		}
+		d.err = errors.New("no region is reserved")
+		return ""
 	}},
 	{"file-without-memory", func(d *damager) string {
 		_, b := d.block(memfdHandler)
