@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"iter"
-	"math/bits"
 	"slices"
 
 	"ferry/phys"
@@ -33,12 +31,25 @@ func checkText(what string, field []byte) *phys.Error {
 		return &phys.Error{Found: fmt.Sprintf("%s %q does not end", what, name),
 			Want: fmt.Sprintf("a NUL within %d bytes", len(field)), Err: ErrName}
 	}
-	for _, b := range field[len(name):] {
-		if b != 0 {
-			return &phys.Error{Found: fmt.Sprintf("bytes behind the end of %s %q", what, name), Want: "zeros", Err: ErrName}
-		}
+	if !zeros(field[len(name):]) {
+		return &phys.Error{Found: fmt.Sprintf("bytes behind the end of %s %q", what, name), Want: "zeros", Err: ErrName}
 	}
 	return nil
+}
+
+// zeros reports whether b holds nothing else.
+func zeros(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		if u64(b) != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // duplicate is a record that has the name or token of an earlier one.
@@ -56,17 +67,13 @@ func (d *duplicate) fault(what string, a phys.Addr) *phys.Error {
 // checkNames finds two sessions of one name: two of equal hashes, whose names it
 // then compares.
 func (st *State) checkNames() (d *duplicate) {
-	if st.Len() < 2 {
-		return nil
-	}
 	seed := maphash.MakeSeed()
 	hash := func(s Session) uint64 { return maphash.Bytes(seed, s.rec[:sessionName]) }
-	var r repeats
-	r.find(st.Len(), func(yield func(uint64) bool) {
-		for _, s := range st.Sessions() {
-			yield(hash(s))
-		}
-	}, func(h uint64) bool {
+	r := repeats{keys: make([]uint64, 0, st.Len())}
+	for _, s := range st.Sessions() {
+		r.keys = append(r.keys, hash(s))
+	}
+	r.find(func(h uint64) bool {
 		var same []Session
 		for i, s := range st.Sessions() {
 			if hash(s) != h {
@@ -87,70 +94,77 @@ func (st *State) checkNames() (d *duplicate) {
 
 // checkTokens finds two files of one token.
 func (s Session) checkTokens(r *repeats) (d *duplicate) {
-	r.find(s.Len(), func(yield func(uint64) bool) {
-		for _, f := range s.Files() {
-			yield(f.Token())
-		}
-	}, func(token uint64) bool {
+	r.keys = slices.Grow(r.keys[:0], s.Len())
+	for _, f := range s.Files() {
+		r.keys = append(r.keys, f.Token())
+	}
+	r.find(func(token uint64) bool {
 		d = sameToken(s, token)
 		return false
 	})
 	return d
 }
 
-// repeats finds numbers that occur more than once, in time linear in how many
-// there are and with 8 bytes for each: it sorts them into buckets of about 8, by
-// a hash that no handover can aim at, and each bucket by itself. It may be used
-// again and again; the zero value is ready.
+// repeats finds numbers that occur more than once among keys, in time linear in
+// how many there are and in their own memory: a radix sort by a hash that no
+// handover can aim at. It may be used again and again; the zero value is ready.
 type repeats struct {
-	ends []uint32 // of each bucket
 	keys []uint64
-	mul  uint64
+	mul  uint64 // times this, modulo 2^64, is the hash: different for each key
 }
 
-// maxBuckets is 256 KiB of ends.
-const maxBuckets = 1 << 16
-
-// find calls repeated for each number that keys, which yields n of them the same
-// way twice, yields more than once, until it returns false.
-func (r *repeats) find(n int, keys iter.Seq[uint64], repeated func(uint64) bool) {
+// find calls repeated for numbers that keys holds more than once, each of them at
+// least once, until it returns false. It leaves keys in another order.
+func (r *repeats) find(repeated func(uint64) bool) {
 	if r.mul == 0 {
 		r.mul = maphash.Bytes(maphash.MakeSeed(), nil) | 1
 	}
-	width := min(bits.Len(uint(n)/8), bits.Len(maxBuckets-1)) // of a bucket's number
-	shift := 64 - width
-	if cap(r.ends) < 1<<width {
-		r.ends = make([]uint32, 1<<width)
+	r.split(r.keys, 64, repeated)
+}
+
+// split does the work of find for keys that agree in all bits of their hashes but
+// the last rest, and reports whether to go on. It moves them into buckets by the
+// next bits and splits those, until they are small enough to compare each key
+// with each.
+func (r *repeats) split(keys []uint64, rest int, repeated func(uint64) bool) bool {
+	const few, radix = 16, 8
+	if len(keys) <= few || rest == 0 {
+		for i, k := range keys {
+			if slices.Contains(keys[:i], k) && !repeated(k) {
+				return false
+			}
+		}
+		return true
 	}
-	r.ends = r.ends[:1<<width]
-	clear(r.ends)
-	if cap(r.keys) < n {
-		r.keys = make([]uint64, n)
-	}
-	r.keys = r.keys[:n]
-	for k := range keys {
-		r.ends[k*r.mul>>shift]++
+	rest -= radix
+	var next, ends [1 << radix]uint32 // of each bucket: the first place not filled yet, and the end
+	for _, k := range keys {
+		ends[byte(k*r.mul>>rest)]++
 	}
 	start := uint32(0)
-	for i, count := range r.ends {
-		r.ends[i], start = start, start+count
-	}
-	for k := range keys {
-		b := k * r.mul >> shift
-		r.keys[r.ends[b]] = k
-		r.ends[b]++
+	for b, n := range ends {
+		next[b] = start
+		start += n
+		ends[b] = start
 	}
 	start = 0
-	for _, end := range r.ends {
-		bucket := r.keys[start:end]
-		slices.Sort(bucket)
-		for i := 1; i < len(bucket); i++ {
-			if bucket[i] == bucket[i-1] && (i == 1 || bucket[i] != bucket[i-2]) && !repeated(bucket[i]) {
-				return
+	for b, end := range ends {
+		for i := next[b]; i < end; i++ {
+			// What lies here goes to its bucket, what lies there to its own, and so
+			// on until something belongs here.
+			k := keys[i]
+			for to := byte(k * r.mul >> rest); int(to) != b; to = byte(k * r.mul >> rest) {
+				k, keys[next[to]] = keys[next[to]], k
+				next[to]++
 			}
+			keys[i] = k
+		}
+		if !r.split(keys[start:end], rest, repeated) {
+			return false
 		}
 		start = end
 	}
+	return true
 }
 
 // sameToken names the first two files that share token.
