@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestChainWithoutFerry shows that linux/init and Linux alone keep everything over some crossings.
@@ -15,7 +14,6 @@ func TestChainWithoutFerry(t *testing.T) {
 	add(t, tree, InitPath, built(t, "linux/init"))
 	add(t, tree, KernelPath, built(t, "linux/bzImage"))
 	vm := machines[0].vm
-	vm.Timeout = 3 * time.Minute
 	log := run(t, vm, tree, "crossing.direct=1 crossing.sessions=20 crossing.files=20 crossing.big=8 crossing.rounds=3")
 	checkChain(t, log, 3, 20, 401)
 }

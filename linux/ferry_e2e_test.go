@@ -49,7 +49,7 @@ func TestStageRunsWhereverKexecPutsIt(t *testing.T) {
 	for _, tt := range tests {
 		for _, la57 := range []string{"off", "on"} {
 			t.Run(tt.name+"/la57="+la57, func(t *testing.T) {
-				vm := VM{CPUs: 2, Memory: "6G", CPU: "max,la57=" + la57, Timeout: 2 * time.Minute}
+				vm := VM{CPUs: 2, Memory: "6G", CPU: "max,la57=" + la57, Timeout: 4 * time.Minute}
 				log := run(t, vm, chainTree(t), tt.scratch+" crossing.sessions=3 crossing.files=3 crossing.rounds=1")
 				checkChain(t, log, 1, 3, 9)
 				checkStage(t, log)
@@ -69,7 +69,7 @@ func TestStageRunsWhereverKexecPutsIt(t *testing.T) {
 func TestTenCrossingsInARow(t *testing.T) {
 	vm := machines[0].vm
 	vm.CPUs = 2
-	vm.Timeout = 5 * time.Minute
+	vm.Timeout = 10 * time.Minute
 	log := run(t, vm, chainTree(t), "crossing.sessions=40 crossing.files=20 crossing.big=16 crossing.rounds=10")
 	checkChain(t, log, 10, 40, 801)
 	checkStage(t, log)
