@@ -76,6 +76,7 @@ func onHost() ([]figure, error) {
 		{name: "  allocations", bound: 1e-4, value: allocs / million, unit: allocations, note: fmt.Sprintf("%.0f in all", allocs)},
 		ratio("restore 1 M files, fields proved", "RestoreMillionFiles/rising-tokens", 2, ""),
 		ratio("  with tokens in no order", "RestoreMillionFiles/unordered-tokens", 0, "sorted to prove them unique"),
+		ratio("restore 510,000 sessions", "RestoreHalfAMillionSessions", 0, "hashed to prove the names unique"),
 		ratio("re-serialize 1 M entries", "WriteMillionEntries", 4, ""),
 		ratio("re-serialize 1 M files", "SerializeMillionFiles", 4, ""),
 	}

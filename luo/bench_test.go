@@ -9,10 +9,10 @@ import (
 
 const million = 1000000
 
-// ratio reports how long work takes against a copy of as many bytes as a million
-// file records are, run in turns with it.
-func ratio(b *testing.B, work func()) {
-	from, to := make([]byte, million*fileSize), make([]byte, million*fileSize)
+// ratio reports how long work takes against a copy of size bytes, run in turns
+// with it.
+func ratio(b *testing.B, size int, work func()) {
+	from, to := make([]byte, size), make([]byte, size)
 	for i := range from {
 		from[i] = byte(i)
 	}
@@ -37,7 +37,7 @@ func BenchmarkRestoreMillionFiles(b *testing.B) {
 	for _, order := range []string{"rising", "unordered"} {
 		b.Run(order+"-tokens", func(b *testing.B) {
 			h := commit(b, sessions(b, 2, million/2, order == "rising"), handoverMachine(b, 128<<20))
-			ratio(b, func() {
+			ratio(b, million*fileSize, func() {
 				st, err := Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
 				if err != nil || st.Files() != million {
 					b.Fatalf("%v", err)
@@ -55,13 +55,26 @@ func BenchmarkSerializeMillionFiles(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ratio(b, func() {
+	ratio(b, million*fileSize, func() {
 		d, err := h.Draft(nil)
 		if err == nil {
 			err = Serialize(st, d)
 		}
 		if err != nil {
 			b.Fatal(err)
+		}
+	})
+}
+
+// BenchmarkRestoreHalfAMillionSessions proves and reads all sessions that a
+// handover can hold, and their names to be unique.
+func BenchmarkRestoreHalfAMillionSessions(b *testing.B) {
+	n := sessionLayout.Max()
+	h := commit(b, sessions(b, n, 0, true), handoverMachine(b, 128<<20))
+	ratio(b, n*sessionSize, func() {
+		st, err := Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
+		if err != nil || st.Len() != n {
+			b.Fatalf("%v", err)
 		}
 	})
 }
