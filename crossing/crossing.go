@@ -61,7 +61,7 @@ func Run(m *Machine) (Jump, error) {
 	jump, err := p.run()
 	p.report.print(m.Console)
 	if err != nil {
-		fmt.Fprintf(m.Console, "ferry: %v\nferry: no kernel to start; memory is untouched\n", err)
+		fmt.Fprintf(m.Console, "ferry: %v\nferry: no kernel to start; the handover that came in is untouched\n", err)
 	}
 	return jump, err
 }
@@ -74,6 +74,13 @@ func (p *passage) run() (jump Jump, err error) {
 		return jump, err
 	}
 	plan, err := p.place()
+	if err != nil && p.options.OnError == OnErrorCold && len(p.next.Scratch) > 0 {
+		// Without a handover there is nothing that scratch keeps apart.
+		p.report.fail(err)
+		p.report.note(coldNote)
+		p.next.KHO, p.next.Scratch = nil, nil
+		plan, err = p.place()
+	}
 	if err != nil {
 		return jump, err
 	}
@@ -143,7 +150,7 @@ func (p *passage) held() phys.Ranges {
 func (p *passage) handOver() error {
 	raw, err := p.params.KHO()
 	switch {
-	case err == nil && p.report.failed() == nil && raw == nil:
+	case err == nil && raw == nil:
 		p.report.note("no handover came in: the next kernel boots cold")
 		return nil
 	case err == nil && p.report.failed() == nil && p.options.Mode == Cross:
@@ -169,7 +176,7 @@ func (p *passage) fallBack(raw *[kho.DataSize]byte) error {
 	case OnErrorHalt:
 		return fmt.Errorf("%w: %w", ErrHalt, err)
 	case OnErrorCold:
-		p.report.note("the next kernel boots without the handover, as ferry.on-error=cold says: its state is lost")
+		p.report.note(coldNote)
 	default:
 		if raw == nil {
 			return fmt.Errorf("the handover cannot be handed on untouched: %w", err)
@@ -179,6 +186,9 @@ func (p *passage) fallBack(raw *[kho.DataSize]byte) error {
 	}
 	return p.scratch(raw)
 }
+
+// coldNote says what ferry.on-error=cold does.
+const coldNote = "the next kernel boots without the handover, as ferry.on-error=cold says: its state is lost"
 
 // scratch finds memory for the next kernel where the handover itself was not
 // proved: what its table calls scratch and is RAM.
@@ -190,19 +200,14 @@ func (p *passage) scratch(raw *[kho.DataSize]byte) error {
 	if err != nil {
 		return err
 	}
-	p.next.Scratch = kho.ScratchHint(p.m.Memory, data)
+	var table phys.Range
+	p.next.Scratch, table = kho.ScratchHint(p.m.Memory, data)
 	if len(p.next.Scratch) == 0 && p.next.KHO != nil {
 		return fmt.Errorf("the scratch table at %v names no RAM, so no place is safe from preserved memory: %w",
 			data.Scratch, p.report.failed())
 	}
-	p.next.Occupied = p.next.Occupied.Add(tableRange(data))
+	p.next.Occupied = p.next.Occupied.Add(table)
 	return nil
-}
-
-// tableRange returns the memory of the scratch table.
-func tableRange(d kho.Data) phys.Range {
-	r, _ := phys.Span(d.Scratch, d.ScratchSize)
-	return r
 }
 
 // place puts the next kernel and all that it is handed where they belong.

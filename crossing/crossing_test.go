@@ -3,10 +3,12 @@ package crossing
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
 	"ferry/cmd/probe/standin"
+	"ferry/kho"
 	"ferry/phys"
 )
 
@@ -64,28 +66,67 @@ func TestEverythingArrives(t *testing.T) {
 // TestNothingIsWrittenButFreeMemory compares all of memory: the crossing may
 // change scratch and pages that nobody owned.
 func TestNothingIsWrittenButFreeMemory(t *testing.T) {
-	m := newMachine(t, standin.Shape{Sessions: 20, Files: 20, Fill: 3}, "")
+	m := newMachine(t, standin.Shape{Sessions: 20, Files: 20, Fill: 3, Regions: 3, RegionOrder: 4}, "quiet")
 	before := m.pages()
 	if _, err := Run(&m.Machine); err != nil {
 		t.Fatal(err)
 	}
+	old, err := kho.Open(m.Memory, m.payload())
+	if err != nil {
+		t.Fatalf("the old handover: %v", err)
+	}
 	taken := 0
-	for at := range m.pages() {
+	for at, now := range m.pages() {
 		page := phys.Block{Addr: at}.Range()
-		if _, ours := before[at]; ours {
-			continue
-		}
-		if _, in := phys.NewRanges(scratch...).Overlaps(page); in {
-			if page.Overlaps(stage) {
-				t.Errorf("page %v of the stage was written to", at)
+		if was, there := before[at]; there {
+			if !bytes.Equal(was, now) {
+				t.Errorf("page %v of what came in was written to", at)
 			}
 			continue
 		}
-		taken++
+		if b, hit := old.Map.Overlaps(page); hit {
+			t.Errorf("page %v of the preserved block %v was written to", at, b)
+		}
+		if slices.Contains(old.Map.Nodes(), at.PFN()) {
+			t.Errorf("page %v of the old map was written to", at)
+		}
+		if page.Overlaps(stage) {
+			t.Errorf("page %v of the stage was written to", at)
+		}
+		if _, in := phys.NewRanges(scratch...).Overlaps(page); !in {
+			taken++
+		}
 	}
 	// A block a session, the one of the sessions, LUO root, tree, and nodes.
 	if want := 20 + 1 + 1 + 1 + 6; taken > want {
 		t.Errorf("%d pages of free memory were written, want at most %d", taken, want)
+	}
+}
+
+// lossy is memory in which nothing that is written to a page outside scratch
+// stays.
+type lossy struct{ phys.Memory }
+
+func (l lossy) Edit(a phys.Addr, n uint64) ([]byte, error) {
+	if r, _ := phys.Span(a, n); !phys.NewRanges(scratch...).Contains(r) {
+		return make([]byte, n), nil
+	}
+	return l.Memory.Edit(a, n)
+}
+
+func TestWhatDoesNotReadBackIsNotHandedOver(t *testing.T) {
+	m := newMachine(t, standin.Shape{Sessions: 3, Files: 4}, "")
+	raw := bytes.Clone(m.edit(nodesAt+16, 32))
+	m.Memory = lossy{m.Memory}
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(m.log.String(), "does not read back") {
+		t.Errorf("the report does not say so:\n%s", m.log)
+	}
+	if a := m.arrive(jump); !bytes.Equal(a.kho, raw) {
+		t.Errorf("payload %x, want the untouched %x", a.kho, raw)
 	}
 }
 
@@ -118,8 +159,22 @@ func TestManifestSetsTheCommandLine(t *testing.T) {
 	}
 }
 
+func TestColdKernelNeedsNoScratch(t *testing.T) {
+	m := newMachine(t, standin.Shape{Sessions: 1, Files: 1}, "ferry.on-error=cold")
+	k := nextKernel()
+	le.PutUint32(k[0x260:], 32<<20) // more than is free in scratch, less than the free memory below it
+	m.setPayload(k, nil, nil)
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := m.arrive(jump); a.kho != nil {
+		t.Errorf("a handover arrived: %x", a.kho)
+	}
+}
+
 func TestWithoutHandoverTheNextKernelBootsCold(t *testing.T) {
-	m := newMachine(t, standin.Shape{}, "")
+	m := newMachine(t, standin.Shape{}, "ferry.misspelled")
 	le.PutUint64(m.edit(zeroPageAt, phys.PageSize)[0x250:], 0)
 	jump, err := Run(&m.Machine)
 	if err != nil {
@@ -136,6 +191,21 @@ func damages() map[string]func(m *machine) string {
 		"payload-outside-ram": func(m *machine) string {
 			le.PutUint64(m.edit(nodesAt+16, 8), 0x7f00000000)
 			return "0x7f00000000"
+		},
+		"huge-scratch-table": func(m *machine) string {
+			le.PutUint64(m.edit(nodesAt+40, 8), 48|1<<40)
+			return "scratch table"
+		},
+		"preserved-under-the-payload": func(m *machine) string {
+			// The table says less than the truth: what was loaded lies outside.
+			for i := range uint64(len(scratch)) {
+				le.PutUint64(m.edit(tableAt+phys.Addr(16*i)+8, 8), 0)
+			}
+			le.PutUint64(m.edit(tableAt, 8), uint64(stageAt-0xa00000))
+			le.PutUint64(m.edit(tableAt+8, 8), 0xa00000)
+			root := le.Uint64(m.edit(m.fdt+phys.Addr(bytes.Index(m.edit(m.fdt, phys.PageSize), []byte("kho-v4")))+20, 8))
+			m.preserve(phys.Addr(root), payloadAt)
+			return payloadAt.String()
 		},
 	}
 	for _, d := range standin.Damages {
@@ -171,6 +241,9 @@ func TestDamagedHandoverEndsAsThePolicySays(t *testing.T) {
 				}
 				if !strings.Contains(m.log.String(), "ferry: error: ") || !strings.Contains(m.log.String(), named) {
 					t.Errorf("the report does not name %q:\n%s", named, m.log)
+				}
+				if strings.Contains(m.log.String(), "does not read back") {
+					t.Errorf("the damage was noticed only in what was written:\n%s", m.log)
 				}
 				if policy == OnErrorHalt {
 					if !errors.Is(err, ErrHalt) {
@@ -209,6 +282,12 @@ func TestNoPlaceNoJump(t *testing.T) {
 			le.PutUint32(k[0x260:], 96<<20)
 			m.setPayload(k, nil, nil)
 		}, "no room"},
+		"kernel cannot take five levels": {func(m *machine) {
+			m.FiveLevel = true
+			k := nextKernel()
+			k[0x236] = 3
+			m.setPayload(k, nil, nil)
+		}, "five"},
 		"no zero page": {func(m *machine) { m.ZeroPage = 0x7f00000000 }, "0x7f00000000"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -238,6 +317,10 @@ func TestOptions(t *testing.T) {
 		if got, err := ParseOptions(line); err != nil || got != want {
 			t.Errorf("%q: got %+v, %v; want %+v", line, got, err, want)
 		}
+	}
+	quoted := `dyndbg="file a ferry.mode=pass +p" "ferry.on-error=cold"`
+	if got, err := ParseOptions(quoted); err != nil || got != (Options{Cross, OnErrorCold}) {
+		t.Errorf("%s: got %+v, %v", quoted, got, err)
 	}
 	for _, line := range []string{"ferry.mode=", "ferry.mode=cros", "ferry.on-error=rollback", "ferry.onerror=halt"} {
 		if _, err := ParseOptions(line); err == nil || !strings.Contains(err.Error(), line) {

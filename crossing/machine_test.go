@@ -8,19 +8,22 @@ import (
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
 	"ferry/cmd/probe/standin"
+	"ferry/kho"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
 
 var le = binary.LittleEndian
 
-// The machine of the tests: where Linux A would have put what it loads.
+// The machine of the tests. What Linux A loaded lies where a crossing would put
+// something of its own, did it not know better: the stage at the top of scratch,
+// the scratch table below it, the command line at the top of free memory.
 const (
 	stageAt    = phys.Addr(0x06000000)
 	zeroPageAt = phys.Addr(0x05000000)
-	cmdlineAt  = phys.Addr(0x05001000)
+	cmdlineAt  = phys.Addr(0x03fff000)
 	nodesAt    = phys.Addr(0x05002000)
-	tableAt    = phys.Addr(0x05010000)
+	tableAt    = phys.Addr(0x05fff000)
 	payloadAt  = phys.Addr(0x05100000)
 
 	nodeSize = 48 // setup_data header and KHO payload
@@ -124,6 +127,26 @@ func nextKernel() []byte {
 	le.PutUint32(b[0x260:], 8<<20)
 	copy(b[1024:], "code of the next kernel")
 	return b
+}
+
+// payload returns what the zero page says of the handover that came in.
+func (m *machine) payload() kho.Data {
+	m.t.Helper()
+	d, err := kho.ParseData(nodesAt+16, m.edit(nodesAt+16, kho.DataSize))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return d
+}
+
+// preserve enters one more page in the map at root, below nodes that are there.
+func (m *machine) preserve(root, page phys.Addr) {
+	m.t.Helper()
+	key := uint64(1)<<52 + uint64(page.PFN())
+	for shift := 51; shift >= 15; shift -= 9 {
+		root = phys.Addr(le.Uint64(m.edit(root+phys.Addr(8*(key>>shift%512)), 8)))
+	}
+	m.edit(root+phys.Addr(key%(1<<15)/8), 1)[0] |= 1 << (key % 8)
 }
 
 // pages returns a copy of every page that is not zero, as Linux A left them.

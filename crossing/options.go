@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"ferry/boot"
 )
 
 // Mode says what happens to the handover on its way.
@@ -40,35 +42,21 @@ const prefix = "ferry."
 // of a name wins. An unknown name or value is an error: a misspelled policy
 // must not silently become another one. The options returned with an error hold
 // what was understood.
-func ParseOptions(cmdline string) (Options, error) {
-	o := Options{Mode: Cross, OnError: OnErrorPass}
-	var bad error
-	for _, word := range strings.Fields(cmdline) {
-		if word == "--" {
-			break // the rest is for init
-		}
-		rest, ok := strings.CutPrefix(word, prefix)
-		if !ok {
+func ParseOptions(cmdline string) (o Options, bad error) {
+	o = Options{Mode: Cross, OnError: OnErrorPass}
+	for _, word := range boot.Options(cmdline) {
+		name, ours := strings.CutPrefix(word.Name, prefix)
+		if !ours {
 			continue
 		}
-		name, value, _ := strings.Cut(rest, "=")
-		var known []string
-		switch name {
-		case "mode":
-			if known = []string{string(Cross), string(Pass)}; slices.Contains(known, value) {
-				o.Mode = Mode(value)
-				continue
-			}
-		case "on-error":
-			if known = []string{string(OnErrorPass), string(OnErrorCold), string(OnErrorHalt)}; slices.Contains(known, value) {
-				o.OnError = Outcome(value)
-				continue
-			}
+		switch mode, outcome := Mode(word.Value), Outcome(word.Value); {
+		case name == "mode" && slices.Contains([]Mode{Cross, Pass}, mode):
+			o.Mode = mode
+		case name == "on-error" && slices.Contains([]Outcome{OnErrorPass, OnErrorCold, OnErrorHalt}, outcome):
+			o.OnError = outcome
 		default:
-			bad = fmt.Errorf("command line: unknown word %q, want ferry.mode= or ferry.on-error=", word)
-			continue
+			bad = fmt.Errorf("command line: %s=%s: want ferry.mode=cross|pass or ferry.on-error=pass|cold|halt", word.Name, word.Value)
 		}
-		bad = fmt.Errorf("command line: %q, want ferry.%s=%s", word, name, strings.Join(known, "|"))
 	}
 	return o, bad
 }

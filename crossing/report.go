@@ -88,7 +88,7 @@ func (r *Report) print(w io.Writer) {
 }
 
 func (r *Report) printCensus(w io.Writer) {
-	fmt.Fprintf(w, "ferry: from %s (%s) to %s (%s)\n", orUnknown(r.From), r.In.Compatible, orUnknown(r.Next), r.Out.Compatible)
+	fmt.Fprintf(w, "ferry: from %q (%s) to %q (%s)\n", r.From, r.In.Compatible, r.Next, r.Out.Compatible)
 	fmt.Fprintf(w, "ferry: %-20s %10s %10s\n", "", "in", "out")
 	for _, l := range []struct {
 		name    string
@@ -104,11 +104,4 @@ func (r *Report) printCensus(w io.Writer) {
 		fmt.Fprintf(w, "ferry: %-20s %10d %10d\n", l.name, l.in, l.out)
 	}
 	fmt.Fprintf(w, "ferry: %d blocks added, %d retired, %d pages taken\n", r.Changed.Preserved, r.Changed.Retired, r.Changed.Pages)
-}
-
-func orUnknown(release string) string {
-	if release == "" {
-		return "an unnamed kernel"
-	}
-	return release
 }

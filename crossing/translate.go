@@ -19,7 +19,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	if err != nil {
 		return none, err
 	}
-	h, st, err := restore(p.m.Memory, data, p.report.step)
+	h, st, err := p.restore(data, p.report.step)
 	if err != nil {
 		return none, err
 	}
@@ -57,37 +57,105 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 			p.next.Scratch = append(p.next.Scratch, r)
 		}
 	}
-	p.next.Occupied = p.next.Occupied.Add(tableRange(out))
+	table, _ := phys.Span(out.Scratch, out.ScratchSize)
+	p.next.Occupied = p.next.Occupied.Add(table)
 	return out, nil
 }
 
-// restore reads and proves a handover with the sessions and files in it, and
-// calls step after each part.
-func restore(mem phys.Memory, d kho.Data, step func(name string)) (*kho.Handover, *luo.State, error) {
-	h, err := kho.Open(mem, d)
+// restore reads and proves a handover with all that Ferry knows to be in it, and
+// calls step after each part. Every block has one owner: whoever claims it
+// second is refused.
+func (p *passage) restore(d kho.Data, step func(name string)) (*kho.Handover, *luo.State, error) {
+	h, err := kho.Open(p.m.Memory, d)
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := h.Reserved(); err != nil {
+	if err := apart(h.Map, p.held()); err != nil {
+		return nil, nil, err
+	}
+	check := blockset.NewChecker(p.m.Memory, h.Map, h.Scratch)
+	if err := claimTrees(h, check); err != nil {
 		return nil, nil, err
 	}
 	step("kho")
-	check := blockset.NewChecker(mem, h.Map, h.Scratch)
 	st, err := luo.Restore(h, check)
 	if err != nil {
 		return nil, nil, err
 	}
 	step("luo")
-	if err := audit(h, st, check); err != nil {
+	if err := claimFiles(h, st, check); err != nil {
 		return nil, nil, err
 	}
 	step("files")
 	return h, st, nil
 }
 
-// audit proves every file whose handler is known, and that no two objects of the
-// handover own the same block.
-func audit(h *kho.Handover, st *luo.State, check *blockset.Checker) error {
+// apart proves that nothing of the handover lies where the kernel before put the
+// stage and what it was started with: that memory is overwritten already.
+func apart(m *kho.Map, held phys.Ranges) error {
+	bad := func(what string, r phys.Range, in phys.Range) error {
+		return &phys.Error{Object: "kho: " + what, Addr: r.Start, Found: fmt.Sprintf("in %v, where the stage or its payload was loaded", in),
+			Want: "memory apart from it", Hint: "kexec segments belong into scratch", Err: kho.ErrOverlap}
+	}
+	for _, in := range held {
+		if b, hit := m.Overlaps(in); hit {
+			return bad("preserved block", b.Range(), in)
+		}
+	}
+	for _, n := range m.Nodes() {
+		page := phys.Block{Addr: n.Addr()}.Range()
+		if in, hit := held.Overlaps(page); hit {
+			return bad("map node", page, in)
+		}
+	}
+	return nil
+}
+
+// claimTrees proves the device tree, the data of every sub-tree but that of
+// sessions, which package luo proves, and the memory reserved by name.
+func claimTrees(h *kho.Handover, check *blockset.Checker) error {
+	if err := check.Block("kho: root device tree", phys.Block{Addr: h.Data.FDT}); err != nil {
+		return err
+	}
+	for _, s := range h.Subtrees {
+		if s.Name == luo.Subtree {
+			continue
+		}
+		r, _ := phys.Span(s.Data, s.Size)
+		if err := claim(h, check, fmt.Sprintf("kho: sub-tree %q", s.Name), r); err != nil {
+			return err
+		}
+	}
+	regions, err := h.Reserved()
+	if err != nil {
+		return err
+	}
+	for _, r := range regions {
+		if err := claim(h, check, fmt.Sprintf("kho: reserved memory %q", r.Name), r.Range); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim makes object the owner of every preserved block that r, preserved all of
+// it, has a byte of.
+func claim(h *kho.Handover, check *blockset.Checker, object string, r phys.Range) error {
+	for a := r.Start; a < r.End; {
+		b, ok := h.Map.Find(a)
+		if !ok {
+			return &phys.Error{Object: object, Addr: a, Found: "not preserved", Want: "preserved memory", Err: kho.ErrPreserved}
+		}
+		if err := check.Block(object, b); err != nil {
+			return err
+		}
+		a = b.Range().End
+	}
+	return nil
+}
+
+// claimFiles proves every file whose handler is known.
+func claimFiles(h *kho.Handover, st *luo.State, check *blockset.Checker) error {
 	handler := []byte(memfd.Compatible)
 	for i, s := range st.Sessions() {
 		for _, f := range s.Files() {
@@ -109,7 +177,7 @@ func audit(h *kho.Handover, st *luo.State, check *blockset.Checker) error {
 // verify reads the new handover the way it read the old one and holds the two
 // against each other.
 func (p *passage) verify(d kho.Data) error {
-	h, st, err := restore(p.m.Memory, d, func(string) {})
+	h, st, err := p.restore(d, func(string) {})
 	if err != nil {
 		return err
 	}
