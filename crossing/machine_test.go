@@ -21,7 +21,7 @@ var le = binary.LittleEndian
 const (
 	stageAt    = phys.Addr(0x06000000)
 	zeroPageAt = phys.Addr(0x05000000)
-	cmdlineAt  = phys.Addr(0x03fff000)
+	cmdlineAt  = phys.Addr(0x07fff000)
 	nodesAt    = phys.Addr(0x05002000)
 	tableAt    = phys.Addr(0x05fff000)
 	payloadAt  = phys.Addr(0x05100000)
@@ -173,6 +173,15 @@ func (m *machine) arrive(j Jump) (a arrived) {
 	m.t.Helper()
 	if code := m.edit(j.Entry-0x200, 23); string(code) != "code of the next kernel" {
 		m.t.Errorf("at the next kernel's entry lies %q", code)
+	}
+	kernel := phys.Range{Start: j.Entry - 0x200, End: j.Entry - 0x200 + 8<<20} // init_size of most tests' kernel
+	zeroPage := phys.Block{Addr: j.ZeroPage}.Range()
+	for what, held := range map[string]phys.Range{
+		"stage": stage, "scratch table": phys.Block{Addr: tableAt}.Range(), "zero page it came with": phys.Block{Addr: zeroPageAt}.Range(),
+	} {
+		if kernel.Overlaps(held) || zeroPage.Overlaps(held) {
+			m.t.Errorf("the next kernel at %v with its zero page at %v overlaps the %s at %v", kernel, j.ZeroPage, what, held)
+		}
 	}
 	zp := m.edit(j.ZeroPage, phys.PageSize)
 	line := m.edit(phys.Addr(le.Uint32(zp[0x228:])), 256)
