@@ -16,9 +16,12 @@ import (
 const maxGoStack = 8 << 20
 
 // The Go side of the kernel: what can only be done once the runtime is up, and
-// only on metal.
+// only on metal. The collector has to work harder as the heap nears the end of
+// the stage's memory: beyond three quarters of it, the rest being the image, page
+// tables and stacks.
 func init() {
 	debug.SetMaxStack(maxGoStack)
+	debug.SetMemoryLimit(int64(amd64.MemoryUse().Total) / 4 * 3)
 	setWallClock()
 }
 
