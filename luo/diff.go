@@ -37,7 +37,7 @@ func (st *State) Diff(want *State) error {
 			return fmt.Errorf("luo: session %d %q: %w", i, s.Name(), err)
 		}
 	}
-	return diffRecords(cursor{segments: [][]byte{st.flbs}}, cursor{segments: [][]byte{want.flbs}}, "luo: FLB")
+	return diffRecords(cursor{seg: st.flbs}, cursor{seg: want.flbs}, "luo: FLB")
 }
 
 // diff compares the files of two sessions.
