@@ -42,6 +42,7 @@ type function struct {
 	calls    []string // names of functions called or jumped to
 	indirect []string // instructions that call through a register
 	data     []uint64 // addresses of constants and variables used
+	frame    int      // bytes of stack, with the return address and what is pushed
 }
 
 // TestKernelCodeKeepsOutOfTheRuntime disassembles a binary and follows every call
@@ -92,10 +93,15 @@ func TestKernelCodeKeepsOutOfTheRuntime(t *testing.T) {
 			t.Errorf("%s was not reached: the call graph is not as expected", name)
 		}
 	}
+	const kernelStack = 32 << 10
+	depth := deepest(functions, "ferry/metal.trapped.abi0", map[string]int{})
+	if depth < 500 || depth > kernelStack/2 {
+		t.Errorf("a trap uses up to %d bytes of the kernel stack, want at most half of its %d", depth, kernelStack)
+	}
 	if variables < 10 {
 		t.Errorf("found %d uses of data: the disassembly is not as expected", variables)
 	}
-	t.Logf("%d functions of the kernel inspected", len(from))
+	t.Logf("%d functions of the kernel inspected, %d bytes of stack used at most", len(from), depth)
 }
 
 // path tells how name is reached.
@@ -107,7 +113,32 @@ func path(from map[string]string, name string) string {
 	return s
 }
 
+// deepest returns the bytes of stack that a call of the function takes at most. A
+// function that calls itself does so once for each level of the page tables.
+func deepest(functions map[string]*function, name string, known map[string]int) int {
+	const levels = 5
+	f := functions[name]
+	if f == nil {
+		return 0
+	}
+	if n, ok := known[name]; ok {
+		return n
+	}
+	known[name] = 0 // while it is being found
+	frame, below := f.frame, 0
+	for _, callee := range f.calls {
+		if callee == name {
+			frame = f.frame * levels
+			continue
+		}
+		below = max(below, deepest(functions, callee, known))
+	}
+	known[name] = frame + below
+	return known[name]
+}
+
 var (
+	grow         = regexp.MustCompile(`^(SUBQ|ADDQ) \$(-?0x[0-9a-f]+), SP$`)
 	symbolCall   = regexp.MustCompile(`^(?:CALL|J[A-Z]+) ([^ ]+)\(SB\)`)
 	registerCall = regexp.MustCompile(`^CALL [^ ]*$`)
 	relative     = regexp.MustCompile(`(-?0x[0-9a-f]+)\(IP\)`)
@@ -119,7 +150,7 @@ func disassemble(text []byte) map[string]*function {
 	var f *function
 	for line := range strings.Lines(string(text)) {
 		if name, ok := strings.CutPrefix(line, "TEXT "); ok {
-			f = new(function)
+			f = &function{frame: 8}
 			functions[name[:strings.Index(name, "(SB)")]] = f
 			continue
 		}
@@ -128,6 +159,14 @@ func disassemble(text []byte) map[string]*function {
 			continue
 		}
 		i := strings.TrimSpace(columns[len(columns)-1])
+		if strings.HasPrefix(i, "PUSH") {
+			f.frame += 8
+		} else if m := grow.FindStringSubmatch(i); m != nil {
+			// ADDQ $-0x80 is a shorter SUBQ $0x80; other ADDQ end a function.
+			if n, err := strconv.ParseInt(m[2], 0, 64); err == nil && (m[1] == "SUBQ") == (n > 0) {
+				f.frame += int(max(n, -n))
+			}
+		}
 		switch m := symbolCall.FindStringSubmatch(i); {
 		case m != nil:
 			f.calls = append(f.calls, m[1])
