@@ -1,6 +1,7 @@
 package kho
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -108,28 +109,35 @@ func (m *Map) Vmalloc(v Vmalloc) (*Area, error) {
 // checkChunk proves the addresses in one chunk, of at most left blocks, and
 // returns how many there are.
 func (a *Area) checkChunk(m *Map, chunk phys.Addr, page []byte, left int) (n int, err error) {
-	end := false
-	for i := range chunkSlots {
-		p := phys.Addr(binary.LittleEndian.Uint64(page[chunkData+8*i:]))
-		at := chunk + phys.Addr(chunkData+8*i)
-		switch {
-		case p == 0:
-			end = true
-			continue
-		case end:
-			return 0, &phys.Error{Object: fmt.Sprintf("vmalloc chunk %s slot %d", chunk, i), Addr: at,
-				Found: p.String(), Want: "zeros after the end of the list", Err: ErrVmalloc}
-		case n == left:
-			return 0, &phys.Error{Object: fmt.Sprintf("vmalloc chunk %s slot %d", chunk, i), Addr: at,
-				Found: "one more block", Want: fmt.Sprintf("%d blocks", a.Len()), Err: ErrVmalloc}
+	slot := func(i int, found, want string) error {
+		return &phys.Error{Object: fmt.Sprintf("vmalloc chunk %s slot %d", chunk, i), Addr: chunk + phys.Addr(chunkData+8*i),
+			Found: found, Want: want, Err: ErrVmalloc}
+	}
+	list := page[chunkData:]
+	for ; n < chunkSlots; n++ {
+		p := phys.Addr(binary.LittleEndian.Uint64(list[8*n:]))
+		if p == 0 {
+			break
+		}
+		if n == left {
+			return 0, slot(n, "one more block", fmt.Sprintf("%d blocks", a.Len()))
 		}
 		if b := (phys.Block{Addr: p, Order: phys.Order(a.Order)}); !m.Preserved(b) {
-			return 0, phys.In(fmt.Sprintf("vmalloc chunk %s slot %d", chunk, i), at, notPreserved("block", b))
+			return 0, phys.In(fmt.Sprintf("vmalloc chunk %s slot %d", chunk, n), chunk+phys.Addr(chunkData+8*n), notPreserved("block", b))
 		}
-		n++
 	}
-	return n, nil
+	if bytes.Equal(list[8*n:], noSlots[8*n:]) {
+		return n, nil
+	}
+	i := n
+	for binary.LittleEndian.Uint64(list[8*i:]) == 0 {
+		i++
+	}
+	return 0, slot(i, phys.Addr(binary.LittleEndian.Uint64(list[8*i:])).String(), "zeros after the end of the list")
 }
+
+// noSlots is what the list of a chunk is without addresses.
+var noSlots [8 * chunkSlots]byte
 
 // Len returns the number of blocks.
 func (a *Area) Len() int { return int(a.Pages >> a.Order) }

@@ -131,13 +131,16 @@ func (f *File) place(folio Folio, free uint64, at phys.Addr) (next uint64, err e
 // Check walks the array and makes the file the owner of its folios with c. It
 // costs time with the number of folios, and a bit of memory a page.
 func (f *File) Check(c *blockset.Checker) error {
-	i := 0
+	i := -1
 	return f.Walk(func(folio Folio) error {
 		i++
 		if folio.Hole() {
 			return nil
 		}
-		return phys.In(fmt.Sprintf("memfd %v", f.Addr), f.Addr, c.Block(fmt.Sprintf("folio %d", i-1), folio.Block))
+		if err := c.Block("memory", folio.Block); err != nil {
+			return phys.In(fmt.Sprintf("memfd %v: folio %d", f.Addr, i), f.Addr, err)
+		}
+		return nil
 	})
 }
 
