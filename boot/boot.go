@@ -85,7 +85,6 @@ const (
 	entry64     = 0x200 // of the protected-mode code
 	loaderKexec = 0xd0  // type_of_loader as kexec_file_load sets it
 	fourGiB     = 1 << 32
-	oneMiB      = 1 << 20
 	maxPhys     = 1 << 52 // architectural limit of physical addresses
 )
 

@@ -17,7 +17,7 @@ type room struct {
 
 // room returns scratch, or RAM where there is none, less all that must stay.
 func (p *Params) room(n Next, k *Kernel) *room {
-	r := &room{kind: "RAM", floor: oneMiB, limit: maxPhys}
+	r := &room{kind: "RAM", floor: phys.LowMemory, limit: maxPhys}
 	if !k.Above4G {
 		r.limit = fourGiB
 	}

@@ -16,6 +16,10 @@ const (
 	PageSize  = 1 << PageShift
 )
 
+// LowMemory is the end of the first MiB: firmware and the next kernel use what
+// lies below whatever a handover says, so nothing of value may lie there.
+const LowMemory Addr = 1 << 20
+
 // MaxOrder is the largest order whose block fits a 64-bit address space.
 const MaxOrder Order = 51
 
