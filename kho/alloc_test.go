@@ -92,6 +92,70 @@ func TestAllocatorKnowsWhatChangedBeforeItLooked(t *testing.T) {
 	}
 }
 
+// TestFirstMiBHoldsNothing: RAM is there on every PC, and the next kernel uses
+// it before it looks at what is preserved.
+func TestFirstMiBHoldsNothing(t *testing.T) {
+	low := phys.Range{Start: 0x1000, End: 0x9_f000}
+	f := &fixture{TB: t}
+	f.mem = phystest.NewSparse(t, phys.Range{Start: 0x20_0000, End: 0x80_0000}, low)
+	areas := []kho.ScratchArea{{Addr: 0x20_0000, Size: 4 << 20}, {}, {}}
+	d, err := kho.New(f.mem, f.mem.RAM(), 0x20_0000, areas, nil)
+	f.check(err)
+	f.data, err = d.Commit()
+	f.check(err)
+
+	_, d = f.draft()
+	for _, b := range []phys.Block{{Addr: 0x8000}, {Addr: 0x1000}, {Addr: 0x9_e000}, {Addr: 0x1_0000, Order: 4}} {
+		refusedAs(t, d.Preserve(b), kho.ErrPlace, b.Addr, "block")
+	}
+	got := exhaust(t, d)
+	for a := range got {
+		if a < phys.LowMemory {
+			t.Errorf("allocated %v", a)
+		}
+	}
+	if len(got) < 100 {
+		t.Errorf("only %d pages allocated", len(got))
+	}
+	f.setBit(phys.Block{Addr: 0x8000})
+	f.refused(kho.ErrPlace, 0x8000, "block")
+}
+
+// TestAllocatorSparesWhatTheDraftPreservedFirst: what is preserved in windows
+// that were not looked at is known from the draft's map alone.
+func TestAllocatorSparesWhatTheDraftPreservedFirst(t *testing.T) {
+	mem := phystest.New(t, phys.Range{Start: 0x1020_0000, End: 0x1080_0000}, phys.Range{Start: 0x2000_0000, End: 0x2020_0000})
+	h, err := kho.Open(mem, handoverOf(t, mem, func(func(phys.Block)) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Data.FDT < 0x2000_0000 {
+		t.Fatalf("the device tree at %v draws the allocator to the window of the test", h.Data.FDT)
+	}
+	d, err := h.Draft(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := []phys.Block{{Addr: 0x1070_0000}, {Addr: 0x1071_0000, Order: 4}, {Addr: 0x1060_0000, Order: 8},
+		{Addr: 0x1072_0000}, {Addr: 0x1073_0000, Order: 1}}
+	for _, b := range mine {
+		if err := d.Preserve(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := exhaust(t, d)
+	for _, b := range mine {
+		for a := b.Addr; a < b.Range().End; a += phys.PageSize {
+			if got[a] {
+				t.Errorf("allocated %v of %v, which the draft preserves", a, b)
+			}
+		}
+	}
+	if !got[0x1070_1000] {
+		t.Error("the window was not reached")
+	}
+}
+
 func TestAllocatorForgetsWindowsThatAreThenPreserved(t *testing.T) {
 	big := phys.Block{Addr: 1 << 40, Order: 16} // two windows
 	mem, d := sparse(t, phys.Range{Start: 0x1000_0000, End: 0x1080_0000}, big.Range())

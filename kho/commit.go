@@ -2,7 +2,6 @@ package kho
 
 import (
 	"encoding/binary"
-	"fmt"
 	"slices"
 
 	"ferry/fdt"
@@ -129,18 +128,6 @@ func findNode(level []node, p uint64) (int, bool) {
 		}
 		return 0
 	})
-}
-
-// checkSubtrees proves that everything the tree will name is preserved.
-func (d *Draft) checkSubtrees() error {
-	for _, s := range d.subtrees {
-		r, ok := phys.Span(s.Data, s.Size)
-		if !ok || s.Size == 0 || !d.now.Covers(r) {
-			return &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: s.Data,
-				Found: fmt.Sprintf("%d bytes, not all preserved by the new map", s.Size), Want: "preserved memory", Err: ErrPreserved}
-		}
-	}
-	return nil
 }
 
 // writeTree writes the root device tree. What came in is repeated byte for byte

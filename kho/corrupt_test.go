@@ -142,15 +142,27 @@ func TestOpenRefusesBadDeviceTree(t *testing.T) {
 		{"sub-tree of no bytes", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", f.blob, 0) })(f)
 			return f.blob
-		}, kho.ErrPreserved, `"thing"`},
+		}, kho.ErrTree, `"thing"`},
 		{"sub-tree past its block", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", loneBlock, 4097) })(f)
 			return loneBlock
 		}, kho.ErrPreserved, `"thing"`},
 		{"sub-tree that wraps", func(f *fixture) phys.Addr {
+			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", ^phys.Addr(0)-99, 101) })(f)
+			return ^phys.Addr(0) - 99
+		}, kho.ErrPreserved, `"thing"`},
+		{"sub-tree that readers take for another", rewrite("LUO@1", func(f *fixture, w *fdt.Writer) {
+			subtree(w, "thing", f.blob, 100)
+			subtree(w, "LUO@1", f.blob, 100)
+		}), kho.ErrTree, `"LUO@1"`},
+		{"live update state larger than a page", func(f *fixture) phys.Addr {
+			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "LUO", hugeBlock, 4097) })(f)
+			return hugeBlock
+		}, kho.ErrTree, `"LUO"`},
+		{"sub-tree of every size there is", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", f.blob, ^uint64(0)) })(f)
 			return f.blob
-		}, kho.ErrPreserved, `"thing"`},
+		}, kho.ErrTree, `"thing"`},
 		{"sub-tree not preserved", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", loneBlock+4096, 100) })(f)
 			return loneBlock + 4096

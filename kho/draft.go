@@ -2,7 +2,6 @@ package kho
 
 import (
 	"fmt"
-	"strings"
 
 	"ferry/phys"
 )
@@ -241,33 +240,4 @@ func (d *Draft) newNode() (phys.Addr, []byte, error) {
 		d.stats.Nodes++
 	}
 	return a, b, err
-}
-
-// SetSubtree names size bytes at a, all of them preserved by the time of the
-// commit, as the sub-tree name, replacing what had that name.
-func (d *Draft) SetSubtree(name string, a phys.Addr, size uint64) error {
-	if name == "" || strings.ContainsAny(name, "/@\x00") {
-		return &phys.Error{Object: "sub-tree", Addr: a, Found: fmt.Sprintf("name %q", name),
-			Want: "a name without / and @, which readers would take for another", Err: ErrTree}
-	}
-	for i := range d.subtrees {
-		if d.subtrees[i].Name == name {
-			d.subtrees[i].Data, d.subtrees[i].Size = a, size
-			return nil
-		}
-	}
-	d.subtrees = append(d.subtrees, Subtree{Name: name, Data: a, Size: size})
-	return nil
-}
-
-// DropSubtree leaves the sub-tree name out of the handover, and reports whether
-// there was one. Its memory stays preserved until it is retired.
-func (d *Draft) DropSubtree(name string) bool {
-	for i := range d.subtrees {
-		if d.subtrees[i].Name == name {
-			d.subtrees = append(d.subtrees[:i], d.subtrees[i+1:]...)
-			return true
-		}
-	}
-	return false
 }

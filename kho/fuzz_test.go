@@ -30,7 +30,7 @@ func sound(t *testing.T, f *fixture) {
 			return nil // enough; the rest is proved by words
 		}
 		r := b.Range()
-		if _, hit := taken.Overlaps(r); hit || !f.mem.RAM().Contains(r) || r.Start < kho.LowMemory || !h.Map.Preserved(b) {
+		if _, hit := taken.Overlaps(r); hit || !f.mem.RAM().Contains(r) || r.Start < phys.LowMemory || !h.Map.Preserved(b) {
 			t.Fatalf("block %v: overlaps another, is not RAM, or no member", b)
 		}
 		if s, hit := h.Scratch.Overlaps(r); hit {

@@ -51,10 +51,6 @@ const SetupType = 10
 // DataSize is the size in bytes of the payload, little endian.
 const DataSize = 32
 
-// LowMemory is the end of the memory that the next kernel uses early whatever
-// the handover says; nothing below may be preserved.
-const LowMemory phys.Addr = 1 << 20
-
 // Data is the payload by which one kernel finds the handover of the other.
 type Data struct {
 	FDT         phys.Addr // root device tree, page aligned
@@ -95,22 +91,12 @@ type Handover struct {
 	tree *fdt.Tree
 }
 
-// Subtree is one object that a user of the handover left: Size bytes at Data,
-// preserved memory all of them.
-type Subtree struct {
-	Name string
-	Data phys.Addr
-	Size uint64
-
-	node fdt.Node // in the incoming tree, zero in a draft's own
-}
-
 // Open reads and proves the handover that d names. It writes nothing and reads
 // nothing that it has not checked. Errors are [*phys.Error].
 //
 // Afterwards: the scratch areas are RAM; every node of the map is RAM outside
 // scratch and referenced once; every preserved block is RAM outside scratch,
-// above [LowMemory], overlaps no other block and no node; the device tree and
+// above [phys.LowMemory], overlaps no other block and no node; the device tree and
 // every byte of every sub-tree are preserved.
 func Open(mem phys.Memory, d Data) (*Handover, error) {
 	h := &Handover{Data: d, mem: mem}
@@ -166,43 +152,6 @@ func (h *Handover) openTree() error {
 	return nil
 }
 
-// subtree reads the node of one sub-tree.
-func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
-	s := Subtree{Name: string(n.Name()), node: n}
-	if err := n.Unique(); err != nil {
-		return s, err
-	}
-	for c := range n.Children() {
-		return s, &phys.Error{Object: fmt.Sprintf("node /%s", s.Name), Addr: c.Addr(),
-			Found: fmt.Sprintf("a node %q below it", c.Name()), Want: "properties alone", Err: ErrTree}
-	}
-	a, err := n.Uint64(h.gen.pointerProperty)
-	if err != nil {
-		return s, err
-	}
-	if s.Data = phys.Addr(a); h.gen.sizeProperty != "" {
-		if s.Size, err = n.Uint64(h.gen.sizeProperty); err != nil {
-			return s, err
-		}
-	}
-	r, ok := phys.Span(s.Data, s.Size)
-	if !ok || s.Size == 0 || !h.Map.Covers(r) {
-		return s, &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: s.Data,
-			Found: fmt.Sprintf("%d bytes, not all preserved", s.Size), Want: "preserved memory", Err: ErrPreserved}
-	}
-	return s, nil
-}
-
-// Subtree returns the sub-tree of this name.
-func (h *Handover) Subtree(name string) (Subtree, bool) {
-	for _, s := range h.Subtrees {
-		if s.Name == name {
-			return s, true
-		}
-	}
-	return Subtree{}, false
-}
-
 // Memory returns the memory that the handover was opened in.
 func (h *Handover) Memory() phys.Memory { return h.mem }
 
@@ -222,8 +171,8 @@ func viewPage(mem phys.Memory, scratch phys.Ranges, a phys.Addr) ([]byte, error)
 	if !a.Aligned(phys.PageSize) {
 		return nil, bad("address not page aligned", "a multiple of 4096")
 	}
-	if a < LowMemory {
-		return nil, bad("address in the first MiB", fmt.Sprintf("%s or above", LowMemory))
+	if a < phys.LowMemory {
+		return nil, bad("address in the first MiB", fmt.Sprintf("%s or above", phys.LowMemory))
 	}
 	b, err := mem.View(a, phys.PageSize)
 	if err != nil {

@@ -111,14 +111,27 @@ func (m *Map) Find(a phys.Addr) (b phys.Block, ok bool) {
 // several. An empty r is covered where its start is.
 func (m *Map) Covers(r phys.Range) bool {
 	for a := r.Start; ; {
-		b, ok := m.Find(a)
+		end, ok := m.run(a)
 		if !ok {
 			return false
 		}
-		if a = b.Range().End; a >= r.End {
+		if a = end; a >= r.End {
 			return true
 		}
 	}
+}
+
+// run returns the end of the members of one order that cover memory from a on
+// without a gap, as far as one leaf goes: it looks at words, not at members.
+func (m *Map) run(a phys.Addr) (end phys.Addr, ok bool) {
+	for rest := m.present; rest != 0; {
+		o := nextOrder(&rest)
+		n := number(a, o)
+		if l := m.at(o, n>>leafShift); l != nil && l.has(n&(leafBits-1)) {
+			return block(n&^(leafBits-1)+l.gap(n&(leafBits-1)), o).Addr, true
+		}
+	}
+	return 0, false
 }
 
 // Overlaps reports whether any byte of r is preserved, and a member that covers
@@ -160,6 +173,20 @@ func (l *leaf) next(lo, hi uint64) (uint64, bool) {
 		}
 	}
 	return 0, false
+}
+
+// gap returns the first clear bit at or after lo, leafBits where there is none.
+func (l *leaf) gap(lo uint64) uint64 {
+	for i := lo / 64; i < leafWords; i++ {
+		w := ^l.word(int(i))
+		if i == lo/64 {
+			w &= ^uint64(0) << (lo % 64)
+		}
+		if w != 0 {
+			return i*64 + uint64(bits.TrailingZeros64(w))
+		}
+	}
+	return leafBits
 }
 
 // Walk calls visit for every member, larger orders first, ascending addresses

@@ -157,20 +157,3 @@ func TestReservedMemoryRefuses(t *testing.T) {
 		})
 	}
 }
-
-func TestReservedMemoryIsListedOnOnePage(t *testing.T) {
-	for size, want := range map[uint64]error{4096: nil, 4097: kho.ErrReserved} {
-		f := newFixture(t)
-		_, d := f.draft()
-		a, block, err := d.AllocBlock(1)
-		f.check(err)
-		_, err = kho.PutReserved(block, nil)
-		f.check(err)
-		f.check(d.SetSubtree(kho.ReservedName, a, size))
-		f.data, err = d.Commit()
-		f.check(err)
-		if _, err := f.open().Reserved(); !errors.Is(err, want) {
-			t.Errorf("%d bytes: %v, want %v", size, err, want)
-		}
-	}
-}

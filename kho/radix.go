@@ -53,7 +53,7 @@ func readRadix(mem phys.Memory, root phys.Addr, scratch phys.Ranges) (*Map, erro
 
 // usable returns where preserved memory may lie.
 func usable(ram, scratch phys.Ranges) phys.Ranges {
-	return ram.Sub(scratch...).Sub(phys.Range{End: LowMemory})
+	return ram.Sub(scratch...).Sub(phys.Range{End: phys.LowMemory})
 }
 
 // readNodes collects the nodes of the tree level by level, so that a level's

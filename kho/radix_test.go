@@ -2,6 +2,7 @@ package kho_test
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -146,6 +147,75 @@ func TestCoversJoinsBlocksOfAnyOrder(t *testing.T) {
 	m := commitAndOpen(t, mem, d).Map
 	if !m.Covers(phys.Range{Start: 0x1100_0000, End: a}) || m.Covers(phys.Range{Start: 0x1100_0000, End: a + 1}) {
 		t.Error("a run of blocks is not covered as a whole, or too far")
+	}
+}
+
+// TestCoversAgreesWithFind holds runs of words against a search block by block.
+func TestCoversAgreesWithFind(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	f := newFixture(t)
+	_, d := f.draft()
+	for _, b := range random(r, 2000) {
+		if r.IntN(4) > 0 {
+			f.check(d.Preserve(b))
+		}
+	}
+	m := d.Map()
+	yes := 0
+	for range 20000 {
+		start := ramStart + phys.Addr(r.Uint64N(uint64(ramEnd-ramStart)))
+		in := phys.Range{Start: start, End: start + phys.Addr(r.Uint64N(64<<10))}
+		want := byBlocks(m, in)
+		if got := m.Covers(in); got != want {
+			t.Fatalf("Covers(%v) = %v, want %v", in, got, want)
+		}
+		if want {
+			yes++
+		}
+	}
+	if yes < 100 || yes > 19900 {
+		t.Errorf("%d of 20000 ranges are covered; the test proves little", yes)
+	}
+}
+
+// byBlocks is Covers block by block.
+func byBlocks(m *kho.Map, r phys.Range) bool {
+	for a := r.Start; ; {
+		b, ok := m.Find(a)
+		if !ok {
+			return false
+		}
+		if a = b.Range().End; a >= r.End {
+			return true
+		}
+	}
+}
+
+func TestCoversCostsWordsNotBlocks(t *testing.T) {
+	mem, d := sparse(t, phys.Range{Start: 0x1000_0000, End: 0x1800_0000}, phys.Range{Start: 1 << 40, End: 1<<40 + 1<<29})
+	whole := phys.Range{Start: 1 << 40, End: 1<<40 + 1<<29}
+	for a := whole.Start; a < whole.End; a += phys.PageSize {
+		if err := d.Preserve(phys.Block{Addr: a}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := commitAndOpen(t, mem, d).Map
+	fastest := func(covers func() bool) time.Duration {
+		best := time.Hour
+		for range 5 {
+			start := time.Now()
+			if !covers() {
+				t.Fatal("not covered")
+			}
+			best = min(best, time.Since(start))
+		}
+		return best
+	}
+	words := fastest(func() bool { return m.Covers(whole) })
+	blocks := fastest(func() bool { return byBlocks(m, whole) })
+	t.Logf("512 MiB in pages: %v by words, %v by blocks", words, blocks)
+	if 8*words > blocks {
+		t.Errorf("%v by words, %v by blocks, want an eighth of it or less", words, blocks)
 	}
 }
 

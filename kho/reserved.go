@@ -120,10 +120,6 @@ func (h *Handover) Reserved() ([]Region, error) {
 	if !ok {
 		return nil, nil
 	}
-	if s.Size > phys.PageSize {
-		return nil, &phys.Error{Object: "kho: reserved memory", Addr: s.Data, Found: fmt.Sprintf("a list of %#x bytes", s.Size),
-			Want: "at most a page", Err: ErrReserved}
-	}
 	b, err := h.mem.View(s.Data, s.Size)
 	if err != nil {
 		return nil, phys.In("kho: reserved memory", s.Data, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,7 +22,7 @@ func TestDraftCarriesUnknownSubtreesByteForByte(t *testing.T) {
 	w.Property("odd", []byte{1, 2, 3, 4, 5})
 	w.Address("preserved-memory-map", root)
 	w.Property("compatible", []byte("kho-v9\x00kho-v4\x00"))
-	w.Begin("future@2")
+	w.Begin("future,2")
 	w.String("flavour", "new")
 	w.Uint64("blob-size", 17)
 	w.Address("preserved-data", f.blob+3)
@@ -130,4 +131,26 @@ func TestCommitRefusesMoreSubtreesThanOnePageHolds(t *testing.T) {
 		t.Errorf("got %v, want %v", err, fdt.ErrFull)
 	}
 	f.open() // the old handover still stands
+}
+
+func TestSubtreesAreNoLargerThanTheirKind(t *testing.T) {
+	for name, limit := range map[string]uint64{"LUO": 4096, kho.ReservedName: 4096, kho.MetadataName: 4096, "other": 4 << 20} {
+		f := newFixture(t)
+		_, d := f.draft()
+		a, _, err := d.AllocBlock(10)
+		f.check(err)
+		for _, size := range []uint64{0, limit + 1, ^uint64(0)} {
+			err := d.SetSubtree(name, a, size)
+			refusedAs(t, err, kho.ErrTree, a, name)
+			if want := fmt.Sprintf("%d bytes, want 1 to %d", size, limit); err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		}
+		f.check(d.SetSubtree(name, a, limit))
+		f.data, err = d.Commit()
+		f.check(err)
+		if s, ok := f.open().Subtree(name); !ok || s.Size != limit {
+			t.Errorf("%s of %d bytes: read as %+v", name, limit, s)
+		}
+	}
 }

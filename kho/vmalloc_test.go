@@ -119,6 +119,19 @@ func TestVmallocRefuses(t *testing.T) {
 			f.setWord(v.First+8*5, 0)
 			return v.First + 8*6
 		}, kho.ErrVmalloc, "slot 5"},
+		{"gap in a chunk with the right number of blocks", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
+			f.setWord(v.First+8*5, 0)
+			v.Pages -= 2
+			return v.First + 8*6
+		}, kho.ErrVmalloc, "slot 5"},
+		{"a block after the end of the list", func(f *fixture, v *kho.Vmalloc, b []phys.Addr) phys.Addr {
+			f.setWord(second(f, v)+8*(1+600-511+1), uint64(b[0]))
+			return second(f, v) + 8*(1+600-511+1)
+		}, kho.ErrVmalloc, "slot 90"},
+		{"a word in the last slot of all", func(f *fixture, v *kho.Vmalloc, b []phys.Addr) phys.Addr {
+			f.setWord(second(f, v)+8*511, 1)
+			return second(f, v) + 8*511
+		}, kho.ErrVmalloc, "slot 510"},
 		{"middle chunk not full", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			f.setWord(v.First+8*511, 0)
 			return second(f, v)

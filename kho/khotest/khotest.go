@@ -67,7 +67,7 @@ func parse(t testing.TB, packed []byte) (*Vector, error) {
 	if err := json.NewDecoder(z).Decode(&file); err != nil {
 		return nil, err
 	}
-	v := &Vector{Memory: phystest.NewSparse(t, phys.Range{Start: kho.LowMemory, End: phys.Addr(file.Size - 0x20000)})}
+	v := &Vector{Memory: phystest.NewSparse(t, phys.Range{Start: phys.LowMemory, End: phys.Addr(file.Size - 0x20000)})}
 	for _, p := range file.P {
 		a, err := address(fmt.Sprint(p[0]))
 		if err != nil {

@@ -1,0 +1,141 @@
+package kho
+
+import (
+	"fmt"
+	"strings"
+
+	"ferry/fdt"
+	"ferry/phys"
+)
+
+// Subtree is one object that a user of the handover left: Size bytes at Data,
+// preserved memory all of them.
+type Subtree struct {
+	Name string
+	Data phys.Addr
+	Size uint64
+
+	node fdt.Node // in the incoming tree, zero in a draft's own
+}
+
+// Largest sizes of what a sub-tree names, in bytes. Those that Linux reads are a
+// page; for others the bound is a block of the largest order that Linux
+// allocates, so that none costs more to prove than it can hold.
+const (
+	luoName         = "LUO" // of the sub-tree that package luo reads
+	maxKnownSize    = phys.PageSize
+	maxUnknownSize  = phys.PageSize << maxAlloc
+	forbiddenInName = "/@\x00"
+)
+
+// checkName proves that every reader takes the name for itself alone: libfdt
+// finds "name@unit" where it is asked for "name". a is where the error points.
+func checkName(name string, a phys.Addr) error {
+	if name == "" || strings.ContainsAny(name, forbiddenInName) {
+		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", name), Addr: a, Found: "a name that readers take for another",
+			Want: "one without / and @", Err: ErrTree}
+	}
+	return nil
+}
+
+// checkSize proves that the sub-tree is no larger than one of its name may be.
+func (s Subtree) checkSize() error {
+	limit := uint64(maxUnknownSize)
+	if s.Name == luoName || s.Name == ReservedName || s.Name == MetadataName {
+		limit = maxKnownSize
+	}
+	if s.Size == 0 || s.Size > limit {
+		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: s.Data,
+			Found: fmt.Sprintf("%d bytes", s.Size), Want: fmt.Sprintf("1 to %d", limit), Err: ErrTree}
+	}
+	return nil
+}
+
+// checkPreserved proves that m preserves every byte of the sub-tree.
+func (s Subtree) checkPreserved(m *Map) error {
+	if r, ok := phys.Span(s.Data, s.Size); !ok || !m.Covers(r) {
+		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: s.Data,
+			Found: fmt.Sprintf("%d bytes, not all preserved", s.Size), Want: "preserved memory", Err: ErrPreserved}
+	}
+	return nil
+}
+
+// subtree reads the node of one sub-tree.
+func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
+	s := Subtree{Name: string(n.Name()), node: n}
+	if err := checkName(s.Name, n.Addr()); err != nil {
+		return s, err
+	}
+	if err := n.Unique(); err != nil {
+		return s, err
+	}
+	for c := range n.Children() {
+		return s, &phys.Error{Object: fmt.Sprintf("node /%s", s.Name), Addr: c.Addr(),
+			Found: fmt.Sprintf("a node %q below it", c.Name()), Want: "properties alone", Err: ErrTree}
+	}
+	a, err := n.Uint64(h.gen.pointerProperty)
+	if err != nil {
+		return s, err
+	}
+	if s.Data = phys.Addr(a); h.gen.sizeProperty != "" {
+		if s.Size, err = n.Uint64(h.gen.sizeProperty); err != nil {
+			return s, err
+		}
+	}
+	if err := s.checkSize(); err != nil {
+		return s, err
+	}
+	return s, s.checkPreserved(h.Map)
+}
+
+// Subtree returns the sub-tree of this name.
+func (h *Handover) Subtree(name string) (Subtree, bool) {
+	for _, s := range h.Subtrees {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Subtree{}, false
+}
+
+// SetSubtree names size bytes at a, all of them preserved by the time of the
+// commit, as the sub-tree name, replacing what had that name.
+func (d *Draft) SetSubtree(name string, a phys.Addr, size uint64) error {
+	s := Subtree{Name: name, Data: a, Size: size}
+	if err := checkName(name, a); err != nil {
+		return err
+	}
+	if err := s.checkSize(); err != nil {
+		return err
+	}
+	for i := range d.subtrees {
+		if d.subtrees[i].Name == name {
+			d.subtrees[i].Data, d.subtrees[i].Size = a, size
+			return nil
+		}
+	}
+	d.subtrees = append(d.subtrees, s)
+	return nil
+}
+
+// DropSubtree leaves the sub-tree name out of the handover, and reports whether
+// there was one. Its memory stays preserved until it is retired.
+func (d *Draft) DropSubtree(name string) bool {
+	for i := range d.subtrees {
+		if d.subtrees[i].Name == name {
+			d.subtrees = append(d.subtrees[:i], d.subtrees[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// checkSubtrees proves that everything the tree will name is preserved.
+func (d *Draft) checkSubtrees() error {
+	for _, s := range d.subtrees {
+		if err := s.checkPreserved(d.now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
