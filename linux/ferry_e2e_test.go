@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -52,6 +53,12 @@ func TestStageRunsWhereverKexecPutsIt(t *testing.T) {
 				log := run(t, vm, chainTree(t), tt.scratch+" crossing.sessions=3 crossing.files=3 crossing.rounds=1")
 				checkChain(t, log, 1, 3, 9)
 				checkStage(t, log, crossed)
+				for round := range 2 {
+					want := fmt.Sprintf("%smachine round=%d la57=%v", ReportPrefix, round, la57 == "on")
+					if !log.Has(want) {
+						t.Errorf("kernel %d does not say %q", round, want)
+					}
+				}
 				at := match(t, log, `^ferry: stage at \[0x([0-9a-f]+)-`)
 				if promised := match(t, log, `^stage .* room at \[0x([0-9a-f]+)-`); at != promised {
 					t.Errorf("stage at %s, ferry load expected %s", at, promised)

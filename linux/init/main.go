@@ -9,6 +9,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 
@@ -33,6 +34,11 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	cpu, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return err
+	}
+	report("machine round=%d la57=%v", c.round, bytes.Contains(cpu, []byte(" la57")))
 	live, err := c.begin()
 	if err != nil {
 		return fmt.Errorf("round %d: %w", c.round, err)
