@@ -130,6 +130,38 @@ func TestWhatDoesNotReadBackIsNotHandedOver(t *testing.T) {
 	}
 }
 
+// bent is memory in which the name of the first session reads otherwise in pages
+// that were written during the crossing.
+type bent struct {
+	phys.Memory
+	before map[phys.Addr][]byte
+}
+
+func (b bent) View(a phys.Addr, n uint64) ([]byte, error) {
+	page, err := b.Memory.View(a, n)
+	if at := bytes.Index(page, []byte("session-0")); err == nil && at == 16 && b.before[a] == nil {
+		page = bytes.Clone(page)
+		page[at] = 'S'
+	}
+	return page, err
+}
+
+func TestAWrongNameIsNotHandedOver(t *testing.T) {
+	m := newMachine(t, standin.Shape{Sessions: 3, Files: 4}, "")
+	raw := bytes.Clone(m.edit(nodesAt+16, 32))
+	m.Memory = bent{m.Memory, m.pages()}
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if log := m.log.String(); !strings.Contains(log, "does not read back") || !strings.Contains(log, "Session-0") {
+		t.Errorf("the report does not say so:\n%s", log)
+	}
+	if a := m.arrive(jump); !bytes.Equal(a.kho, raw) {
+		t.Errorf("payload %x, want the untouched %x", a.kho, raw)
+	}
+}
+
 func TestPassHandsOnWhatCame(t *testing.T) {
 	m := newMachine(t, standin.Shape{Sessions: 3, Files: 4, Fill: 2}, "ferry.mode=pass")
 	raw := bytes.Clone(m.edit(nodesAt+16, 32))

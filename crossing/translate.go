@@ -49,7 +49,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	}
 	p.report.Changed = draft.Stats()
 	p.report.step("commit")
-	if err := p.verify(out); err != nil {
+	if err := p.verify(out, st); err != nil {
 		return none, fmt.Errorf("what was written does not read back: %w", err)
 	}
 	for _, a := range h.Table {
@@ -174,17 +174,19 @@ func claimFiles(h *kho.Handover, st *luo.State, check *blockset.Checker) error {
 	return nil
 }
 
-// verify reads the new handover the way it read the old one and holds the two
-// against each other.
-func (p *passage) verify(d kho.Data) error {
+// verify reads the new handover the way it read the old one, and compares what
+// the two preserve.
+func (p *passage) verify(d kho.Data, want *luo.State) error {
 	h, st, err := p.restore(d, func(string) {})
 	if err != nil {
 		return err
 	}
+	if err := st.Diff(want); err != nil {
+		return err
+	}
 	p.report.Out = census(h, st)
-	if in, out := p.report.In, p.report.Out; in.Sessions != out.Sessions || in.Files != out.Files || in.Subtrees != out.Subtrees {
-		return fmt.Errorf("%d sessions, %d files, %d sub-trees, want %d, %d, %d",
-			out.Sessions, out.Files, out.Subtrees, in.Sessions, in.Files, in.Subtrees)
+	if in, out := p.report.In.Subtrees, p.report.Out.Subtrees; in != out {
+		return fmt.Errorf("%d sub-trees, want %d", out, in)
 	}
 	p.report.step("verify")
 	return nil
