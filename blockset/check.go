@@ -32,14 +32,14 @@ type Preserved interface {
 // kernel may restore: RAM, aligned, at or above 1 MiB, outside scratch,
 // preserved as one block of exactly the order expected, and owned by nobody
 // else. The last is why one Checker serves a whole handover: it remembers each
-// block that it has passed, in a [PageSet].
+// block that it has passed, in a [BlockSet].
 //
 // It relies on the preserved blocks not overlapping, which kho checks.
 type Checker struct {
 	mem     phys.Memory
 	set     Preserved
 	scratch phys.Ranges
-	owned   PageSet
+	owned   BlockSet
 }
 
 // NewChecker returns a checker of addresses in mem, given the blocks that the
@@ -85,7 +85,7 @@ func (c *Checker) claim(b phys.Block) *phys.Error {
 	if e := c.sound(b); e != nil {
 		return e
 	}
-	if !c.owned.Add(b.Addr) {
+	if !c.owned.Add(b) {
 		return fault(b.Addr, "already part of another object", "a block of its own", ErrShared)
 	}
 	return nil

@@ -1,0 +1,107 @@
+package blockset
+
+import (
+	"hash/maphash"
+	"math/bits"
+
+	"ferry/phys"
+)
+
+// BlockSet is a set of blocks, for finding one that is referred to twice. Blocks
+// that overlap but differ are different members; a [Checker] never adds such,
+// because preserved blocks do not overlap.
+//
+// It takes one bit a block, whatever the block's order, in lines of 1024 blocks
+// of one order that follow each other: at most 171 bytes a line that holds any
+// block. So its size is bounded by the number of blocks added and, where they are
+// many, by the size of RAM: 1 TiB of blocks of order 9 takes 64 KiB of lines.
+// Memory is taken a few lines at a time and no line is ever copied. The zero
+// value is empty.
+type BlockSet struct {
+	slots []slot // open addressing, a power of two, at most 3/4 full
+	lines int    // slots in use
+	fresh []line // lines not used yet
+	mul   uint64 // odd and random, so that no handover can aim for collisions
+	shift int
+	last  slot // line used last: neighbours mostly follow each other
+}
+
+// slot names one line.
+type slot struct {
+	key  uint64 // number of the line plus 1; 0 is a free slot
+	line *line
+}
+
+// line has one bit for each of the blocks whose keys agree in all but the last
+// lineShift bits.
+type line [1 << lineShift / 64]uint64
+
+const (
+	lineShift  = 10
+	freshLines = 32 // taken from the heap at a time: 4 KiB
+)
+
+// orderBase is the position of the bit that stands for order 0 in a key.
+const orderBase = 64 - phys.PageShift
+
+// key returns a number that no other block has: which one of its order the block
+// is, below a bit that stands for the order. The preserved-memory map of Linux
+// numbers blocks the same way.
+func key(b phys.Block) uint64 {
+	return 1<<(orderBase-b.Order) | uint64(b.Addr)>>(phys.PageShift+b.Order)
+}
+
+// Add enters b, whose order must not exceed [phys.MaxOrder], and reports whether
+// it was absent.
+func (s *BlockSet) Add(b phys.Block) bool {
+	k := key(b)
+	if n := k>>lineShift + 1; s.last.key != n {
+		s.last = slot{n, s.find(n)}
+	}
+	word := &s.last.line[k%(1<<lineShift)/64]
+	bit := uint64(1) << (k % 64)
+	absent := *word&bit == 0
+	*word |= bit
+	return absent
+}
+
+// find returns the line of key, a new one where there is none.
+func (s *BlockSet) find(key uint64) *line {
+	if 4*s.lines >= 3*len(s.slots) {
+		s.grow()
+	}
+	p := s.probe(key)
+	if p.key == 0 {
+		if len(s.fresh) == 0 {
+			s.fresh = make([]line, freshLines)
+		}
+		*p = slot{key, &s.fresh[0]}
+		s.fresh, s.lines = s.fresh[1:], s.lines+1
+	}
+	return p.line
+}
+
+// probe returns the slot of key or the free slot where it belongs.
+func (s *BlockSet) probe(key uint64) *slot {
+	mask := len(s.slots) - 1
+	for i := int(key * s.mul >> s.shift); ; i++ {
+		if p := &s.slots[i&mask]; p.key == key || p.key == 0 {
+			return p
+		}
+	}
+}
+
+// grow doubles the number of slots.
+func (s *BlockSet) grow() {
+	old := s.slots
+	if s.mul == 0 {
+		s.mul = maphash.Bytes(maphash.MakeSeed(), nil) | 1
+	}
+	s.slots = make([]slot, max(16, 2*len(old)))
+	s.shift = 64 - bits.TrailingZeros(uint(len(s.slots)))
+	for _, o := range old {
+		if o.key != 0 {
+			*s.probe(o.key) = o
+		}
+	}
+}
