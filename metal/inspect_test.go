@@ -25,6 +25,7 @@ var kernelEntries = []string{
 	"ferry/board/amd64.vectors.abi0",
 	"ferry/board/amd64.syscall.abi0",
 	"ferry/board/amd64.leave.abi0",
+	"ferry/board/amd64.unlockPages.abi0",
 }
 
 // stackCheck is what a function calls whose stack does not suffice: the one call

@@ -88,7 +88,7 @@ func early(m *machine) bool {
 	m.descriptors()
 
 	m.cr3 = m.frame()
-	return m.cr3 != 0 && m.mapImage() && m.mapArea(area) && m.mapAliases() && m.mapRAM(0) && m.mapEnter()
+	return m.cr3 != 0 && m.mapImage() && m.mapArea(area) && m.mapStage() && m.mapRAM(0) && m.mapEnter()
 }
 
 // copyE820 takes the memory map over from the zero page.
@@ -131,9 +131,9 @@ func (m *machine) mapImage() bool {
 	return true
 }
 
-// mapAliases maps what the image must not write read-only in the direct map as
-// well, before the rest of RAM goes there.
-func (m *machine) mapAliases() bool {
+// mapStage puts the stage's own memory into the direct map: writable, but for
+// those parts of the image that must not be written.
+func (m *machine) mapStage() bool {
 	for i := uint64(0); i < m.segmentCount; i++ {
 		s := &m.segments[i&(maxSegments-1)]
 		pa := m.load + s.Start - ImageBase
@@ -142,7 +142,7 @@ func (m *machine) mapAliases() bool {
 			return false
 		}
 	}
-	return true
+	return m.direct(m.load, m.load+m.initSize, PTEWrite)
 }
 
 // mapArea maps the board's own memory.
@@ -155,20 +155,17 @@ func (m *machine) mapArea(area uint64) bool {
 }
 
 // mapRAM puts RAM, ACPI tables and the first MiB, where the BIOS keeps its own,
-// into the direct map; only entries from the given one on.
+// into the direct map, all of it read-only; only entries from the given one on.
 func (m *machine) mapRAM(from uint64) bool {
 	for i := from; i < m.regions; i++ {
 		e := &m.e820[i&(maxRegions-1)]
 		if e.kind == E820RAM || e.kind == E820ACPI || e.kind == E820NVS {
-			if !m.direct(e.addr, e.addr+e.size) {
+			if !m.direct(e.addr, e.addr+e.size, 0) {
 				return false
 			}
 		}
 	}
-	if m.leaf(DirectMap+m.load) == 0 && !m.direct(m.load, m.load+m.initSize) {
-		return false
-	}
-	return m.direct(0, 1<<20) && m.direct(m.zeroPage, m.zeroPage+PageSize)
+	return m.direct(0, 1<<20, 0) && m.direct(m.zeroPage, m.zeroPage+PageSize, 0)
 }
 
 // mapEnter maps the page of code that switches the page tables where it runs now.

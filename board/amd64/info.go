@@ -7,7 +7,8 @@ import (
 )
 
 // DirectMap is the virtual address at which physical address 0 would stand: all
-// RAM is mapped there linearly, readable, writable, not executable.
+// RAM is mapped there linearly, readable, not executable, and writable only where
+// [Physical.Edit] has said so.
 const DirectMap = 0xffff_8000_0000_0000
 
 // ImageBase is the virtual address of the image's header page.
@@ -66,9 +67,6 @@ func RAM() phys.Ranges {
 	}
 	return phys.NewRanges(ram...).Sub(other...)
 }
-
-// Memory returns all of [RAM] through the direct map.
-func Memory() *phys.Direct { return phys.NewDirect(DirectMap, RAM()) }
 
 // Use says how much of the stage's memory was used.
 type Use struct {

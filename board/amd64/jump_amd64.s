@@ -1,36 +1,59 @@
 #include "go_asm.h"
 #include "textflag.h"
 
+// To the kernel stack and the kernel's g, interrupts off. R12: machine.
+#define KERNEL_STACK \
+	CLI \
+	MOVQ $const_machineBase, R12 \
+	MOVQ SP, machine_leaveSP(R12) \
+	MOVL $0xc0000100, CX \
+	RDMSR \
+	SHLQ $32, DX \
+	ORQ  DX, AX \
+	MOVQ AX, machine_leaveFS(R12) \
+	MOVQ $1, machine_inKernel(R12) \
+	MOVQ machine_stackTop(R12), SP \
+	LEAQ (machine_tls+8)(R12), AX \
+	MOVQ AX, DX \
+	SHRQ $32, DX \
+	WRMSR
+
+// And back.
+#define OWN_STACK \
+	MOVQ $const_machineBase, R12 \
+	MOVL $0xc0000100, CX \
+	MOVQ machine_leaveFS(R12), AX \
+	MOVQ AX, DX \
+	SHRQ $32, DX \
+	WRMSR \
+	MOVQ machine_leaveSP(R12), SP \
+	MOVQ $0, machine_inKernel(R12) \
+	STI
+
+// func unlockPages(start, end uint64) bool
+TEXT ·unlockPages(SB),NOSPLIT,$24-17
+	MOVQ start+0(FP), R8
+	MOVQ end+8(FP), R9
+	KERNEL_STACK
+	SUBQ $32, SP
+	MOVQ R8, 0(SP)
+	MOVQ R9, 8(SP)
+	CALL ·unlock(SB)
+	MOVB 16(SP), R8
+	OWN_STACK
+	MOVB R8, ret+16(FP)
+	RET
+
 // func leave()
 TEXT ·leave(SB),NOSPLIT,$24-0
-	CLI
-	MOVQ $const_machineBase, R12
-	MOVQ SP, machine_leaveSP(R12)
-	MOVL $0xc0000100, CX
-	RDMSR
-	SHLQ $32, DX
-	ORQ  DX, AX
-	MOVQ AX, machine_leaveFS(R12)
-	MOVQ $1, machine_inKernel(R12)
-	MOVQ machine_stackTop(R12), SP
-	LEAQ (machine_tls+8)(R12), AX
-	MOVQ AX, DX
-	SHRQ $32, DX
-	WRMSR
+	KERNEL_STACK
 	SUBQ $16, SP
 	CALL ·prepareJump(SB)
 	MOVQ $const_machineBase, R12
 	CMPB 0(SP), $0
 	JNE  jump
 
-	MOVL $0xc0000100, CX
-	MOVQ machine_leaveFS(R12), AX
-	MOVQ AX, DX
-	SHRQ $32, DX
-	WRMSR
-	MOVQ machine_leaveSP(R12), SP
-	MOVQ $0, machine_inKernel(R12)
-	STI
+	OWN_STACK
 	RET
 
 jump:

@@ -107,12 +107,12 @@ func (m *machine) span(va, pa, size, flags, level uint64) bool {
 	return true
 }
 
-// direct maps the physical range into the direct map: the largest pages that lie
-// wholly inside it, so that nothing but memory is ever cached.
-func (m *machine) direct(start, end uint64) bool {
+// direct maps the physical range into the direct map, writable or not: the largest
+// pages that lie wholly inside it, so that nothing but memory is ever cached.
+func (m *machine) direct(start, end, write uint64) bool {
 	start &^= PageSize - 1
 	end = (end + PageSize - 1) &^ (PageSize - 1)
-	flags := PTEPresent | PTEWrite | m.noExecute
+	flags := PTEPresent | write | m.noExecute
 	for start < end {
 		level := uint64(level4K)
 		for level < level1G && start&(levelSize(level+1)-1) == 0 && end-start >= levelSize(level+1) {

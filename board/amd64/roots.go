@@ -6,6 +6,7 @@ var (
 	_ = setup
 	_ = nestedTrap
 	_ = prepareJump
+	_ = unlock
 	_ = enter
 	_ = high
 	_ = flat

@@ -18,8 +18,7 @@ const OnMetal = true
 // edits is zeroed again when it ends.
 func New(t testing.TB, ram ...phys.Range) phys.Memory {
 	t.Helper()
-	m := &machineRAM{ram: phys.NewRanges(ram...), edited: map[phys.PFN]bool{}}
-	m.direct = phys.NewDirect(amd64.DirectMap, m.ram)
+	m := &machineRAM{ram: phys.NewRanges(ram...), all: amd64.Memory(), edited: map[phys.PFN]bool{}}
 	free := amd64.RAM().Sub(occupied()...)
 	for _, r := range m.ram {
 		if !r.Start.Aligned(phys.PageSize) || !r.End.Aligned(phys.PageSize) {
@@ -47,8 +46,7 @@ func occupied() []phys.Range {
 	if ok {
 		rs = append(rs, zp)
 	}
-	all := phys.NewDirect(amd64.DirectMap, phys.Ranges{zp})
-	b, err := all.View(info.ZeroPage, phys.PageSize)
+	b, err := phys.NewDirect(amd64.DirectMap, phys.Ranges{zp}).View(info.ZeroPage, phys.PageSize)
 	if err != nil {
 		return rs
 	}
@@ -64,7 +62,7 @@ func occupied() []phys.Range {
 // machineRAM is RAM lent to one test.
 type machineRAM struct {
 	ram    phys.Ranges
-	direct *phys.Direct
+	all    phys.Memory
 	edited map[phys.PFN]bool
 }
 
@@ -74,7 +72,10 @@ var known = map[phys.PFN]*[8]uint64{}
 
 // View implements [phys.Memory].
 func (m *machineRAM) View(a phys.Addr, n uint64) ([]byte, error) {
-	b, err := m.direct.View(a, n)
+	if err := phys.Check(m.ram, a, n); err != nil {
+		return nil, err
+	}
+	b, err := m.all.View(a, n)
 	if err != nil || n == 0 {
 		return b, err
 	}
@@ -96,6 +97,9 @@ func (m *machineRAM) View(a phys.Addr, n uint64) ([]byte, error) {
 func (m *machineRAM) Edit(a phys.Addr, n uint64) ([]byte, error) {
 	b, err := m.View(a, n)
 	if err == nil && n > 0 {
+		if b, err = m.all.Edit(a, n); err != nil {
+			return nil, err
+		}
 		for p := a.PFN(); p <= (a + phys.Addr(n) - 1).PFN(); p++ {
 			m.edited[p] = true
 		}
@@ -107,7 +111,7 @@ func (m *machineRAM) Edit(a phys.Addr, n uint64) ([]byte, error) {
 func (m *machineRAM) RAM() phys.Ranges { return m.ram }
 
 func (m *machineRAM) zero(p phys.PFN) {
-	if b, err := m.direct.Edit(p.Addr(), phys.PageSize); err == nil {
+	if b, err := m.all.Edit(p.Addr(), phys.PageSize); err == nil {
 		clear(b)
 	}
 }
