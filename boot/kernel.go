@@ -27,7 +27,7 @@ type Kernel struct {
 	Above4G     bool      // the kernel and what it is handed may lie above 4 GiB
 	FiveLevel   bool      // may be entered with five levels of page tables
 	CmdlineMax  uint64    // bytes of the command line without terminator
-	InitrdMax   phys.Addr // highest address of the initrd where Above4G is false
+	InitrdMax   phys.Addr // highest address of the initrd's last byte where Above4G is false
 
 	header []byte // setup header, from 0x1f1
 	code   []byte // protected-mode part
@@ -99,6 +99,14 @@ func (k *Kernel) check(size uint64) error {
 		return refuse(fmt.Sprintf("%d bytes of code", len(k.code)), "at most the init_size of %d", k.InitSize)
 	}
 	return nil
+}
+
+// initrdLimit returns the end of the memory in which the kernel finds an initrd.
+func (k *Kernel) initrdLimit() phys.Addr {
+	if k.Above4G {
+		return maxPhys
+	}
+	return k.InitrdMax + 1
 }
 
 // release reads the release string, which lies in the setup part.

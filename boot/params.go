@@ -3,6 +3,7 @@ package boot
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"ferry/phys"
 )
@@ -33,9 +34,9 @@ type EFI struct {
 	DescVersion uint32
 }
 
-// Read collects everything that the zero page refers to. Where part of it is
-// damaged, it returns an error together with what could be read before: the
-// memory map and the command line first, the setup_data list last.
+// Read collects everything that the zero page refers to. Where parts of it are
+// damaged, it returns all that can be read together with an error that names
+// each of them; without a zero page it returns none.
 func Read(mem phys.Memory, zeroPage phys.Addr) (*Params, error) {
 	b, err := mem.View(zeroPage, phys.PageSize)
 	if err != nil {
@@ -48,29 +49,53 @@ func Read(mem phys.Memory, zeroPage phys.Addr) (*Params, error) {
 		return nil, damaged("boot: zero page", zeroPage, fmt.Sprintf("signature %q at 0x202", page[offMagic:offMagic+4]),
 			`"HdrS"`, ErrZeroPage)
 	}
+	var d damages
 	entries := min(int(page[offE820Entries]), e820Max)
-	if p.E820, err = p.E820.parse(page[offE820 : offE820+e820Size*entries]); err != nil {
-		return p, phys.In("boot: e820 map", zeroPage+offE820, err)
-	}
-	if err := p.readCmdline(mem); err != nil {
-		return p, phys.In("boot", zeroPage, err)
-	}
-	if err := p.readInitrd(mem); err != nil {
-		return p, phys.In("boot", zeroPage, err)
-	}
+	p.E820, err = p.E820.parse(page[offE820 : offE820+e820Size*entries])
+	d.add("boot: e820 map", zeroPage+offE820, err)
+	d.add("boot", zeroPage, p.readCmdline(mem))
+	d.add("boot", zeroPage, p.readInitrd(mem))
 	p.SetupData, err = walk(mem, phys.Addr(u64(page, offSetupData)))
-	if err != nil {
-		return p, phys.In("boot", zeroPage, err)
-	}
+	d.add("boot", zeroPage, err)
 	for _, n := range p.SetupData {
 		if n.Type == SetupE820Ext {
-			if p.E820, err = p.E820.parse(n.Data); err != nil {
-				return p, phys.In("boot: e820 extension", n.Addr, err)
-			}
+			p.E820, err = p.E820.parse(n.Data)
+			d.add("boot: e820 extension", n.Addr, err)
 		}
 	}
-	return p, nil
+	return p, d.err()
 }
+
+// damages is all that was found wrong, each an [*phys.Error].
+type damages []error
+
+func (d *damages) add(object string, at phys.Addr, err error) {
+	if err != nil {
+		*d = append(*d, phys.In(object, at, err))
+	}
+}
+
+func (d damages) err() error {
+	switch len(d) {
+	case 0:
+		return nil
+	case 1:
+		return d[0]
+	}
+	return d
+}
+
+// Error names all damages on one line.
+func (d damages) Error() string {
+	var texts []string
+	for _, err := range d {
+		texts = append(texts, err.Error())
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap returns the damages, for errors.Is and errors.As.
+func (d damages) Unwrap() []error { return d }
 
 // readCmdline copies the command line page by page, because its length shows
 // only at its end.

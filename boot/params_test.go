@@ -164,14 +164,60 @@ func TestReadRefusesDamage(t *testing.T) {
 	}
 }
 
-// hugeMap adds an extension with more entries than Linux would keep.
-func (m *machine) hugeMap() {
-	ext := make([]byte, 20*4000)
-	for i := range 4000 {
-		putE820(ext[20*i:], uint64(i)<<20, 4096, 2)
+// TestReadGoesOnAfterDamage: what is damaged costs nothing else, and the error
+// names every damage.
+func TestReadGoesOnAfterDamage(t *testing.T) {
+	const cmdline, initrd, nodes, extension = 1, 2, 4, 8
+	for damage := range 16 {
+		m := newMachine(t)
+		m.initrd(payloadAt, 12345)
+		ext := make([]byte, 20)
+		putE820(ext, 0x2800_0000, 0x1000, 2)
+		m.node(boot.SetupE820Ext, ext)
+		m.node(boot.SetupKHO, make([]byte, boot.KHOSize))
+		var want []string
+		if damage&cmdline != 0 {
+			m.put32(0x228, 0x8000_0000)
+			want = append(want, "command line: memory 0x80000000")
+		}
+		if damage&initrd != 0 {
+			m.initrd(ramEnd, 4096)
+			want = append(want, "initrd: memory 0x30000000")
+		}
+		if damage&extension != 0 {
+			m.hugeMap()
+			want = append(want, "e820 extension")
+		}
+		if damage&nodes != 0 {
+			m.link(m.nodes[len(m.nodes)-1], ramEnd)
+			want = append(want, "setup_data node")
+		}
+		p, err := boot.Read(m, zeroPage)
+		if p == nil || (err != nil) != (damage != 0) {
+			t.Fatalf("damage %d: %v, %v", damage, p, err)
+		}
+		if (p.Cmdline != "") != (damage&cmdline == 0) || p.Initrd.Empty() != (damage&initrd != 0) || len(p.SetupData) != len(m.nodes) {
+			t.Errorf("damage %d: command line %q, initrd %v, %d nodes", damage, p.Cmdline, p.Initrd, len(p.SetupData))
+		}
+		if kho, err := p.KHO(); kho == nil || err != nil {
+			t.Errorf("damage %d: handover %v, %v", damage, kho, err)
+		}
+		if p.E820.RAM().Contains(phys.Range{Start: 0x2800_0000, End: 0x2800_0001}) {
+			t.Errorf("damage %d: the extension of the memory map is not applied", damage)
+		}
+		if err == nil {
+			continue
+		}
+		var e *phys.Error
+		if !errors.As(err, &e) || strings.Contains(err.Error(), "\n") || errors.Is(err, phys.ErrNotRAM) != (damage&7 != 0) {
+			t.Errorf("damage %d: error %q", damage, err)
+		}
+		for _, w := range want {
+			if strings.Count(err.Error(), w) != 1 {
+				t.Errorf("damage %d: error %q does not name %s", damage, err, w)
+			}
+		}
 	}
-	m.free = ramStart + 1<<20
-	m.node(boot.SetupE820Ext, ext)
 }
 
 func TestReadTakes64Nodes(t *testing.T) {
@@ -181,31 +227,6 @@ func TestReadTakes64Nodes(t *testing.T) {
 	}
 	if p := m.read(); len(p.SetupData) != 64 {
 		t.Errorf("%d nodes", len(p.SetupData))
-	}
-}
-
-func TestRAMIsWhatNoOtherEntryClaims(t *testing.T) {
-	m := newMachine(t)
-	m.page[0x1e8] = 0
-	m.e820(0x1000, 0x9000, 1)
-	m.e820(0x4000, 0x1000, 2)
-	m.e820(0x8000, 0x4000, 1) // overlaps the first
-	m.e820(0x100000, 0, 1)    // empty
-	m.e820(1<<64-4096, 8192, 1)
-	want := phys.NewRanges(phys.Range{Start: 0x1000, End: 0x4000}, phys.Range{Start: 0x5000, End: 0xc000})
-	if d := cmp.Diff(want, m.read().E820.RAM()); d != "" {
-		t.Errorf("RAM (-want +got):\n%s", d)
-	}
-}
-
-func TestReadStopsAt128Entries(t *testing.T) {
-	m := newMachine(t)
-	for m.page[0x1e8] < 128 {
-		m.e820(0x1000, 0x1000, 2)
-	}
-	m.page[0x1e8] = 255
-	if n := len(m.read().E820); n != 128 {
-		t.Errorf("%d entries, want 128: what follows the table is no entry", n)
 	}
 }
 

@@ -75,7 +75,7 @@ func (p *Params) Place(n Next) (*Plan, error) {
 		return nil, phys.In("next", n.Kernel.At, err)
 	}
 	plan.Entry = plan.Kernel.Start + entry64
-	if err := plan.placeInitrd(n, room); err != nil {
+	if err := plan.placeInitrd(n, room.below(k.initrdLimit())); err != nil {
 		return nil, phys.In("next", n.Initrd.At, err)
 	}
 	size := phys.PageSize + uint64(len(n.Cmdline)) + 1

@@ -1,7 +1,9 @@
 package boot
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"ferry/phys"
 )
@@ -30,21 +32,43 @@ func (p *Params) room(n Next, k *Kernel) *room {
 	taken = append(taken, page, pages(p.CmdlineAt), pages(n.Kernel.Range()), pages(n.Initrd.Range()))
 
 	ram := p.E820.RAM()
+	free := ram.Sub(taken...)
 	if len(n.Scratch) == 0 {
 		r.allowed = ram
-		r.areas = []phys.Ranges{ram.Sub(taken...)}
+		r.areas = []phys.Ranges{free}
 		return r
 	}
 	r.kind = "scratch"
-	for _, s := range n.Scratch {
-		if s.Empty() {
-			continue // an area of size 0 may stand at an address of another
-		}
-		area := intersect(ram, s)
-		r.allowed = r.allowed.Add(area...)
-		r.areas = append(r.areas, area.Sub(taken...))
+	var allowed []phys.Range
+	for _, s := range apart(n.Scratch) {
+		allowed = append(allowed, intersect(ram, s)...)
+		r.areas = append(r.areas, intersect(free, s))
 	}
+	r.allowed = phys.NewRanges(allowed...)
 	return r
+}
+
+// apart returns the areas of a scratch table in their order, or, where those of
+// a damaged table overlap, the memory they cover in ascending order. Areas of
+// size 0 may stand at an address of another and are left out.
+func apart(table []phys.Range) []phys.Range {
+	areas := slices.DeleteFunc(slices.Clone(table), phys.Range.Empty)
+	sorted := slices.Clone(areas)
+	slices.SortFunc(sorted, func(a, b phys.Range) int { return cmp.Compare(a.Start, b.Start) })
+	for i := 1; i < len(sorted); i++ {
+		if sorted[i].Overlaps(sorted[i-1]) {
+			return phys.NewRanges(areas...)
+		}
+	}
+	return areas
+}
+
+// below returns the part of the room that lies below limit. What is taken from
+// it is taken from the room.
+func (r *room) below(limit phys.Addr) *room {
+	b := *r
+	b.limit = min(r.limit, limit)
+	return &b
 }
 
 // allows reports whether memory that is in use already may be handed on as it
@@ -66,15 +90,16 @@ func (r *room) take(what string, size, align uint64, low phys.Addr, fixed bool) 
 			ok = ok && at.End <= r.limit && area.Contains(at)
 		}
 		if ok {
-			for j := range r.areas[i:] { // areas of a damaged table may overlap
-				r.areas[i+j] = r.areas[i+j].Sub(at)
-			}
+			r.areas[i] = area.Sub(at)
 			return at, nil
 		}
 	}
 	want := fmt.Sprintf("%d KiB of free %s at or above %v, aligned to %d KiB", size>>10, r.kind, low, align>>10)
 	if fixed {
 		want = fmt.Sprintf("%d KiB of free %s at exactly %v", size>>10, r.kind, low)
+	}
+	if r.limit < maxPhys {
+		want += fmt.Sprintf(", below %v", r.limit)
 	}
 	return phys.Range{}, &phys.Error{Object: what, Addr: low, Err: ErrNoRoom, Found: "no room: " + r.biggest(low),
 		Want: want, Hint: "give the first kernel a larger kho_scratch="}
@@ -112,8 +137,11 @@ func highest(free phys.Ranges, size, align uint64, low, limit phys.Addr) (phys.R
 }
 
 // intersect returns the bytes of s that lie in r.
-func intersect(s phys.Ranges, r phys.Range) phys.Ranges {
-	return phys.NewRanges(r).Sub(phys.NewRanges(r).Sub(s...)...)
+func intersect(s phys.Ranges, r phys.Range) (in phys.Ranges) {
+	for i := s.Index(r.Start); i < len(s) && s[i].Start < r.End; i++ {
+		in = append(in, phys.Range{Start: max(s[i].Start, r.Start), End: min(s[i].End, r.End)})
+	}
+	return in
 }
 
 // pages rounds r outward to whole pages; an empty range stays empty.
