@@ -109,7 +109,7 @@ func TestKernelOverItsOwnSourceIsWhole(t *testing.T) {
 func TestAreasOfADamagedTableMayOverlap(t *testing.T) {
 	m := newMachine(t)
 	n := m.next(t)
-	n.Initrd = boot.Part{Bytes: make([]byte, 1<<20)}
+	n.Initrd = boot.Part{Bytes: make([]byte, 8<<20)} // more than the first area has after the kernel
 	area := phys.Range{Start: 0x28000000, End: 0x2a000000}
 	n.Scratch = []phys.Range{{Start: 0x29000000, End: 0x2a000000}, area, {Start: 0x29000000, End: 0x29000000}, area}
 	plan, err := m.read().Place(n)
