@@ -94,7 +94,9 @@ func (st *State) checkNames() (d *duplicate) {
 
 // checkTokens finds two files of one token.
 func (s Session) checkTokens(r *repeats) (d *duplicate) {
-	r.keys = slices.Grow(r.keys[:0], s.Len())
+	if r.keys = r.keys[:0]; cap(r.keys) < s.Len() {
+		r.keys = make([]uint64, 0, max(s.Len(), 2*cap(r.keys)))
+	}
 	for _, f := range s.Files() {
 		r.keys = append(r.keys, f.Token())
 	}
