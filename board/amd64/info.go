@@ -55,9 +55,11 @@ func E820() []Region {
 	return rs
 }
 
-// RAM returns what the e820 map calls usable and nothing else claims.
+// RAM returns what the e820 map calls usable and nothing else claims, as far as
+// the direct map reaches.
 func RAM() phys.Ranges {
-	var ram, other []phys.Range
+	var ram []phys.Range
+	other := []phys.Range{{Start: directEnd, End: ^phys.Addr(0)}}
 	for _, r := range E820() {
 		if r.Type == E820RAM {
 			ram = append(ram, r.Range)

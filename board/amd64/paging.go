@@ -107,11 +107,18 @@ func (m *machine) span(va, pa, size, flags, level uint64) bool {
 	return true
 }
 
+// directEnd is where the direct map ends, as a physical address: the board's own
+// memory follows. RAM beyond it is not used.
+const directEnd = machineBase - DirectMap
+
 // direct maps the physical range into the direct map, writable or not: the largest
 // pages that lie wholly inside it, so that nothing but memory is ever cached.
 func (m *machine) direct(start, end, write uint64) bool {
 	start &^= PageSize - 1
 	end = (end + PageSize - 1) &^ (PageSize - 1)
+	if end > directEnd {
+		end = directEnd
+	}
 	flags := PTEPresent | write | m.noExecute
 	for start < end {
 		level := uint64(level4K)
@@ -143,33 +150,32 @@ func (m *machine) direct(start, end, write uint64) bool {
 // directSpan maps one run of pages of the level; where smaller pages are there
 // already, it fills what is missing between them.
 func (m *machine) directSpan(start, end, flags, level uint64) bool {
-	step := levelSize(level)
+	step, large := levelSize(level), uint64(0)
+	if level > level4K {
+		large = pteLarge
+	}
 	for start < end {
-		stop := start
-		for stop < end && (level == level4K || m.free(stop, level)) {
-			if level == level4K {
-				stop = end
-			} else {
-				stop += step
-			}
-		}
-		if stop > start {
-			if !m.span(DirectMap+start, start, stop-start, flags, level) {
-				return false
-			}
-		} else if stop += step; !m.directSpan(start, stop, flags, level-1) {
+		a := m.entry(DirectMap+start, level, true)
+		if a == 0 {
 			return false
 		}
-		start = stop
+		if a == covered {
+			start += step
+			continue
+		}
+		for {
+			if e := word(a); *e == 0 {
+				*e = start | flags | large
+			} else if large != 0 && *e&pteLarge == 0 && !m.directSpan(start, start+step, flags, level-1) {
+				return false
+			}
+			a += 8
+			if start += step; start >= end || slot(start, level) == 0 {
+				break
+			}
+		}
 	}
 	return true
-}
-
-// free reports whether no smaller pages are mapped where a page of the level at
-// start would stand in the direct map.
-func (m *machine) free(start, level uint64) bool {
-	a := m.entry(DirectMap+start, level, false)
-	return a <= covered || *word(a) == 0 || *word(a)&pteLarge != 0
 }
 
 // MapKernel makes n zeroed pages of kernel memory at kernelBase + offset. It
