@@ -42,8 +42,11 @@ const (
 	zpE820Max      = 128
 	setupE820Ext   = 1
 	setupRNGSeed   = 9
-	maxSetupData   = 256
-	setupDataBytes = 16 // next, type, length
+	maxSetupData   = 64
+	setupDataBytes = 16       // next, type, length
+	maxE820Ext     = 64 << 20 // bytes of all E820_EXT nodes that are read
+	maxSeed        = 4096     // bytes of a seed that are used
+	physicalEnd    = 1 << 52  // architectural limit of physical addresses
 )
 
 // early builds the page tables. It runs at the image's physical address under the
@@ -102,13 +105,41 @@ func (m *machine) copyE820() {
 	}
 }
 
-// addE820 takes one entry over, if it has bytes and there is room.
+// addE820 takes one entry over. It never calls RAM what has another type: such an
+// entry that passes the end of physical addresses is kept as reserved up to there,
+// and the last place is reserved from the first to the last byte of all for which
+// there is no room. Package boot reads the map by the same rules.
 func (m *machine) addE820(a uint64) {
 	addr, size, kind := *word(a), *word(a + 8), uint64(*half(a + 16))
-	if m.regions < maxRegions && size != 0 && addr+size > addr && addr+size <= pteAddress {
-		m.e820[m.regions&(maxRegions-1)] = e820entry{addr, size, kind}
-		m.regions++
+	end := addr + size
+	if end < addr || end > physicalEnd {
+		if kind == E820RAM || addr >= physicalEnd {
+			return
+		}
+		end, kind = physicalEnd, E820Reserved
 	}
+	if end == addr {
+		return
+	}
+	if m.regions < maxRegions-1 {
+		m.e820[m.regions&(maxRegions-1)] = e820entry{addr, end - addr, kind}
+		m.regions++
+		return
+	}
+	if kind == E820RAM {
+		return
+	}
+	rest := &m.e820[maxRegions-1]
+	if m.regions == maxRegions {
+		if rest.addr < addr {
+			addr = rest.addr
+		}
+		if rest.addr+rest.size > end {
+			end = rest.addr + rest.size
+		}
+	}
+	rest.addr, rest.size, rest.kind = addr, end-addr, E820Reserved
+	m.regions = maxRegions
 }
 
 // mapImage maps the segments' file bytes, each with no more rights than it asks

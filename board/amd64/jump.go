@@ -4,7 +4,7 @@ import "ferry/phys"
 
 // Jump starts the next kernel by the 64-bit boot protocol, in the state that
 // kexec leaves: interrupts off, LAPIC as it was found, identity page tables of
-// 2 MiB pages over all RAM and ACPI memory (page 0 among it), LA57 as it is, flat
+// large pages over all RAM and ACPI memory (page 0 among it), LA57 as it is, flat
 // segments, RSI = zeroPage, all other registers 0 but RSP. entry is the kernel's
 // 64-bit entry point.
 //
@@ -63,8 +63,9 @@ func prepareJump() bool {
 	return true
 }
 
-// identity maps RAM and ACPI memory where it stands, in whole 2 MiB pages as
-// kexec does.
+// identity maps RAM and ACPI memory where it stands, in whole 2 MiB pages, and
+// where a range fills them and nothing smaller is there, in 1 GiB pages: as kexec
+// does, and in a page of tables for each 512 GiB.
 func (m *machine) identity() bool {
 	step := levelSize(level2M)
 	for i := uint64(0); i < m.regions; i++ {
@@ -72,10 +73,35 @@ func (m *machine) identity() bool {
 		if e.kind != E820RAM && e.kind != E820ACPI && e.kind != E820NVS {
 			continue
 		}
-		start, end := e.addr&^(step-1), (e.addr+e.size+step-1)&^(step-1)
-		if !m.span(start, start, end-start, PTEPresent|PTEWrite, level2M) {
+		if !m.identical(e.addr&^(step-1), (e.addr+e.size+step-1)&^(step-1)) {
 			return false
 		}
 	}
-	return m.span(0, 0, step, PTEPresent|PTEWrite, level2M)
+	return m.identical(0, step)
+}
+
+// identical maps the physical range, of whole 2 MiB pages, where it stands.
+func (m *machine) identical(start, end uint64) bool {
+	large := levelSize(level1G)
+	for start < end {
+		stop := (start + large) &^ (large - 1)
+		if stop > end {
+			stop = end
+		}
+		level := uint64(level2M)
+		if m.gigabyte != 0 && stop-start == large {
+			a := m.entry(start, level1G, true)
+			if a == 0 {
+				return false
+			}
+			if *word(a) == 0 {
+				level = level1G
+			}
+		}
+		if !m.span(start, start, stop-start, PTEPresent|PTEWrite, level) {
+			return false
+		}
+		start = stop
+	}
+	return true
 }

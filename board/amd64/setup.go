@@ -67,27 +67,33 @@ func (m *machine) readCmdline() {
 }
 
 // readSetupData walks the setup_data list for what the board itself needs: the
-// rest of the memory map, and the loader's random seed.
+// rest of the memory map, and the loader's random seed. As for package boot, the
+// list ends at the first node that is not in memory.
 func (m *machine) readSetupData() {
+	left := uint64(maxE820Ext)
 	a := *word(m.zeroPage + DirectMap + zpSetupData)
-	for i := 0; a != 0 && i < maxSetupData; i++ {
-		if m.leaf(DirectMap+a) == 0 || m.leaf(DirectMap+a+setupDataBytes-1) == 0 {
+	for i := 0; a != 0 && a < physicalEnd && i < maxSetupData; i++ {
+		if !m.directCovers(a, setupDataBytes) {
 			return
 		}
 		kind, size := *half(DirectMap + a + 8), uint64(*half(DirectMap + a + 12))
 		data := a + setupDataBytes
-		if size > 0 && (size > 1<<20 || !m.directCovers(data, size)) {
+		if !m.directCovers(data, size) {
 			return
 		}
 		switch kind {
 		case setupE820Ext:
+			if size > left {
+				return
+			}
+			left -= size
 			first := m.regions
 			for n := uint64(0); n+zpE820Size <= size; n += zpE820Size {
 				m.addE820(DirectMap + data + n)
 			}
 			m.mapRAM(first)
 		case setupRNGSeed:
-			for n := uint64(0); n < size; n++ {
+			for n := uint64(0); n < size && n < maxSeed; n++ {
 				m.stir(uint64(*byteAt(DirectMap + data + n)))
 			}
 		}
