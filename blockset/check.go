@@ -17,10 +17,6 @@ var (
 	ErrShared       = errors.New("owned twice")
 )
 
-// lowMemory is where memory begins that the next kernel's firmware and
-// real-mode trampoline leave alone.
-const lowMemory phys.Addr = 1 << 20
-
 // Preserved is the set of blocks that a handover preserves. kho.Map is one.
 type Preserved interface {
 	// Preserved reports whether exactly this block, of exactly this order, is
@@ -104,7 +100,7 @@ func (c *Checker) sound(b phys.Block) *phys.Error {
 	if !ok || !c.mem.RAM().Contains(r) {
 		return fault(b.Addr, fmt.Sprintf("%d bytes not in RAM", size), "an address inside one RAM range of the e820 map", phys.ErrNotRAM)
 	}
-	if b.Addr < lowMemory {
+	if b.Addr < phys.LowMemory {
 		return fault(b.Addr, "below 1 MiB", "memory that firmware leaves alone", ErrLowMemory)
 	}
 	if area, hit := c.scratch.Overlaps(r); hit {
@@ -120,5 +116,5 @@ func fault(a phys.Addr, found, want string, err error) *phys.Error {
 	return &phys.Error{Addr: a, Found: found, Want: want, Err: err}
 }
 
-// Pages returns the number of pages of RAM: no honest handover has more blocks.
-func (c *Checker) Pages() uint64 { return c.mem.RAM().Size() / phys.PageSize }
+// Memory returns the memory that c proves addresses in.
+func (c *Checker) Memory() phys.Memory { return c.mem }

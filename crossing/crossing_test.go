@@ -139,7 +139,8 @@ type bent struct {
 
 func (b bent) View(a phys.Addr, n uint64) ([]byte, error) {
 	page, err := b.Memory.View(a, n)
-	if at := bytes.Index(page, []byte("session-0")); err == nil && at == 16 && b.before[a] == nil {
+	at := bytes.Index(page, []byte("session-0"))
+	if name := a + phys.Addr(at); err == nil && at >= 0 && name%phys.PageSize == 16 && b.before[name.Page()] == nil {
 		page = bytes.Clone(page)
 		page[at] = 'S'
 	}

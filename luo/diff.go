@@ -27,9 +27,12 @@ func (st *State) Diff(want *State) error {
 	case len(st.flbs) != len(want.flbs):
 		return differ("luo: %d FLBs, want %d", len(st.flbs)/flbSize, len(want.flbs)/flbSize)
 	}
-	others := cursor{segments: want.sessions}
-	for i, s := range st.Sessions() {
-		other := Session{want, others.next(sessionSize), i}
+	ours, theirs := st.sessionRecords(), want.sessionRecords()
+	for i := range st.Len() {
+		s, other := Session{st, ours.next(), i}, Session{want, theirs.next(), i}
+		if err := errors.Join(ours.err, theirs.err); err != nil {
+			return fmt.Errorf("luo: session %d: %w", i, err)
+		}
 		if !bytes.Equal(s.rec[:sessionName], other.rec[:sessionName]) {
 			return differ("luo: session %d: name %q, want %q", i, s.Name(), other.Name())
 		}
@@ -37,57 +40,54 @@ func (st *State) Diff(want *State) error {
 			return fmt.Errorf("luo: session %d %q: %w", i, s.Name(), err)
 		}
 	}
-	return diffRecords(cursor{seg: st.flbs}, cursor{seg: want.flbs}, "luo: FLB")
+	if i := differsAt(st.flbs, want.flbs); i >= 0 {
+		return differRecord("luo: FLB", i, st.flbs[i*flbSize:], want.flbs[i*flbSize:])
+	}
+	return nil
 }
 
 // diff compares the files of two sessions.
 func (s Session) diff(want Session) error {
-	if s.Len() != want.Len() {
-		return differ("%d files, want %d", s.Len(), want.Len())
+	n := s.Len()
+	if n != want.Len() {
+		return differ("%d files, want %d", n, want.Len())
 	}
-	return diffRecords(cursor{segments: s.segments()}, cursor{segments: want.segments()}, "file")
-}
-
-// diffRecords compares records of files or of FLBs, as many on each side, and
-// calls them what.
-func diffRecords(got, want cursor, what string) error {
-	for i := 0; ; {
-		n := min(got.room(), want.room())
-		if n == 0 {
-			return nil
+	ours, theirs := s.records(), want.records()
+	for at := 0; at < n; {
+		a, b := ours.stretch(), theirs.stretch()
+		if err := errors.Join(ours.err, theirs.err); err != nil {
+			return fmt.Errorf("file %d: %w", at, err)
 		}
-		a, b := got.next(n), want.next(n)
-		if !bytes.Equal(a, b) {
-			for bytes.Equal(a[:fileSize], b[:fileSize]) {
-				a, b, i = a[fileSize:], b[fileSize:], i+1
-			}
-			return differ("%s %d: %q %#x %#x, want %q %#x %#x", what, i,
-				text(a[:handlerName]), u64(a[fileData:]), u64(a[fileToken:]),
-				text(b[:handlerName]), u64(b[fileData:]), u64(b[fileToken:]))
+		size := min(len(a), len(b))
+		if i := differsAt(a[:size], b[:size]); i >= 0 {
+			return differRecord("file", at+i, a[i*fileSize:], b[i*fileSize:])
 		}
-		i += n / fileSize
+		ours.skip(size)
+		theirs.skip(size)
+		at += size / fileSize
 	}
+	return nil
 }
 
-// cursor reads segments of records one after another.
-type cursor struct {
-	segments [][]byte // those to come
-	seg      []byte   // what is left of this one
-}
-
-// room returns how many bytes the segment still has, 0 behind the last.
-func (c *cursor) room() int {
-	for len(c.seg) == 0 && len(c.segments) > 0 {
-		c.seg, c.segments = c.segments[0], c.segments[1:]
+// differsAt returns which is the first record of files or of FLBs that differs in
+// a and b, which are of one length, -1 where none does.
+func differsAt(a, b []byte) int {
+	if bytes.Equal(a, b) {
+		return -1
 	}
-	return len(c.seg)
+	i := 0
+	for bytes.Equal(a[:fileSize], b[:fileSize]) {
+		a, b, i = a[fileSize:], b[fileSize:], i+1
+	}
+	return i
 }
 
-// next steps over n bytes, which lie in one segment, and returns them.
-func (c *cursor) next(n int) (b []byte) {
-	c.room()
-	b, c.seg = c.seg[:n:n], c.seg[n:]
-	return b
+// differRecord describes record i of files or of FLBs, which begins a, where b
+// begins with another one.
+func differRecord(what string, i int, a, b []byte) error {
+	return differ("%s %d: %q %#x %#x, want %q %#x %#x", what, i,
+		text(a[:handlerName]), u64(a[fileData:]), u64(a[fileToken:]),
+		text(b[:handlerName]), u64(b[fileData:]), u64(b[fileToken:]))
 }
 
 func differ(format string, args ...any) error {

@@ -27,6 +27,15 @@ func TestDiffNamesTheFirstDifference(t *testing.T) {
 		t.Fatalf("no file %d of session %d", i, session)
 		return nil
 	}
+	session := func(st *State, i int) []byte {
+		for n, s := range st.Sessions() {
+			if n == i {
+				return s.rec
+			}
+		}
+		t.Fatalf("no session %d", i)
+		return nil
+	}
 	want := build(func(*State) {})
 	for _, tt := range []struct {
 		name string
@@ -36,8 +45,8 @@ func TestDiffNamesTheFirstDifference(t *testing.T) {
 		{"number", func(st *State) { st.Number = 9 }, "luo: number 9, want 5: states differ"},
 		{"no state at all", func(st *State) { st.absent = true }, "luo: absent true, want false: states differ"},
 		{"a session more", func(st *State) { st.AddSession("late") }, "luo: 5 sessions, want 4: states differ"},
-		{"a name", func(st *State) { st.sessions[0][2*sessionSize] = 'V' }, `luo: session 2: name "Vm-2", want "vm-2": states differ`},
-		{"a name's padding", func(st *State) { st.sessions[0][2*sessionSize+63] = 1 }, `luo: session 2: name "vm-2", want "vm-2": states differ`},
+		{"a name", func(st *State) { session(st, 2)[0] = 'V' }, `luo: session 2: name "Vm-2", want "vm-2": states differ`},
+		{"a name's padding", func(st *State) { session(st, 2)[63] = 1 }, `luo: session 2: name "vm-2", want "vm-2": states differ`},
 		{"a file more", func(st *State) { st.AddFile("memfd-v2", 1, 1<<40) }, `luo: session 3 "vm-3": 65 files, want 64: states differ`},
 		{"a handler", func(st *State) { file(st, 0, 0)[0] = 'M' },
 			`luo: session 0 "vm-0": file 0: "Memfd-v2" 0x10000000 0x0, want "memfd-v2" 0x10000000 0x0: states differ`},

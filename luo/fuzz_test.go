@@ -93,7 +93,7 @@ func realSeed(t testing.TB) []byte {
 		}
 		return bytes.Clone(page[:fuzzPart])
 	}
-	root := view(st.retired[0].block().Addr)
+	root := view(st.root)
 	session, flb := view(phys.Addr(u64(root[16:]))), view(phys.Addr(u64(root[24:])))
 	for i := range u64(flb[8:]) { // its files are fewer now
 		put(flb, int(16+64*i+56), 4)

@@ -15,15 +15,18 @@
 // All of it is an allegation of the kernel before. Restore proves every pointer
 // by a [blockset.Checker] before it follows it, every string to end within its
 // field, every count against what is there, and names and tokens to be unique,
-// so that what it returns is consistent. Memory for that is a few bytes a block
-// and 8 bytes a session; none is sized by a number that was not proved. A file's
-// data is an opaque value of its handler and is not followed here: see package
-// memfd.
+// so that what it returns is consistent. A file's data is an opaque value of its
+// handler and is not followed here: see package memfd.
+//
+// No memory is sized by a number before that was proved: lists grow as the blocks
+// that they name are, and the count of a session only has to match.
 //
 // # Memory
 //
-// A State holds no object for a session or a file: its records are windows on
-// the blocks they were read from, one slice a block.
+// A State holds no object for a session or a file: its records stay in the blocks
+// they were read from. It takes 8 bytes a block and 4 bytes a session; proving
+// names and tokens takes 8 bytes for each session and for each file of the
+// largest session while it lasts.
 package luo
 
 import (
@@ -85,26 +88,23 @@ type State struct {
 	// empty for a state built from nothing, and for a handover that has none.
 	Source string
 
-	sessions [][]byte  // session records, segment by segment
-	files    [][]byte  // file records, segment by segment, session after session
-	first    []uint32  // session i has the segments files[first[i]:first[i+1]]
+	mem      memory    // holds the records of sessions and files
+	sessions runs      // session records
+	files    runs      // file records, session after session
+	first    []uint32  // session i has the runs first[i] to first[i+1]-1 of files
 	nfiles   int       // in all sessions
 	flbs     []byte    // FLB records
 	flbPage  phys.Addr // where they are preserved; 0: nowhere yet
 	noFLBs   bool      // the handover had no FLB page, not even an empty one
 	handlers []Handler // in order of appearance
-	retired  []retiree // blocks of the incoming handover that serializing replaces
+	root     phys.Addr // of a restored state, which serializing replaces; else 0
 	absent   bool      // the handover had no state
 	sealed   bool      // restored: no more may be added
-	arena    []byte    // where a state from nothing keeps its next file records
 }
 
-// retiree is a block of the incoming state that serializing replaces: its
-// address with the order in the low bits, which alignment leaves free.
-type retiree phys.Addr
-
-func (r retiree) block() phys.Block {
-	return phys.Block{Addr: phys.Addr(r).Page(), Order: phys.Order(r % phys.PageSize)}
+// newState returns an empty state whose records lie in mem.
+func newState(number uint64, mem memory) *State {
+	return &State{Number: number, mem: mem, sessions: runs{size: sessionSize}, files: runs{size: fileSize}, first: []uint32{0}}
 }
 
 // Handler says how many files one file handler preserves.
@@ -131,9 +131,9 @@ func (st *State) Len() int { return max(0, len(st.first)-1) }
 // Files returns the number of files in all sessions.
 func (st *State) Files() int { return st.nfiles }
 
-// Blocks returns the number of segments that hold session records, and that hold
-// file records. In a restored state each is one block.
-func (st *State) Blocks() (sessions, files int) { return len(st.sessions), len(st.files) }
+// Blocks returns in how many stretches the session records lie, and the file
+// records. In a restored state each is one block.
+func (st *State) Blocks() (sessions, files int) { return st.sessions.n, st.files.n }
 
 // Handlers returns the handlers of all files in order of appearance.
 func (st *State) Handlers() []Handler { return st.handlers }
@@ -142,13 +142,11 @@ func (st *State) Handlers() []Handler { return st.handlers }
 // created.
 func (st *State) Sessions() iter.Seq2[int, Session] {
 	return func(yield func(int, Session) bool) {
-		i := 0
-		for _, seg := range st.sessions {
-			for ; len(seg) > 0; seg = seg[sessionSize:] {
-				if !yield(i, Session{st, seg[:sessionSize:sessionSize], i}) {
-					return
-				}
-				i++
+		c := st.sessionRecords()
+		for i := 0; ; i++ {
+			rec := c.next()
+			if rec == nil || !yield(i, Session{st, rec, i}) {
+				return
 			}
 		}
 	}
@@ -166,26 +164,21 @@ func (s Session) Name() []byte { return text(s.rec[:sessionName]) }
 
 // Len returns the number of files.
 func (s Session) Len() (n int) {
-	for _, seg := range s.segments() {
-		n += len(seg) / fileSize
+	for i := s.st.first[s.i]; i < s.st.first[s.i+1]; i++ {
+		n += s.st.files.at(int(i)).len()
 	}
 	return n
 }
-
-// segments returns the session's file records.
-func (s Session) segments() [][]byte { return s.st.files[s.st.first[s.i]:s.st.first[s.i+1]] }
 
 // Files yields each file of the session and its index, in the order in which
 // they were preserved.
 func (s Session) Files() iter.Seq2[int, File] {
 	return func(yield func(int, File) bool) {
-		i := 0
-		for _, seg := range s.segments() {
-			for ; len(seg) > 0; seg = seg[fileSize:] {
-				if !yield(i, File(seg[:fileSize:fileSize])) {
-					return
-				}
-				i++
+		c := s.records()
+		for i := 0; ; i++ {
+			rec := c.next()
+			if rec == nil || !yield(i, File(rec)) {
+				return
 			}
 		}
 	}

@@ -214,7 +214,7 @@ func TestSerializingTwiceGivesEqualBytes(t *testing.T) {
 		// Once more from the restored state, as another machine would place it.
 		other := phystest.NewSparse(t, phys.Range{Start: base, End: base + 1<<20})
 		second.Pages = blocktest.New(other, phys.Range{Start: base, End: base + 1<<20})
-		again.retired, again.flbPage = nil, 0
+		again.root, again.flbPage = 0, 0
 		serialize(t, again, second)
 		window, err = other.View(base, n)
 		if err != nil {

@@ -3,9 +3,11 @@ package luo
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 
 	"ferry/blockset"
+	"ferry/blockset/blocktest"
 	"ferry/kho"
 	"ferry/phys"
 	"ferry/phys/phystest"
@@ -70,10 +72,10 @@ func TestAllThatTheKernelAllowsCrosses(t *testing.T) {
 		blocks          [2]int
 		memory          uint64 // bytes that restoring may take
 	}{
-		{"510,000 sessions", 510000, 0, true, [2]int{10000, 0}, 9 << 20},
+		{"510,000 sessions", 510000, 0, true, [2]int{10000, 0}, 8 << 20},
 		{"630,000 files in one session", 1, 630000, true, [2]int{1, 10000}, 2 << 20},
 		{"630,000 files with unordered tokens", 1, 630000, false, [2]int{1, 10000}, 7 << 20},
-		{"10,000 sessions of one file", 10000, 1, true, [2]int{197, 10000}, 2 << 20},
+		{"40,000 sessions of one file", 40000, 1, true, [2]int{785, 40000}, 1 << 20}, // 12 bytes each, 8 more for its name
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if phystest.OnMetal { // the heap there has a few dozen MiB
@@ -84,7 +86,7 @@ func TestAllThatTheKernelAllowsCrosses(t *testing.T) {
 				tt.blocks = [2]int{sessionLayout.Blocks(tt.sessions), tt.sessions * fileLayout.Blocks(tt.files)}
 			}
 			st := sessions(t, tt.sessions, tt.files, tt.rising)
-			h := commit(t, st, handoverMachine(t, 192<<20))
+			h := commit(t, st, handoverMachine(t, 384<<20))
 			c := blockset.NewChecker(h.Memory(), h.Map, h.Scratch)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
@@ -113,6 +115,43 @@ func TestAllThatTheKernelAllowsCrosses(t *testing.T) {
 			}
 			sameStates(t, st, out)
 		})
+	}
+}
+
+// TestFalseCountsTakeNoMemory lets every session claim the most files there can
+// be: a machine has the memory for them, the handover does not.
+func TestFalseCountsTakeNoMemory(t *testing.T) {
+	ram := phys.Range{Start: base, End: base + 16<<30}
+	if phystest.OnMetal {
+		ram.End = base + sizeRAM
+	}
+	mem := phystest.New(t, ram)
+	d := &draft{Pages: blocktest.New(mem, ram)}
+	serialize(t, sessions(t, 1000, 3, true), d)
+	first, err := mem.View(d.root+v5Sessions, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := phys.Addr(u64(first))
+	for a := head; a != 0; {
+		page, err := mem.Edit(a, phys.PageSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rec := page[blockset.HeaderSize:][:u64(page[8:])*sessionSize]; len(rec) > 0; rec = rec[sessionSize:] {
+			put(rec, v5FileCount, 630000)
+		}
+		a = phys.Addr(u64(page))
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = restoreV5(blockset.NewChecker(mem, d, nil), d.root, d.size)
+	runtime.ReadMemStats(&after)
+	if want := `session 0 "session-0": record ` + (head + blockset.HeaderSize).String() + ": count 630000, but 3 files"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %q", err, want)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 64<<10 {
+		t.Errorf("restoring allocated %d KiB for 20 blocks of sessions", got>>10)
 	}
 }
 

@@ -19,7 +19,9 @@ import (
 func Restore(h *kho.Handover, c *blockset.Checker) (*State, error) {
 	t, ok := h.Subtree(Subtree)
 	if !ok {
-		return &State{absent: true, sealed: true}, nil
+		st := newState(0, h.Memory())
+		st.absent, st.sealed = true, true
+		return st, nil
 	}
 	st, err := restoreV5(c, t.Data, t.Size)
 	if err != nil {
@@ -79,12 +81,9 @@ func (st *State) check() error {
 	return nil
 }
 
-// segmentBytes is how much a state from nothing takes from the heap at a time.
-const segmentBytes = 64 << 10 / (sessionSize * fileSize) * (sessionSize * fileSize)
-
 // New returns a state from nothing, without sessions, for tests and for whoever
 // plays the kernel before. number counts the live updates, this one included.
-func New(number uint64) *State { return &State{Number: number, first: []uint32{0}} }
+func New(number uint64) *State { return newState(number, new(arena)) }
 
 // AddSession appends a session. The name takes 1 to [MaxSessionName] bytes, none
 // of them NUL, and must be unique, which [Serialize] proves.
@@ -92,16 +91,8 @@ func (st *State) AddSession(name string) error {
 	if err := st.open("session", name, MaxSessionName); err != nil {
 		return err
 	}
-	n := len(st.sessions)
-	if n == 0 || len(st.sessions[n-1]) == cap(st.sessions[n-1]) {
-		st.sessions = append(st.sessions, make([]byte, 0, segmentBytes))
-		n++
-	}
-	seg := &st.sessions[n-1]
-	at := len(*seg)
-	*seg = (*seg)[:at+sessionSize]
-	copy((*seg)[at:], name)
-	st.first = append(st.first, uint32(len(st.files)))
+	copy(st.mem.(*arena).append(&st.sessions, false), name)
+	st.first = append(st.first, uint32(st.files.n))
 	return nil
 }
 
@@ -115,29 +106,15 @@ func (st *State) AddFile(handler string, data, token uint64) error {
 	if st.Len() == 0 {
 		return fmt.Errorf("luo: file %#x without a session", token)
 	}
-	if len(st.arena) == 0 {
-		st.arena = make([]byte, segmentBytes)
-	}
-	rec := st.arena[:fileSize:fileSize]
+	last := st.Len() - 1
+	rec := st.mem.(*arena).append(&st.files, st.files.n == int(st.first[last]))
+	st.first[last+1] = uint32(st.files.n)
 	copy(rec, handler)
 	binary.LittleEndian.PutUint64(rec[fileData:], data)
 	binary.LittleEndian.PutUint64(rec[fileToken:], token)
-	last := st.Len() - 1
-	if n := len(st.files); n > int(st.first[last]) && st.joins(st.files[n-1]) {
-		st.files[n-1] = st.files[n-1][:len(st.files[n-1])+fileSize]
-	} else {
-		st.files = append(st.files, st.arena[:fileSize])
-		st.first[last+1]++
-	}
-	st.arena = st.arena[fileSize:]
 	st.nfiles++
 	st.count(rec[:len(handler)], 1)
 	return nil
-}
-
-// joins reports whether the arena goes on where seg ends.
-func (st *State) joins(seg []byte) bool {
-	return len(seg) < cap(seg) && &seg[:len(seg)+1][len(seg)] == &st.arena[0]
 }
 
 // AddFLB appends an FLB on which count files depend. The name takes 1 to
@@ -173,9 +150,23 @@ func (st *State) open(what, name string, limit int) error {
 	return nil
 }
 
-// retire notes a block that serializing replaces.
-func (st *State) retire(a phys.Addr, o phys.Order) {
-	st.retired = append(st.retired, retiree(a)|retiree(o))
+// retire takes the blocks that st was restored from out of d, but for the FLB
+// page.
+func (st *State) retire(d blockset.Pages) error {
+	if st.root == 0 {
+		return nil
+	}
+	if err := d.Retire(phys.Block{Addr: st.root}); err != nil {
+		return fmt.Errorf("retiring the root: %w", err)
+	}
+	for _, l := range []*runs{&st.sessions, &st.files} {
+		for i := range l.n {
+			if err := d.Retire(l.block(i)); err != nil {
+				return fmt.Errorf("retiring %v: %w", l.block(i), err)
+			}
+		}
+	}
+	return nil
 }
 
 // field returns s as a field padded with zeros. s must be shorter than it.

@@ -3,6 +3,7 @@ package luo
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"ferry/blockset"
 	"ferry/phys"
@@ -50,9 +51,9 @@ func restoreV5(c *blockset.Checker, root phys.Addr, size uint64) (*State, error)
 		return nil, &phys.Error{Object: "root", Addr: root, Found: fmt.Sprintf("compatible %q", page[:v5RootText]),
 			Want: fmt.Sprintf("%q", want), Hint: "written by another kernel release than this image reads", Err: ErrVersion}
 	}
-	st := &State{Number: u64(page[v5Number:]), Source: v5Compatible, sealed: true}
+	st := newState(u64(page[v5Number:]), c.Memory())
+	st.Source, st.root, st.sealed = v5Compatible, root, true
 	r := reader{st: st, c: c}
-	st.retire(root, 0)
 	if err := r.sessions(phys.Addr(u64(page[v5Sessions:]))); err != nil {
 		return nil, err
 	}
@@ -79,12 +80,17 @@ func (r *reader) sessions(head phys.Addr) error {
 	if err != nil {
 		return err
 	}
-	r.reserve(chain)
-	st, i := r.st, 0
+	sessions := 0
 	for _, b := range chain {
-		seg := b.Entries(sessionLayout)
-		st.sessions = append(st.sessions, seg)
-		st.retire(b.Addr, 0)
+		sessions += b.Len()
+	}
+	st, i := r.st, 0
+	st.first = slices.Grow(st.first, sessions)
+	for _, b := range chain {
+		seg, err := addRun(&st.sessions, b, sessionLayout)
+		if err != nil {
+			return err
+		}
 		for off := 0; off < len(seg); off += sessionSize {
 			at := b.Addr + blockset.HeaderSize + phys.Addr(off)
 			s := Session{st, seg[off : off+sessionSize : off+sessionSize], i}
@@ -111,21 +117,14 @@ func recordAddr(chain []blockset.Block, l blockset.Layout, n int) phys.Addr {
 	return 0
 }
 
-// reserve takes room for the segments of all sessions at once. The records'
-// counts say how many there will be if they are true; RAM bounds it if not.
-func (r *reader) reserve(chain []blockset.Block) {
-	sessions, files := 0, uint64(0)
-	for _, b := range chain {
-		for seg := b.Entries(sessionLayout); len(seg) > 0; seg = seg[sessionSize:] {
-			sessions++
-			n := min(u64(seg[v5FileCount:]), uint64(fileLayout.Max()))
-			files += uint64(fileLayout.Blocks(int(n)))
-		}
+// addRun adds the records of a block that was proved to l and returns them.
+func addRun(l *runs, b blockset.Block, layout blockset.Layout) ([]byte, error) {
+	r, err := newRun(b.Addr+blockset.HeaderSize, b.Len())
+	if err != nil {
+		return nil, err
 	}
-	files = min(files, r.c.Pages())
-	r.st.first = append(make([]uint32, 0, sessions+1), 0)
-	r.st.files = make([][]byte, 0, files)
-	r.st.retired = append(make([]retiree, 0, 1+uint64(len(chain))+files), r.st.retired...)
+	l.add(r)
+	return b.Entries(layout), nil
 }
 
 // session reads one session, whose record lies at a.
@@ -155,7 +154,7 @@ func (r *reader) session(s Session, a phys.Addr) error {
 			Want: "the number of files", Err: ErrCount}
 	}
 	st.nfiles += n
-	st.first = append(st.first, uint32(len(st.files)))
+	st.first = append(st.first, uint32(st.files.n))
 	if r.rising {
 		return nil
 	}
@@ -168,9 +167,11 @@ func (r *reader) session(s Session, a phys.Addr) error {
 // files reads the records of block i of a file chain, of which n came before,
 // and returns how many there were with it.
 func (r *reader) files(b blockset.Block, i, n int) (int, error) {
-	st, seg := r.st, b.Entries(fileLayout)
-	st.files = append(st.files, seg)
-	st.retire(b.Addr, 0)
+	st := r.st
+	seg, err := addRun(&st.files, b, fileLayout)
+	if err != nil {
+		return n, err
+	}
 	known := 0 // files of the usual handler since the last other one
 	rising, last := r.rising, r.last
 	for off := 0; off < len(seg); off += fileSize {
@@ -243,12 +244,22 @@ func serializeV5(st *State, d v5Draft) error {
 		}
 	}
 	files, slot := blockset.New(fileLayout, d), sessions.Iter()
-	for i, s := range st.Sessions() {
+	recs := st.sessionRecords()
+	for i := range st.Len() {
+		s := Session{st, recs.next(), i}
+		if recs.err != nil {
+			return fmt.Errorf("session %d: %w", i, recs.err)
+		}
 		files.Init()
-		for _, seg := range s.segments() {
+		c := s.records()
+		for seg := c.stretch(); len(seg) > 0; seg = c.stretch() {
 			if err := files.Append(seg); err != nil {
 				return fmt.Errorf("session %d %q: %w", i, s.Name(), err)
 			}
+			c.skip(len(seg))
+		}
+		if c.err != nil {
+			return fmt.Errorf("session %d %q: %w", i, s.Name(), c.err)
 		}
 		rec := slot.Reserve()
 		copy(rec, s.rec[:sessionName])
@@ -259,10 +270,8 @@ func serializeV5(st *State, d v5Draft) error {
 	binary.LittleEndian.PutUint64(root[v5Number:], st.Number)
 	binary.LittleEndian.PutUint64(root[v5Sessions:], uint64(sessions.Head()))
 	binary.LittleEndian.PutUint64(root[v5FLBs:], uint64(flbs))
-	for _, r := range st.retired {
-		if err := d.Retire(r.block()); err != nil {
-			return fmt.Errorf("retiring %v: %w", r.block(), err)
-		}
+	if err := st.retire(d); err != nil {
+		return err
 	}
 	return d.SetSubtree(Subtree, rootAddr, v5RootSize)
 }

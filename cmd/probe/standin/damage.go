@@ -9,7 +9,8 @@ import (
 )
 
 // Damage is a way to break a handover that [Produce] made. It takes a shape of
-// at least two blocks of sessions, with files, and one region.
+// at least two blocks of sessions, with two files or more in a block, and one
+// region.
 type Damage struct {
 	Name string
 	// do breaks the handover and returns what an error about it has to name.
@@ -33,6 +34,16 @@ var Damages = []Damage{
 		at, b := d.block(memfdHandler)
 		le.PutUint64(b[8:], 64)
 		return at.String() + ": count 64"
+	}},
+	{"counts-beyond-files", func(d *damager) string {
+		first, _ := d.block(sessionName(0))
+		for at := first; at != 0; at = phys.Addr(le.Uint64(d.page(at))) {
+			b := d.page(at)
+			for i := range int(le.Uint64(b[8:])) {
+				le.PutUint64(b[blockHeader+i*sessionSize+72:], 630000)
+			}
+		}
+		return fmt.Sprintf("session 0 %q: record %v: count 630000", sessionName(0), first+blockHeader)
 	}},
 	{"pointer-outside-ram", func(d *damager) string { return d.relink(0x7f00000000) }},
 	{"pointer-into-scratch", func(d *damager) string { return d.relink(d.scratch) }},
@@ -67,6 +78,18 @@ var Damages = []Damage{
 		_, b := d.block(memfdHandler)
 		le.PutUint64(b[blockHeader+48:], 0)
 		return fmt.Sprintf("file token %#x", le.Uint64(b[blockHeader+56:]))
+	}},
+	{"folio-outside-map", func(d *damager) string {
+		_, b := d.block(memfdHandler)
+		at := d.free[len(d.free)-1].End - phys.PageSize
+		le.PutUint64(d.folios(b[blockHeader:]), uint64(at.PFN())|3<<52)
+		return "folio 0: memory " + at.String() + ": not the head of a preserved block"
+	}},
+	{"folio-of-two-files", func(d *damager) string {
+		_, b := d.block(memfdHandler)
+		folio := d.folios(b[blockHeader:])[:8]
+		copy(d.folios(b[blockHeader+fileSize:]), folio)
+		return "folio 0: memory " + phys.PFN(le.Uint64(folio)&(1<<52-1)).Addr().String() + ": already part of another object"
 	}},
 }
 
@@ -118,6 +141,13 @@ func (d *damager) block(s string) (phys.Addr, []byte) {
 	}
 	d.err = fmt.Errorf("no block begins with %q", s)
 	return 0, make([]byte, phys.PageSize)
+}
+
+// folios returns the array of the folios of the file that rec names.
+func (d *damager) folios(rec []byte) []byte {
+	structure := d.page(phys.Addr(le.Uint64(rec[48:])))
+	chunk := d.page(phys.Addr(le.Uint64(structure[32:])))
+	return d.page(phys.Addr(le.Uint64(chunk[8:])))
 }
 
 // relink makes the second block of sessions lie at a.

@@ -1,0 +1,150 @@
+package luo
+
+import (
+	"fmt"
+
+	"ferry/phys"
+)
+
+// run is a stretch of records that follow each other in one block: their number
+// in the upper 12 bits, where the first one lies in the lower 52, which hold every
+// address of x86-64.
+type run uint64
+
+const (
+	runShift = 52
+	maxRun   = 1<<(64-runShift) - 1 // records
+)
+
+// newRun returns the run of n records at a, 0 to maxRun.
+func newRun(a phys.Addr, n int) (run, error) {
+	if a>>runShift != 0 {
+		return 0, &phys.Error{Object: "records", Addr: a, Found: "more than 52 bits", Want: "an address of x86-64", Err: phys.ErrNotRAM}
+	}
+	return run(a) | run(n)<<runShift, nil
+}
+
+func (r run) addr() phys.Addr { return phys.Addr(r & (1<<runShift - 1)) }
+func (r run) len() int        { return int(r >> runShift) }
+
+// runs is a list of the runs of one kind of record. It grows by chunks: it takes
+// from the heap what was added and at most one chunk more, and never copies.
+type runs struct {
+	size   int        // of a record in bytes
+	order  phys.Order // of the blocks that hold them
+	n      int
+	chunks []*[chunkRuns]run
+}
+
+const chunkRuns = 1024 // 8 KiB
+
+func (l *runs) add(r run) {
+	if l.n%chunkRuns == 0 {
+		l.chunks = append(l.chunks, new([chunkRuns]run))
+	}
+	l.n++
+	*l.at(l.n - 1) = r
+}
+
+// at returns run i, which the list must have.
+func (l *runs) at(i int) *run { return &l.chunks[i/chunkRuns][i%chunkRuns] }
+
+// block returns the block of run i.
+func (l *runs) block(i int) phys.Block {
+	return phys.Block{Addr: phys.AlignDown(l.at(i).addr(), l.order.Bytes()), Order: l.order}
+}
+
+// memory is where the records of a state lie: that of a handover, or an [arena].
+type memory interface {
+	View(a phys.Addr, n uint64) ([]byte, error)
+}
+
+// cursor stands before a record of a list.
+type cursor struct {
+	mem    memory
+	list   *runs
+	i, end int    // runs to come
+	rest   []byte // records to come of the run before
+	err    error  // why mem did not give a run that the state has
+}
+
+// sessionRecords returns a cursor before the first session.
+func (st *State) sessionRecords() cursor {
+	return cursor{mem: st.mem, list: &st.sessions, end: st.sessions.n}
+}
+
+// records returns a cursor before the first file.
+func (s Session) records() cursor {
+	return cursor{mem: s.st.mem, list: &s.st.files, i: int(s.st.first[s.i]), end: int(s.st.first[s.i+1])}
+}
+
+// stretch returns the records that are left of the run that the cursor stands in,
+// none behind the last one and where mem fails.
+func (c *cursor) stretch() []byte {
+	for len(c.rest) == 0 && c.i < c.end && c.err == nil {
+		r := *c.list.at(c.i)
+		c.i++
+		c.rest, c.err = c.mem.View(r.addr(), uint64(r.len()*c.list.size))
+	}
+	return c.rest
+}
+
+// skip steps over n bytes of the stretch.
+func (c *cursor) skip(n int) { c.rest = c.rest[n:] }
+
+// next returns a window on the next record and steps over it, nil behind the last
+// one and where mem fails.
+func (c *cursor) next() []byte {
+	if len(c.stretch()) == 0 {
+		return nil
+	}
+	size := c.list.size
+	rec := c.rest[:size:size]
+	c.skip(size)
+	return rec
+}
+
+// arena is memory on the heap for the records of a state from nothing. Its
+// addresses count bytes from its beginning.
+type arena struct {
+	chunks [][]byte // chunkBytes each
+	used   int      // of the last one
+}
+
+const chunkBytes = 60 << 10
+
+// take returns n bytes of zeros and where they lie. Bytes taken one after another
+// mostly follow each other.
+func (m *arena) take(n int) (phys.Addr, []byte) {
+	if len(m.chunks) == 0 || m.used+n > chunkBytes {
+		m.chunks, m.used = append(m.chunks, make([]byte, chunkBytes)), 0
+	}
+	last, at := len(m.chunks)-1, m.used
+	m.used += n
+	return phys.Addr(last*chunkBytes + at), m.chunks[last][at:m.used:m.used]
+}
+
+// View implements [memory] for what lies in one chunk.
+func (m *arena) View(a phys.Addr, n uint64) ([]byte, error) {
+	chunk, at := uint64(a)/chunkBytes, uint64(a)%chunkBytes
+	if chunk >= uint64(len(m.chunks)) || n > chunkBytes-at {
+		return nil, fmt.Errorf("luo: %d bytes at %v of a state from nothing: %w", n, a, phys.ErrNotRAM)
+	}
+	return m.chunks[chunk][at : at+n : at+n], nil
+}
+
+// append takes room for one more record of the list and returns it. It begins a
+// new run where apart, or where it does not follow the record before.
+func (m *arena) append(l *runs, apart bool) []byte {
+	a, rec := m.take(l.size)
+	if l.n > 0 && !apart {
+		r := l.at(l.n - 1)
+		end := r.addr() + phys.Addr(r.len()*l.size)
+		if end == a && a%chunkBytes != 0 && r.len() < maxRun {
+			*r += 1 << runShift
+			return rec
+		}
+	}
+	l.add(run(a) | 1<<runShift)
+	return rec
+}
