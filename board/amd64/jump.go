@@ -80,8 +80,12 @@ func (m *machine) identity() bool {
 	return m.identical(0, step)
 }
 
-// identical maps the physical range, of whole 2 MiB pages, where it stands.
+// identical maps the physical range, of whole 2 MiB pages, where it stands, as far
+// as the direct map reaches.
 func (m *machine) identical(start, end uint64) bool {
+	if end > directEnd {
+		end = directEnd
+	}
 	large := levelSize(level1G)
 	for start < end {
 		stop := (start + large) &^ (large - 1)

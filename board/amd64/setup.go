@@ -53,7 +53,7 @@ func (m *machine) readCmdline() {
 	if a == 0 {
 		return
 	}
-	for n := uint64(0); n < maxCmdline-1; n++ {
+	for n := uint64(0); n < maxCmdline-1 && a < directEnd-n; n++ {
 		if (n == 0 || (a+n)&(PageSize-1) == 0) && m.leaf(DirectMap+a+n) == 0 {
 			return
 		}
@@ -72,7 +72,7 @@ func (m *machine) readCmdline() {
 func (m *machine) readSetupData() {
 	left := uint64(maxE820Ext)
 	a := *word(m.zeroPage + DirectMap + zpSetupData)
-	for i := 0; a != 0 && a < physicalEnd && i < maxSetupData; i++ {
+	for i := 0; a != 0 && i < maxSetupData; i++ {
 		if !m.directCovers(a, setupDataBytes) {
 			return
 		}
@@ -103,6 +103,9 @@ func (m *machine) readSetupData() {
 
 // directCovers reports whether the direct map holds every page of [a, a+n).
 func (m *machine) directCovers(a, n uint64) bool {
+	if a > directEnd || n > directEnd-a {
+		return false
+	}
 	for p := a &^ (PageSize - 1); p < a+n; p += PageSize {
 		if m.leaf(DirectMap+p) == 0 {
 			return false
