@@ -30,7 +30,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 		p.report.From = m.Release
 	}
 	for _, handler := range st.Handlers() {
-		if !handler.Known {
+		if handler.Name != memfd.Compatible {
 			p.report.note(fmt.Sprintf("%d files of handler %q are carried as they are", handler.Files, handler.Name))
 		}
 	}

@@ -220,7 +220,7 @@ func (st *State) count(handler []byte, n int) {
 			return
 		}
 	}
-	h := Handler{Name: string(handler), Files: n, Known: knownHandler(handler)}
+	h := Handler{Name: string(handler), Files: n}
 	if len(st.handlers) == maxHandlers {
 		h = Handler{Name: OtherHandlers, Files: n}
 	}

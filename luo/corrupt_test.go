@@ -90,6 +90,10 @@ func TestRestoreRejects(t *testing.T) {
 		{"file block of order 1", func(h *handover) { h.d.Preserve(phys.Block{Addr: h.at[0], Order: 1}) }, blockset.ErrNotPreserved, "file block 0"},
 		{"file pointer unaligned", func(h *handover) { put(h.file[0], 0, uint64(h.at[1])|8) }, blockset.ErrUnaligned, "file block 1"},
 		{"handler empty", func(h *handover) { clear(h.file[0][16:64]) }, ErrName, "empty handler"},
+		{"first handler of all empty", func(h *handover) {
+			first, _ := h.mem.Edit(phys.Addr(u64(h.sess[16+64:])), phys.PageSize)
+			clear(first[16:64])
+		}, ErrName, `session 0 "vm-0": file block 0: file 0 0x10003010: empty handler`},
 		{"handler without end", func(h *handover) { copy(h.file[1][16+64:], strings.Repeat("h", 48)) }, ErrName,
 			`session 1 "vm-1": file block 1: file 64 0x10005050: handler`},
 		{"handler with rubbish behind it", func(h *handover) { h.file[0][16+47] = 1 }, ErrName, "bytes behind"},

@@ -96,7 +96,7 @@ func TestWorkedExampleIsRead(t *testing.T) {
 	want := model{
 		Number:   1,
 		Sessions: []modelSession{{"vm", []modelRecord{{"memfd-v2", 0x100005000, 0x1234}}}},
-		Handlers: []Handler{{"memfd-v2", 1, true}},
+		Handlers: []Handler{{"memfd-v2", 1}},
 	}
 	if diff := cmp.Diff(want, modelOf(restore(t, mem, d))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -111,7 +111,6 @@ func newState(number uint64, mem memory) *State {
 type Handler struct {
 	Name  string // its compatible string
 	Files int
-	Known bool // Ferry knows the format of its data
 }
 
 // maxHandlers bounds how many handlers are told apart; Linux 7.3 has one.

@@ -169,13 +169,5 @@ func (st *State) retire(d blockset.Pages) error {
 	return nil
 }
 
-// field returns s as a field padded with zeros. s must be shorter than it.
-func field[T [v5RootText]byte | [handlerName]byte](s string) (f T) {
-	for i := range len(s) {
-		f[i] = s[i]
-	}
-	return f
-}
-
 // u64 returns the little-endian number at the start of b.
 func u64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }

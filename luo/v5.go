@@ -28,14 +28,7 @@ const (
 	v5FLBPages  = 0  // pgcnt of the FLB page: always 1
 	v5FLBCount  = 8  // count of the FLB page
 	v5FLBData   = 16 // first FLB record
-	v5MemfdText = "memfd-v2"
 )
-
-// v5Memfd is the handler field of a memfd, the only handler of Linux 7.3.
-var v5Memfd = field[[handlerName]byte](v5MemfdText)
-
-// knownHandler reports whether Ferry knows the data behind a handler string.
-func knownHandler(handler []byte) bool { return string(handler) == v5MemfdText }
 
 // restoreV5 reads the state whose root structure is size bytes at root.
 func restoreV5(c *blockset.Checker, root phys.Addr, size uint64) (*State, error) {
@@ -47,7 +40,9 @@ func restoreV5(c *blockset.Checker, root phys.Addr, size uint64) (*State, error)
 	if err != nil {
 		return nil, err
 	}
-	if want := field[[v5RootText]byte](v5Compatible); string(page[:v5RootText]) != string(want[:]) {
+	var want [v5RootText]byte
+	copy(want[:], v5Compatible)
+	if string(page[:v5RootText]) != string(want[:]) {
 		return nil, &phys.Error{Object: "root", Addr: root, Found: fmt.Sprintf("compatible %q", page[:v5RootText]),
 			Want: fmt.Sprintf("%q", want), Hint: "written by another kernel release than this image reads", Err: ErrVersion}
 	}
@@ -72,6 +67,11 @@ type reader struct {
 	tokens repeats
 	rising bool   // the tokens of the session being read only rise so far
 	last   uint64 // token of its last file
+
+	// The handler field of the file read last, which is proved and counted once
+	// for all files in a row that have the same.
+	handler [handlerName]byte
+	proved  bool
 }
 
 // sessions reads the session chain and the files of each session.
@@ -172,27 +172,26 @@ func (r *reader) files(b blockset.Block, i, n int) (int, error) {
 	if err != nil {
 		return n, err
 	}
-	known := 0 // files of the usual handler since the last other one
+	same := 0 // files of r.handler that are not counted yet
 	rising, last := r.rising, r.last
 	for off := 0; off < len(seg); off += fileSize {
 		rec := (*[fileSize]byte)(seg[off:])
 		token := u64(rec[fileToken:])
 		rising = rising && (token > last || n+off == 0)
 		last = token
-		if *(*[handlerName]byte)(rec[:]) == v5Memfd {
-			known++
-			continue
+		if handler := (*[handlerName]byte)(rec[:]); *handler != r.handler || !r.proved {
+			st.count(text(r.handler[:]), same)
+			same = 0
+			if e := checkText("handler", handler[:]); e != nil {
+				e.Object = fmt.Sprintf("file block %d: file %d", i, n+off/fileSize)
+				e.Addr = b.Addr + blockset.HeaderSize + phys.Addr(off)
+				return n, e
+			}
+			r.handler, r.proved = *handler, true
 		}
-		st.count(v5Memfd[:len(v5MemfdText)], known)
-		known = 0
-		if e := checkText("handler", rec[:handlerName]); e != nil {
-			e.Object = fmt.Sprintf("file block %d: file %d", i, n+off/fileSize)
-			e.Addr = b.Addr + blockset.HeaderSize + phys.Addr(off)
-			return n, e
-		}
-		st.count(text(rec[:handlerName]), 1)
+		same++
 	}
-	st.count(v5Memfd[:len(v5MemfdText)], known)
+	st.count(text(r.handler[:]), same)
 	r.rising, r.last = rising, last
 	return n + len(seg)/fileSize, nil
 }
