@@ -24,7 +24,7 @@ METAL_LDFLAGS := -E $(ENTRY) -T $(TEXT)
 METAL_FLAGS   := -tags metal -trimpath -buildvcs=false -ldflags '$(METAL_LDFLAGS)'
 
 # Packages whose unit tests also run with no OS, at real physical addresses.
-METAL_PKGS := ./metal ./phys ./fdt ./kho ./blockset ./luo ./memfd ./boot
+METAL_PKGS := ./metal ./board/amd64 ./phys ./fdt ./kho ./blockset ./luo ./memfd ./boot
 
 SOURCES := $(shell find . -name '*.go' -o -name '*.s') go.mod go.sum
 
