@@ -72,7 +72,7 @@ func TestAllThatTheKernelAllowsCrosses(t *testing.T) {
 		blocks          [2]int
 		memory          uint64 // bytes that restoring may take
 	}{
-		{"510,000 sessions", 510000, 0, true, [2]int{10000, 0}, 8 << 20},
+		{"510,000 sessions", 510000, 0, true, [2]int{10000, 0}, 10 << 20},
 		{"630,000 files in one session", 1, 630000, true, [2]int{1, 10000}, 2 << 20},
 		{"630,000 files with unordered tokens", 1, 630000, false, [2]int{1, 10000}, 7 << 20},
 		{"40,000 sessions of one file", 40000, 1, true, [2]int{785, 40000}, 1200 << 10}, // 12 bytes each, 8 more for its name

@@ -43,7 +43,7 @@ var Damages = []Damage{
 				le.PutUint64(b[blockHeader+i*sessionSize+72:], 630000)
 			}
 		}
-		return fmt.Sprintf("session 0 %q: record %v: count 630000", sessionName(0), first+blockHeader)
+		return fmt.Sprintf("record %v: count 630000", first+blockHeader)
 	}},
 	{"pointer-outside-ram", func(d *damager) string { return d.relink(0x7f00000000) }},
 	{"pointer-into-scratch", func(d *damager) string { return d.relink(d.scratch) }},
