@@ -11,7 +11,9 @@
 BUILD    := build
 GO       ?= go
 INIT_MIB ?= 64
-FUZZTIME ?= 5s
+# Runs of each fuzz target. A time, such as 30s, works too, but go test sometimes
+# calls its end a failure ("context deadline exceeded").
+FUZZTIME ?= 30000x
 
 # Where the image stands in virtual memory: above Go's heap, below 2^47. The
 # page before the text holds the entries and parameters that linker/ writes.

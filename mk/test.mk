@@ -33,7 +33,8 @@ reproducible: $(BUILD)/ferry.bzimage
 	$(MAKE) --no-print-directory -s -C "$$other" $(BUILD)/ferry.bzimage && \
 	cmp "$$other/$(BUILD)/ferry.bzimage" $(BUILD)/ferry.bzimage
 
-# Every fuzz target for FUZZTIME, one after another.
+# Every fuzz target for FUZZTIME, one after another. Minimizing inputs would take
+# most of so short a run.
 fuzz:
 	@set -e; for pkg in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
