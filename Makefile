@@ -8,6 +8,9 @@
 #
 # Needs Go and a Debian machine; everything else is installed when it is missing.
 
+# Targets install packages, boot machines with timeouts, and share two cores.
+.NOTPARALLEL:
+
 BUILD    := build
 GO       ?= go
 INIT_MIB ?= 64
@@ -28,7 +31,12 @@ METAL_FLAGS   := -tags metal -trimpath -buildvcs=false -ldflags '$(METAL_LDFLAGS
 # Packages whose unit tests also run with no OS, at real physical addresses.
 METAL_PKGS := ./metal ./board/amd64 ./phys ./fdt ./kho ./blockset ./luo ./memfd ./boot
 
-SOURCES := $(shell find . -name '*.go' -o -name '*.s') go.mod go.sum
+SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.lst') go.mod go.sum
+
+# A toolchain that is named by its path is the one that scripts and tests find.
+ifneq ($(dir $(GO)),./)
+export PATH := $(dir $(GO)):$(PATH)
+endif
 
 .PHONY: all
 all: $(BUILD)/ferry $(BUILD)/ferry.bzimage
@@ -42,11 +50,23 @@ $(BUILD)/linker: $(SOURCES)
 $(BUILD)/%.elf: $(SOURCES)
 	$(METAL_ENV) $(GO) build $(METAL_FLAGS) -o $@ ./cmd/$*
 
-$(BUILD)/ferry.bzimage: $(BUILD)/stage.elf $(BUILD)/linker
+$(BUILD)/ferry.bzimage: $(BUILD)/stage.elf $(BUILD)/linker $(BUILD)/init-size
 	$(BUILD)/linker --init-size $(INIT_MIB) -o $@ $<
 
-$(BUILD)/probe.bzimage: $(BUILD)/probe.elf $(BUILD)/linker
+$(BUILD)/probe.bzimage: $(BUILD)/probe.elf $(BUILD)/linker $(BUILD)/init-size
 	$(BUILD)/linker --init-size $(INIT_MIB) -o $@ $<
+
+# Changes where INIT_MIB does, so that the images follow.
+$(BUILD)/init-size: FORCE
+	@mkdir -p $(@D); echo $(INIT_MIB) | cmp -s - $@ || echo $(INIT_MIB) >$@
+
+.PHONY: FORCE
+
+# $(call install,packages) installs what is missing of them, and says so.
+install = @dpkg-query -W -f '$${db:Status-Status}\n' $(1) 2>&1 | grep -qv '^installed$$' || exit 0; \
+	echo "installing $(1)"; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(1)
 
 include $(wildcard mk/*.mk)
 

@@ -11,10 +11,7 @@ kernels: linux-tools ## build Linux and its liveupdate selftests into build/linu
 LINUX_PACKAGES := qemu-system-x86 gcc libc6-dev make flex bison bc libelf-dev libssl-dev xz-utils debian-archive-keyring
 
 linux-tools:
-	@dpkg-query -W -f '$${db:Status-Status}\n' $(LINUX_PACKAGES) 2>&1 | grep -qv '^installed$$' || exit 0; \
-	echo "installing $(LINUX_PACKAGES)"; \
-	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(LINUX_PACKAGES)
+	$(call install,$(LINUX_PACKAGES))
 
 # Process 1 of our own runs.
 $(LINUX)/init: $(SOURCES)
@@ -24,7 +21,7 @@ $(LINUX)/init: $(SOURCES)
 $(LINUX)/saboteur.elf: $(SOURCES)
 	$(METAL_ENV) $(GO) build $(METAL_FLAGS) -o $@ ./linux/saboteur
 
-$(LINUX)/saboteur.bzimage: $(LINUX)/saboteur.elf $(BUILD)/linker
+$(LINUX)/saboteur.bzimage: $(LINUX)/saboteur.elf $(BUILD)/linker $(BUILD)/init-size
 	$(BUILD)/linker --init-size $(INIT_MIB) -o $@ $<
 
 CROSSINGS ?= 1

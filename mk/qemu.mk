@@ -7,12 +7,8 @@ FILL     ?= 5
 
 .PHONY: qemu run
 
-QEMU_PACKAGES := qemu-system-x86
-
 qemu:
-	@command -v qemu-system-x86_64 >/dev/null || { echo "installing $(QEMU_PACKAGES)"; \
-	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(QEMU_PACKAGES); }
+	$(call install,qemu-system-x86)
 
 PROBE_WORDS = probe.sessions=$(SESSIONS) probe.files=$(FILES) probe.regions=$(REGIONS) probe.fill=$(FILL)
 

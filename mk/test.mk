@@ -5,7 +5,7 @@
 test: format vet staticcheck test-host reproducible fuzz test-metal test-boot test-run ## everything but the real kernels
 
 format:
-	@files=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$files" ] || { echo "not gofmt-clean: $$files"; exit 1; }
+	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) || exit 1; [ -z "$$files" ] || { echo "not gofmt-clean: $$files"; exit 1; }
 
 # Files behind build tags are looked at as well.
 TAGS := "" metal qemu linux_e2e
@@ -16,12 +16,9 @@ vet:
 staticcheck:
 	@for tags in $(TAGS); do $(GO) tool staticcheck -tags "$$tags" ./... || exit 1; done
 
-# The race detector needs a C compiler; its package brings objdump, with which the
-# linker's stubs are checked.
+# The race detector needs a C compiler; with objdump the linker's stubs are checked.
 gcc:
-	@command -v gcc >/dev/null && command -v objdump >/dev/null || { echo "installing gcc libc6-dev"; \
-	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends gcc libc6-dev; }
+	$(call install,gcc libc6-dev binutils)
 
 test-host: gcc
 	$(GO) test -race ./...
@@ -36,13 +33,15 @@ reproducible: $(BUILD)/ferry.bzimage
 # Every fuzz target for FUZZTIME, one after another. Minimizing inputs would take
 # most of so short a run.
 fuzz:
-	@set -e; for pkg in $$($(GO) list ./...); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
-	  done; done
+	@set -e; ran=0; packages=$$($(GO) list ./...); for pkg in $$packages; do \
+	  tests=$$($(GO) test -list '^Fuzz' $$pkg); \
+	  for f in $$(echo "$$tests" | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$f"; ran=$$((ran + 1)); \
+	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
+	  done; done; [ $$ran -gt 0 ]
 
 test-metal: qemu $(BUILD)/linker ## the unit tests with no OS, at real physical addresses
-	$(METAL_ENV) $(GO) test $(METAL_FLAGS) -count=1 -p 1 -exec '$(CURDIR)/qemu.sh' $(METAL_PKGS)
+	LINKER=$(CURDIR)/$(BUILD)/linker $(METAL_ENV) $(GO) test $(METAL_FLAGS) -count=1 -p 1 -exec '$(CURDIR)/qemu.sh' $(METAL_PKGS)
 
 test-boot: qemu ## every machine, memory size and processor of the boot matrix
 	$(GO) test -tags qemu -count=1 ./board/amd64 ./linker
