@@ -60,10 +60,11 @@ func newMachine(t *testing.T, shape standin.Shape, cmdline string) *machine {
 		Nanotime: func() int64 { m.ticks += 1000; return m.ticks },
 		Random:   func(b []byte) { copy(b, bytes.Repeat([]byte{0xa5}, len(b))) },
 	}
-	var err error
-	if m.fdt, m.left, err = standin.Produce(m.Memory, free, shape); err != nil {
+	h, err := standin.Produce(m.Memory, free, shape)
+	if err != nil {
 		t.Fatal(err)
 	}
+	m.fdt, m.left = h.FDT, h.Census
 	size, err := standin.Scratch(m.Memory, tableAt, scratch)
 	if err != nil {
 		t.Fatal(err)

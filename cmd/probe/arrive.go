@@ -26,6 +26,13 @@ func arrive(o options) error {
 		if !ok || p.FDT != o.fdt {
 			return fmt.Errorf("handover %v (%t) arrived, want the untouched one at %v", p.FDT, ok, o.fdt)
 		}
+		sum, err := standin.Sum(mem, o.used)
+		if err != nil {
+			return err
+		}
+		if sum != o.sum {
+			return fmt.Errorf("the memory of the handover has changed: checksum %#x, want %#x", sum, o.sum)
+		}
 		fmt.Println("probe B: PASSED: the untouched handover arrived, as the policy says")
 		return nil
 	}

@@ -42,7 +42,7 @@ func depart(o options) error {
 	}
 	free = free.Sub(scratch...)
 
-	fdt, census, err := standin.Produce(mem, free, o.shape)
+	made, err := standin.Produce(mem, free, o.shape)
 	if err != nil {
 		return err
 	}
@@ -51,25 +51,32 @@ func depart(o options) error {
 		if err != nil {
 			return err
 		}
-		named, err := d.Do(mem, free, fdt, scratch[0].Start)
+		named, err := d.Do(mem, free, made.FDT, scratch[0].Start)
 		if err != nil {
 			return err
 		}
 		fmt.Printf("probe A: the handover is damaged (%s): Ferry has to say %q\n", o.damage, named)
+	}
+	var sum uint64
+	if o.expect == untouched {
+		if sum, err = standin.Sum(mem, made.Used); err != nil {
+			return err
+		}
 	}
 	table := scratch[0].Start
 	size, err := standin.Scratch(mem, table, scratch)
 	if err != nil {
 		return err
 	}
-	kho := standin.Payload{FDT: fdt, FDTSize: phys.PageSize, Scratch: table, ScratchSize: size}.Bytes()
+	kho := standin.Payload{FDT: made.FDT, FDTSize: phys.PageSize, Scratch: table, ScratchSize: size}.Bytes()
 	seed := make([]byte, 32)
 	amd64.Random(seed)
 	plan, err := params.Place(boot.Next{
-		Kernel:  boot.Part{Bytes: stage.Kernel.Data},
-		Initrd:  boot.Part{Bytes: stage.Initrd.Data},
-		Cmdline: fmt.Sprintf("probe.role=b probe.expect=%s probe.fdt=%v%s", o.expect, fdt, o.ferry),
-		KHO:     &kho, Seed: seed, Scratch: scratch, FiveLevel: amd64.FiveLevel(),
+		Kernel: boot.Part{Bytes: stage.Kernel.Data},
+		Initrd: boot.Part{Bytes: stage.Initrd.Data},
+		Cmdline: fmt.Sprintf("probe.role=b probe.expect=%s probe.fdt=%v probe.used=%s probe.sum=%#x%s",
+			o.expect, made.FDT, words(made.Used), sum, o.ferry),
+		KHO: &kho, Seed: seed, Scratch: scratch, FiveLevel: amd64.FiveLevel(),
 		Occupied: phys.NewRanges(phys.Range{Start: table, End: table + scratchAlign}),
 	})
 	if err != nil {
@@ -79,7 +86,7 @@ func depart(o options) error {
 		return err
 	}
 	fmt.Printf("probe A: %d sessions, %d files, %d pages of data preserved; scratch %v; starting Ferry at %v\n",
-		census.Sessions, census.Files, census.Pages, scratch[0], plan.Entry)
+		made.Census.Sessions, made.Census.Files, made.Census.Pages, scratch[0], plan.Entry)
 	return amd64.Jump(plan.Entry, plan.ZeroPage)
 }
 

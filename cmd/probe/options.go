@@ -22,8 +22,10 @@ type options struct {
 	shape  standin.Shape
 	damage string
 	expect string
-	fdt    phys.Addr // A's root FDT, for B to tell old from new
-	ferry  string    // Ferry's words
+	fdt    phys.Addr   // A's root FDT, for B to tell old from new
+	used   phys.Ranges // memory of A's handover
+	sum    uint64      // checksum of it, where B expects it untouched
+	ferry  string      // Ferry's words
 }
 
 // parse reads the probe's words.
@@ -46,6 +48,10 @@ func parse(cmdline string) (options, error) {
 			var n uint64
 			n, err = strconv.ParseUint(w.Value, 0, 64)
 			o.fdt = phys.Addr(n)
+		case w.Name == "probe.sum":
+			o.sum, err = strconv.ParseUint(w.Value, 0, 64)
+		case w.Name == "probe.used":
+			o.used, err = ranges(w.Value)
 		case w.Name == "probe.role":
 			o.role = w.Value
 		case w.Name == "probe.break":
@@ -60,4 +66,25 @@ func parse(cmdline string) (options, error) {
 		}
 	}
 	return o, nil
+}
+
+// words writes ranges for the command line, ranges reads them.
+func words(rs phys.Ranges) string {
+	var list []string
+	for _, r := range rs {
+		list = append(list, fmt.Sprintf("%v-%v", r.Start, r.End))
+	}
+	return strings.Join(list, ",")
+}
+
+func ranges(list string) (phys.Ranges, error) {
+	var rs phys.Ranges
+	for _, w := range strings.Split(list, ",") {
+		var start, end uint64
+		if _, err := fmt.Sscanf(w, "0x%x-0x%x", &start, &end); err != nil {
+			return nil, fmt.Errorf("range %q: %w", w, err)
+		}
+		rs = rs.Add(phys.Range{Start: phys.Addr(start), End: phys.Addr(end)})
+	}
+	return rs, nil
 }

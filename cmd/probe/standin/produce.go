@@ -54,26 +54,32 @@ func (p *producer) preserve(order phys.Order) (phys.Addr, []byte, error) {
 	return at, page, err
 }
 
-// Produce lays a handover of the given shape into the free memory and returns
-// the address of its root FDT and what it holds. The free ranges must be RAM
-// outside scratch and above 1 MiB.
-func Produce(mem phys.Memory, free phys.Ranges, shape Shape) (fdt phys.Addr, c Census, err error) {
+// Handover is what [Produce] laid into memory.
+type Handover struct {
+	FDT    phys.Addr // root device tree
+	Census Census
+	Used   phys.Ranges // memory that holds it, all of it but the scratch table
+}
+
+// Produce lays a handover of the given shape into the free memory, from the
+// bottom. The free ranges must be RAM outside scratch and above 1 MiB.
+func Produce(mem phys.Memory, free phys.Ranges, shape Shape) (h Handover, err error) {
 	p := &producer{arena: arena{mem, free.Add()}, shape: shape}
 	if p.root, _, err = p.take(0); err != nil {
-		return 0, c, err
+		return h, err
 	}
 	p.census.Nodes = 1
 	kids, err := p.subtrees()
 	if err != nil {
-		return 0, c, err
+		return h, err
 	}
 	probe, probePage, err := p.preserve(0)
 	if err != nil {
-		return 0, c, err
+		return h, err
 	}
 	fdt, page, err := p.preserve(0)
 	if err != nil {
-		return 0, c, err
+		return h, err
 	}
 	p.census.marshal(probePage)
 	kids = append(kids, subtree(probeTree, probe, 8*censusWords))
@@ -81,7 +87,21 @@ func Produce(mem phys.Memory, free phys.Ranges, shape Shape) (fdt phys.Addr, c C
 		{"compatible", []byte(khoCompatible + "\x00")},
 		{"preserved-memory-map", le64(uint64(p.root))},
 	}, kids: kids}
-	return fdt, p.census, tree.marshal(page)
+	return Handover{fdt, p.census, free.Sub(p.free...)}, tree.marshal(page)
+}
+
+// Sum returns a checksum of the memory, whole pages of RAM.
+func Sum(mem phys.Memory, rs phys.Ranges) (h uint64, err error) {
+	for _, r := range rs {
+		for a := r.Start; a < r.End; a += phys.PageSize {
+			page, err := mem.View(a, phys.PageSize)
+			if err != nil {
+				return 0, err
+			}
+			h = sum(h, page)
+		}
+	}
+	return h, nil
 }
 
 // Scratch writes a scratch table of the areas at a and returns its length in

@@ -19,7 +19,7 @@ var (
 func handover(t *testing.T, shape Shape) (mem phys.Memory, fdt, table phys.Addr, size uint64, c Census) {
 	t.Helper()
 	mem = phystest.New(t, ram)
-	fdt, c, err := Produce(mem, free, shape)
+	h, err := Produce(mem, free, shape)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func handover(t *testing.T, shape Shape) (mem phys.Memory, fdt, table phys.Addr,
 	if size, err = Scratch(mem, table, scratch); err != nil {
 		t.Fatal(err)
 	}
-	return mem, fdt, table, size, c
+	return mem, h.FDT, table, size, h.Census
 }
 
 func TestReceiveFindsWhatWasProduced(t *testing.T) {

@@ -20,7 +20,7 @@ func produce(t *testing.T) (phys.Memory, kho.Data) {
 		{Start: 0x10000000, End: 0x14000000}, {Start: 0x10000000, End: 0x10000000}, {Start: 0x20000000, End: 0x20000000},
 	}
 	mem := phystest.New(t, ram)
-	fdt, _, err := standin.Produce(mem, phys.NewRanges(phys.Range{Start: 0x14000000, End: 0x20000000}), standin.Shape{Sessions: 60, Files: 3})
+	h, err := standin.Produce(mem, phys.NewRanges(phys.Range{Start: 0x14000000, End: 0x20000000}), standin.Shape{Sessions: 60, Files: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func produce(t *testing.T) (phys.Memory, kho.Data) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mem, kho.Data{FDT: fdt, FDTSize: phys.PageSize, Scratch: scratch[0].Start, ScratchSize: size}
+	return mem, kho.Data{FDT: h.FDT, FDTSize: phys.PageSize, Scratch: scratch[0].Start, ScratchSize: size}
 }
 
 // read is what the stage does with a handover.
