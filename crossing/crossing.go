@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"ferry/boot"
 	"ferry/boot/payload"
@@ -155,13 +156,25 @@ func (p *passage) handOver() error {
 		return nil
 	case err == nil && p.report.failed() == nil && p.options.Mode == Cross:
 		var data kho.Data
-		if data, err = p.translate(raw); err == nil {
+		if data, err = p.guarded(raw); err == nil {
 			p.next.KHO = (*[kho.DataSize]byte)(data.Append(nil))
 			return nil
 		}
 	}
 	p.report.fail(err)
 	return p.fallBack(raw)
+}
+
+// guarded is translate with a panic or a memory fault on the way as an error: a
+// defect of Ferry's own ends as the policy says, like any other failure.
+func (p *passage) guarded(raw *[kho.DataSize]byte) (data kho.Data, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a defect in Ferry, please report it: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return p.translate(raw)
 }
 
 // fallBack prepares what the policy says for a handover that does not cross, be

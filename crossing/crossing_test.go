@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"ferry/cmd/probe/standin"
@@ -157,6 +158,41 @@ func TestAWrongNameIsNotHandedOver(t *testing.T) {
 	}
 	if log := m.log.String(); !strings.Contains(log, "does not read back") || !strings.Contains(log, "Session-0") {
 		t.Errorf("the report does not say so:\n%s", log)
+	}
+	if a := m.arrive(jump); !bytes.Equal(a.kho, raw) {
+		t.Errorf("payload %x, want the untouched %x", a.kho, raw)
+	}
+}
+
+// torn is memory in which the page at one address cannot be read.
+type torn struct {
+	phys.Memory
+	at   phys.Addr
+	hole []byte
+}
+
+func (m torn) View(a phys.Addr, n uint64) ([]byte, error) {
+	if a == m.at {
+		return m.hole[:n], nil
+	}
+	return m.Memory.View(a, n)
+}
+
+func TestFaultWhileTranslatingEndsAsThePolicySays(t *testing.T) {
+	hole, err := syscall.Mmap(-1, 0, phys.PageSize, syscall.PROT_NONE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Munmap(hole) })
+	m := newMachine(t, standin.Shape{Sessions: 3, Files: 4}, "")
+	raw := bytes.Clone(m.edit(nodesAt+16, 32))
+	m.Memory = torn{m.Memory, m.fdt, hole}
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if log := m.log.String(); !strings.Contains(log, "a defect in Ferry") || !strings.Contains(log, "crossing.(*passage).translate") {
+		t.Errorf("the report does not say where:\n%s", log)
 	}
 	if a := m.arrive(jump); !bytes.Equal(a.kho, raw) {
 		t.Errorf("payload %x, want the untouched %x", a.kho, raw)
