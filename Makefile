@@ -54,7 +54,7 @@ $(BUILD)/ferry.bzimage: $(BUILD)/stage.elf $(BUILD)/linker $(BUILD)/init-size
 	$(BUILD)/linker --init-size $(INIT_MIB) -o $@ $<
 
 $(BUILD)/probe.bzimage: $(BUILD)/probe.elf $(BUILD)/linker $(BUILD)/init-size
-	$(BUILD)/linker --init-size $(INIT_MIB) -o $@ $<
+	$(BUILD)/linker --init-size $(INIT_MIB) --name probe -o $@ $<
 
 # Changes where INIT_MIB does, so that the images follow.
 $(BUILD)/init-size: FORCE

@@ -57,11 +57,13 @@ func depart(o options) error {
 		}
 		fmt.Printf("probe A: the handover is damaged (%s): Ferry has to say %q\n", o.damage, named)
 	}
-	var sum uint64
+	words := fmt.Sprintf("probe.role=b probe.expect=%s probe.fdt=%v%s", o.expect, made.FDT, o.ferry)
 	if o.expect == untouched {
-		if sum, err = standin.Sum(mem, made.Used); err != nil {
+		sum, err := standin.Sum(mem, made.Used)
+		if err != nil {
 			return err
 		}
+		words += fmt.Sprintf(" probe.used=%s probe.sum=%#x", join(made.Used), sum)
 	}
 	table := scratch[0].Start
 	size, err := standin.Scratch(mem, table, scratch)
@@ -72,11 +74,10 @@ func depart(o options) error {
 	seed := make([]byte, 32)
 	amd64.Random(seed)
 	plan, err := params.Place(boot.Next{
-		Kernel: boot.Part{Bytes: stage.Kernel.Data},
-		Initrd: boot.Part{Bytes: stage.Initrd.Data},
-		Cmdline: fmt.Sprintf("probe.role=b probe.expect=%s probe.fdt=%v probe.used=%s probe.sum=%#x%s",
-			o.expect, made.FDT, words(made.Used), sum, o.ferry),
-		KHO: &kho, Seed: seed, Scratch: scratch, FiveLevel: amd64.FiveLevel(),
+		Kernel:  boot.Part{Bytes: stage.Kernel.Data},
+		Initrd:  boot.Part{Bytes: stage.Initrd.Data},
+		Cmdline: words,
+		KHO:     &kho, Seed: seed, Scratch: scratch, FiveLevel: amd64.FiveLevel(),
 		Occupied: phys.NewRanges(phys.Range{Start: table, End: table + scratchAlign}),
 	})
 	if err != nil {

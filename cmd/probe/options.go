@@ -68,8 +68,8 @@ func parse(cmdline string) (options, error) {
 	return o, nil
 }
 
-// words writes ranges for the command line, ranges reads them.
-func words(rs phys.Ranges) string {
+// join writes ranges for the command line, ranges reads them.
+func join(rs phys.Ranges) string {
 	var list []string
 	for _, r := range rs {
 		list = append(list, fmt.Sprintf("%v-%v", r.Start, r.End))
