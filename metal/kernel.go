@@ -110,8 +110,6 @@ func exception(t *thread) {
 	case amd64.VectorBreakpoint:
 		sig, code = sigTRAP, siKernel
 	case amd64.VectorProtection, amd64.VectorStack:
-	case amd64.VectorNMI:
-		return
 	default:
 		amd64.Fatal(c, "unexpected exception")
 	}

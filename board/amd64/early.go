@@ -227,22 +227,26 @@ func (m *machine) descriptors() {
 	m.gdt[2] = 0x00af9b000000ffff
 	m.gdt[3] = 0x00cf93000000ffff
 	tss := machineBase + machineOffset(m, &m.tss[0])
-	trap, fatal := uint64(trapBase+trapSize), uint64(fatalBase+fatalSize)
+	trap, fatal, nmi := uint64(trapBase+trapSize), uint64(fatalBase+fatalSize), uint64(fatalBase+nmiSize)
 	m.gdt[4] = 103 | tss&0xffffff<<16 | 0x89<<40 | tss>>24&0xff<<56
 	m.gdt[5] = tss >> 32
 
-	// IST1 at byte 36, IST2 at byte 44: words of 4 bytes apart.
+	// IST1 at byte 36, IST2 at byte 44, IST3 at byte 52: words of 4 bytes apart. The
+	// NMI has the far end of IST2's stack: it may come in the midst of a report.
 	m.tss[4] = trap << 32
 	m.tss[5] = trap>>32 | fatal<<32
-	m.tss[6] = fatal >> 32
+	m.tss[6] = fatal>>32 | nmi<<32
+	m.tss[7] = nmi >> 32
 	m.tss[12] = 104 << 48 // no I/O map
 	m.stackTop = stackBase + stackSize
 
 	code := addressOfVectors() - m.load + ImageBase
 	for i := uint64(0); i < 256; i++ {
 		ist := uint64(1)
-		if i == VectorNMI || i == VectorDoubleFault || i == VectorMachine {
+		if i == VectorDoubleFault || i == VectorMachine {
 			ist = 2
+		} else if i == VectorNMI {
+			ist = 3
 		}
 		a := code + i*8
 		m.idt[2*i] = a&0xffff | 0x10<<16 | ist<<32 | 0x8e<<40 | a>>16&0xffff<<48

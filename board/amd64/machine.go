@@ -12,13 +12,14 @@ const (
 	machineBase = 0xffff_c000_0000_0000 // machine
 	stackBase   = machineBase + 0x40000 // kernel stack
 	trapBase    = machineBase + 0x60000 // stack of interrupts and faults
-	fatalBase   = machineBase + 0x80000 // stack of double faults, NMI, machine checks
+	fatalBase   = machineBase + 0x80000 // stack of double faults, machine checks, and at its far end NMI
 	kernelBase  = machineBase + 0x1000000
 
 	machineSize = 0x10000
 	stackSize   = 0x8000
 	trapSize    = 0x2000
 	fatalSize   = 0x2000
+	nmiSize     = 64 // of the fatal stack's far end
 	areaSize    = machineSize + stackSize + trapSize + fatalSize
 )
 

@@ -10,9 +10,6 @@ func nestedTrap(c *Context) {
 		EndOfInterrupt(c.Vector)
 		return
 	}
-	if c.Vector == VectorNMI {
-		return // nothing here asks for one, and nothing needs to be done about it
-	}
 	if mach.failing != 0 {
 		Halt() // the report itself faults
 	}
@@ -116,8 +113,6 @@ func exceptionName(v uint64) string {
 		return "debug exception"
 	}
 	switch v {
-	case VectorNMI:
-		return "non-maskable interrupt"
 	case VectorBreakpoint:
 		return "breakpoint"
 	case VectorUndefined:
