@@ -101,8 +101,17 @@ func (k *Kernel) check(size uint64) error {
 	return nil
 }
 
-// initrdLimit returns the end of the memory in which the kernel finds an initrd.
-func (k *Kernel) initrdLimit() phys.Addr {
+// Limit returns the end of the memory in which the kernel and what it is handed
+// may lie.
+func (k *Kernel) Limit() phys.Addr {
+	if k.Above4G {
+		return maxPhys
+	}
+	return fourGiB
+}
+
+// InitrdLimit returns the end of the memory in which the kernel finds an initrd.
+func (k *Kernel) InitrdLimit() phys.Addr {
 	if k.Above4G {
 		return maxPhys
 	}

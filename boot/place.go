@@ -66,8 +66,12 @@ func (p *Params) Place(n Next) (*Plan, error) {
 	if err != nil {
 		return nil, phys.In("next kernel", n.Kernel.At, err)
 	}
-	if err := k.accepts(n); err != nil {
+	if err := k.Accepts(n.Cmdline, n.FiveLevel); err != nil {
 		return nil, phys.In("next kernel", n.Kernel.At, err)
+	}
+	if n.KHO != nil && len(n.Scratch) == 0 {
+		return nil, phys.In("next kernel", n.Kernel.At,
+			fmt.Errorf("%w: a handover without scratch, where no place is safe from preserved memory", ErrNoRoom))
 	}
 	plan := &Plan{Release: k.Release, params: p, kernel: k, next: n, nodes: p.carried(n)}
 	room := p.room(n, k)
@@ -75,7 +79,7 @@ func (p *Params) Place(n Next) (*Plan, error) {
 		return nil, phys.In("next", n.Kernel.At, err)
 	}
 	plan.Entry = plan.Kernel.Start + entry64
-	if err := plan.placeInitrd(n, room.below(k.initrdLimit())); err != nil {
+	if err := plan.placeInitrd(n, room.below(k.InitrdLimit())); err != nil {
 		return nil, phys.In("next", n.Initrd.At, err)
 	}
 	size := phys.PageSize + uint64(len(n.Cmdline)) + 1
@@ -89,15 +93,17 @@ func (p *Params) Place(n Next) (*Plan, error) {
 	return plan, nil
 }
 
-// accepts checks what the image says against what it is to be handed.
-func (k *Kernel) accepts(n Next) error {
+// Accepts checks what the image says of itself against a command line and
+// against the processor: fiveLevel is set where it runs with five levels of page
+// tables. [Params.Place] refuses what Accepts refuses; a tool that prepares a
+// crossing asks before there is anything to lose. The error wraps [ErrKernel] or
+// [ErrCmdline].
+func (k *Kernel) Accepts(cmdline string, fiveLevel bool) error {
 	switch {
-	case n.FiveLevel && !k.FiveLevel:
+	case fiveLevel && !k.FiveLevel:
 		return refuse("no XLF_5LEVEL in xloadflags", "a kernel that can be entered with five page table levels (or boot this machine with no5lvl)")
-	case n.KHO != nil && len(n.Scratch) == 0:
-		return fmt.Errorf("%w: a handover without scratch, where no place is safe from preserved memory", ErrNoRoom)
-	case uint64(len(n.Cmdline)) > k.CmdlineMax:
-		return fmt.Errorf("%w: %d bytes, the kernel takes %d", ErrCmdline, len(n.Cmdline), k.CmdlineMax)
+	case uint64(len(cmdline)) > k.CmdlineMax:
+		return fmt.Errorf("%w: %d bytes, the kernel takes %d", ErrCmdline, len(cmdline), k.CmdlineMax)
 	}
 	return nil
 }

@@ -233,3 +233,36 @@ func TestNothingLiesBelow1MiB(t *testing.T) {
 }
 
 // hole is memory of which a part cannot be written.
+
+// A tool that asks before there is anything to lose gets the answer that the
+// stage would give.
+func TestAcceptsRefusesWhatPlaceRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		levels    byte // xloadflags
+		cmdline   int  // bytes
+		fiveLevel bool
+		want      error
+	}{
+		{"all it takes", 0x23, 2047, true, nil},
+		{"one byte more", 0x23, 2048, false, boot.ErrCmdline},
+		{"four levels on four", 0x03, 10, false, nil},
+		{"four levels on five", 0x03, 10, true, boot.ErrKernel},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMachine(t)
+			n := m.next(t)
+			n.Kernel.Bytes[0x236] = c.levels
+			n.Cmdline, n.FiveLevel = strings.Repeat("x", c.cmdline), c.fiveLevel
+			k, err := boot.ParseKernel(n.Kernel.Bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			accepts := k.Accepts(n.Cmdline, n.FiveLevel)
+			_, place := m.read().Place(n)
+			if !errors.Is(accepts, c.want) || !errors.Is(place, c.want) {
+				t.Errorf("Accepts: %v, Place: %v; want %v", accepts, place, c.want)
+			}
+		})
+	}
+}

@@ -19,10 +19,7 @@ type room struct {
 
 // room returns scratch, or RAM where there is none, less all that must stay.
 func (p *Params) room(n Next, k *Kernel) *room {
-	r := &room{kind: "RAM", floor: phys.LowMemory, limit: maxPhys}
-	if !k.Above4G {
-		r.limit = fourGiB
-	}
+	r := &room{kind: "RAM", floor: phys.LowMemory, limit: k.Limit()}
 	taken := append(phys.Ranges{}, n.Occupied...)
 	taken = append(taken, p.InPlace()...)
 	for _, d := range p.SetupData {
