@@ -39,6 +39,21 @@ func (h host) cmdline() (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
+// fiveLevel reports whether the processors run with five levels of page tables, and so enter the next kernel. Linux
+// takes the flag away where it runs with four.
+func (h host) fiveLevel() (bool, error) {
+	b, err := fs.ReadFile(h.root, "proc/cpuinfo")
+	if err != nil {
+		return false, &problem{"cannot read the processor's flags", "mount -t proc proc /proc", err}
+	}
+	for line := range strings.Lines(string(b)) {
+		if name, flags, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "flags" {
+			return hasWord(flags, "la57"), nil
+		}
+	}
+	return false, errors.New("/proc/cpuinfo names no flags")
+}
+
 // loaded reports whether a kexec image is loaded. Where sysfs is not mounted nothing is known, which is no error.
 func (h host) loaded() (loaded, known bool) {
 	b, err := fs.ReadFile(h.root, "sys/kernel/kexec_loaded")

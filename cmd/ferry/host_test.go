@@ -19,6 +19,7 @@ func live() fstest.MapFS {
 	return fstest.MapFS{
 		"proc/cmdline":                          file("console=ttyS0 kho=on liveupdate=on\n"),
 		"proc/mounts":                           file("proc /proc proc rw 0 0\ndebugfs /sys/kernel/debug debugfs rw 0 0\n"),
+		"proc/cpuinfo":                          file("processor\t: 0\nflags\t\t: fpu vme lm\nbugs\t\t: la57\n"),
 		"dev/liveupdate":                        file(""),
 		"sys/kernel/debug/kho/out/scratch_phys": file("0x3a000000\n0x3a000000\n0x2c800000\n"),
 		"sys/kernel/debug/kho/out/scratch_len":  file("0x4800000\n0x0\n0xd800000\n"),
@@ -93,20 +94,77 @@ func TestHostAcceptsAReadyOne(t *testing.T) {
 	}
 }
 
-// Every error that kexec_file_load is documented or seen to return has advice of its own.
+// Every error that kexec_file_load is documented or seen to return has advice of its own, but for signatures that are
+// bad in one way or another.
 func TestEveryErrnoSaysWhatToDo(t *testing.T) {
-	seen := map[string]unix.Errno{}
-	for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EBUSY, unix.ENOSYS, unix.ENOEXEC, unix.EADDRNOTAVAIL,
-		unix.ENOMEM, unix.EINVAL, unix.EFBIG, unix.ETXTBSY, unix.EKEYREJECTED, unix.EIO, unix.ENXIO} {
-		err := explain(fmt.Errorf("wrapped: %w", errno), "load")
+	tests := []struct {
+		errno unix.Errno
+		want  string
+	}{
+		{unix.EPERM, "CAP_SYS_BOOT"},
+		{unix.EPERM, "kexec_load_disabled"},
+		{unix.EPERM, "kexec_load_limit_reboot"},
+		{unix.EPERM, "lockdown"}, // an unsigned stage where signatures are not enforced
+		{unix.EACCES, "IMA"},
+		{unix.EBUSY, "try again"},
+		{unix.ENOSYS, "CONFIG_KEXEC_FILE"},
+		{unix.ENOEXEC, "32-bit EFI"},
+		{unix.EADDRNOTAVAIL, "kho_scratch="},
+		{unix.ENOMEM, "free some"},
+		{unix.EINVAL, "half of the memory"},
+		{unix.EINVAL, "regular files"},
+		{unix.EFBIG, "larger than the kernel reads"},
+		{unix.ETXTBSY, "open for writing"},
+		{unix.ELIBBAD, "PE"}, // a stage with no PE header where signatures are enforced
+		{unix.EKEYREJECTED, "sign the stage"},
+		{unix.ENOKEY, "sign the stage"},
+		{unix.ENODATA, "sign the stage"},
+		{unix.EBADMSG, "sign the stage"},
+		{unix.ENOPKG, "sign the stage"},
+		{unix.EIO, "reading"},
+		{unix.ENXIO, "log"}, // any other
+	}
+	seen := map[string]string{}
+	for _, tt := range tests {
+		err := explain(fmt.Errorf("wrapped: %w", tt.errno), "load")
 		var p *problem
-		if !errors.As(err, &p) || p.do == "" || !errors.Is(err, errno) {
-			t.Errorf("%v: %v", errno, err)
+		if !errors.As(err, &p) || !strings.Contains(p.do, tt.want) || !errors.Is(err, tt.errno) {
+			t.Errorf("%v: %v, want advice with %q", tt.errno, err, tt.want)
 			continue
 		}
-		if other, ok := seen[p.do]; ok {
-			t.Errorf("%v and %v have the same advice %q", errno, other, p.do)
+		group := tt.errno.Error()
+		if tt.want == "sign the stage" {
+			group = tt.want
 		}
-		seen[p.do] = errno
+		if other, ok := seen[p.do]; ok && other != group {
+			t.Errorf("%v and %v have the same advice %q", group, other, p.do)
+		}
+		seen[p.do] = group
+	}
+}
+
+func TestHostReadsWhetherTheProcessorRunsWithFiveLevels(t *testing.T) {
+	tests := []struct {
+		name, cpuinfo string
+		five          bool
+		want          string // in the error
+	}{
+		{"four", "processor\t: 0\nflags\t\t: fpu lm\n", false, ""},
+		{"five", "processor\t: 0\nflags\t\t: fpu la57 lm\n", true, ""},
+		{"another flag", "flags\t\t: xla57\nbugs\t\t: la57\n", false, ""},
+		{"no flags", "processor\t: 0\n", false, "no flags"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			root := live()
+			root["proc/cpuinfo"] = &fstest.MapFile{Data: []byte(tt.cpuinfo)}
+			five, err := host{root}.fiveLevel()
+			if five != tt.five || (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, %v; want %v, error with %q", five, err, tt.five, tt.want)
+			}
+		})
+	}
+	if _, err := (host{fstest.MapFS{}}).fiveLevel(); err == nil || !strings.Contains(err.Error(), "mount -t proc") {
+		t.Errorf("error %v, want one that says how to mount proc", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"ferry/boot"
 	"ferry/boot/payload"
+	"ferry/crossing"
 	"ferry/phys"
 )
 
@@ -77,27 +78,31 @@ type placed struct {
 	at   phys.Range
 }
 
-// check looks at everything that can be known before the load: both files, KHO, LUO, and the room in scratch.
+// check looks at everything that can be known before the load: Ferry's words of the command line, both files and what
+// the next kernel asks for, KHO, LUO, and the room in scratch. After the kexec the stage could only halt or fall back.
 func (c *loadCmd) check(h host) ([]placed, error) {
-	stageFile, err := os.ReadFile(c.Stage)
-	if err != nil {
+	if _, err := crossing.ParseOptions(c.Cmdline); err != nil {
 		return nil, err
 	}
-	stage, err := boot.ParseKernel(stageFile)
+	stage, err := openStage(c.Stage)
 	if err != nil {
-		return nil, fmt.Errorf("stage %s: %w", c.Stage, err)
-	}
-	if !stage.Above4G || !stage.FiveLevel {
-		return nil, fmt.Errorf("stage %s: starts above 4 GiB: %v, under five page table levels: %v: not a stage of Ferry's",
-			c.Stage, stage.Above4G, stage.FiveLevel)
+		return nil, err
 	}
 	if uint64(len(c.Cmdline))+1+elfcorehdr > stage.CmdlineMax {
 		return nil, &problem{fmt.Sprintf("command line of %d bytes, at most %d", len(c.Cmdline), int64(stage.CmdlineMax)-1-elfcorehdr),
 			"give a shorter one with --cmdline", nil}
 	}
-	size, kernel, err := readPayload(c.Payload)
+	archive, err := os.ReadFile(c.Payload)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := payload.Open(archive)
 	if err != nil {
 		return nil, fmt.Errorf("payload %s: %w", c.Payload, err)
+	}
+	kernel, err := c.checkKernel(h, parts)
+	if err != nil {
+		return nil, fmt.Errorf("payload %s: next kernel: %w", c.Payload, err)
 	}
 	if err := h.checkLUO(); err != nil {
 		return nil, err
@@ -106,59 +111,81 @@ func (c *loadCmd) check(h host) ([]placed, error) {
 	if err != nil {
 		return nil, err
 	}
-	needs := needs(stage, kernel, size)
-	at, err := place(areas, needs)
+	return placeAll(areas, needs(stage, kernel, uint64(len(archive))), kernel, parts.Initrd)
+}
+
+// checkKernel wants the next kernel to take what the crossing gives it on this machine.
+func (c *loadCmd) checkKernel(h host, parts *payload.Payload) (*boot.Kernel, error) {
+	kernel, err := boot.ParseKernel(parts.Kernel.Data)
 	if err != nil {
 		return nil, err
 	}
-	places := make([]placed, len(needs))
-	for i := range needs {
-		places[i] = placed{needs[i], at[i]}
+	fiveLevel, err := h.fiveLevel()
+	if err != nil {
+		return nil, err
 	}
-	return places, nil
+	next := boot.Without(c.Cmdline, "ferry.") // as the crossing does
+	if parts.Manifest.Cmdline != nil {
+		next = *parts.Manifest.Cmdline
+	}
+	err = kernel.Accepts(next, fiveLevel)
+	if errors.Is(err, boot.ErrCmdline) {
+		return nil, &problem{"it does not take the command line that it would get", "give a shorter one with --cmdline, or ferry pack --cmdline", err}
+	}
+	return kernel, err
 }
 
-// readPayload returns the size of a payload and its kernel.
-func readPayload(name string) (uint64, *boot.Kernel, error) {
-	archive, err := os.ReadFile(name)
+// openStage reads what the stage says of itself.
+func openStage(name string) (*boot.Kernel, error) {
+	file, err := os.ReadFile(name)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	parts, err := payload.Open(archive)
+	stage, err := boot.ParseKernel(file)
 	if err != nil {
-		return 0, nil, err
+		return nil, fmt.Errorf("stage %s: %w", name, err)
 	}
-	kernel, err := boot.ParseKernel(parts.Kernel.Data)
-	return uint64(len(archive)), kernel, err
+	if !stage.Above4G || !stage.FiveLevel {
+		return nil, fmt.Errorf("stage %s: starts above 4 GiB: %v, under five page table levels: %v: not a stage of Ferry's",
+			name, stage.Above4G, stage.FiveLevel)
+	}
+	return stage, nil
 }
 
 // elfcorehdr is what the kernel keeps free of a command line, for crash kernels, whatever it loads.
 const elfcorehdr = 30
 
-// explain turns an error of kexec_file_load into what to do about it.
+// explain turns an error of kexec_file_load into what to do about it. Who returns what: kernel/kexec_file.c and
+// kexec_core.c (kexec_load_permitted, sanity_check_segment_list), fs/kernel_read_file.c,
+// arch/x86/kernel/kexec-bzimage64.c and crypto/asymmetric_keys/verify_pefile.c of Linux 7.3.
 func explain(err error, what string) error {
 	var do string
 	switch {
 	case errors.Is(err, unix.EPERM):
-		do = "run as root (CAP_SYS_BOOT); /proc/sys/kernel/kexec_load_disabled must be 0 and the kernel not locked down"
+		do = "run as root (CAP_SYS_BOOT); where /proc/sys/kernel/kexec_load_disabled is 1 or kexec_load_limit_reboot is 0, " +
+			"only a reboot helps; where /sys/kernel/security/lockdown is not [none], as under Secure Boot, " +
+			"the kernel takes no unsigned stage: turn that off"
 	case errors.Is(err, unix.EACCES):
-		do = "a security module forbids it: its log says which rule"
+		do = "a security module or IMA forbids it: the audit log says which rule"
 	case errors.Is(err, unix.EBUSY):
 		do = "another kexec operation is under way: try again"
 	case errors.Is(err, unix.ENOSYS):
 		do = "the running kernel has no kexec_file_load: it needs CONFIG_KEXEC_FILE"
 	case errors.Is(err, unix.ENOEXEC):
-		do = "the kernel does not take the stage for a bzImage: build it again"
+		do = "the kernel does not start the stage: it changed since it was read, or the firmware is 32-bit EFI; the kernel's log says"
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		do = "no room in scratch: boot with a larger kho_scratch="
 	case errors.Is(err, unix.ENOMEM):
 		do = "not enough free memory to hold stage and payload until the kexec: free some"
 	case errors.Is(err, unix.EINVAL):
-		do = "the kernel refuses the arguments; most likely the command line is too long"
+		do = "stage and payload must be regular files, not empty, and take at most half of the memory together"
 	case errors.Is(err, unix.EFBIG):
-		do = "stage or payload is larger than half of the memory"
+		do = "stage or payload is larger than the kernel reads: make the initrd smaller"
 	case errors.Is(err, unix.ETXTBSY):
-		do = "somebody has the stage open for writing"
+		do = "somebody has the stage or the payload open for writing: close it"
+	case errors.Is(err, unix.ELIBBAD):
+		do = "the kernel takes signed PE images only, and the stage is none: " +
+			"boot a kernel without CONFIG_KEXEC_SIG_FORCE, and without Secure Boot"
 	case errors.Is(err, unix.EKEYREJECTED), errors.Is(err, unix.ENOKEY), errors.Is(err, unix.ENODATA),
 		errors.Is(err, unix.EBADMSG), errors.Is(err, unix.ENOPKG):
 		do = "the kernel takes signed images only: sign the stage with a key that it trusts"

@@ -10,16 +10,17 @@ import (
 	"ferry/boot"
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
+	"ferry/linker"
 	"ferry/phys"
 )
 
 type packCmd struct {
-	Kernel   string  `required:"" type:"existingfile" help:"The next kernel, a bzImage."`
-	Initrd   string  `type:"existingfile" help:"Its initrd, as it is. Default: none."`
-	Output   string  `required:"" short:"o" type:"path" help:"Payload to write."`
-	Cmdline  *string `help:"Command line of the next kernel. Default: what the stage was given, less the words that begin with ferry."`
-	InitSize uint64  `default:"64" placeholder:"MiB" help:"MiB of memory of the stage, for the sum that is printed (${default})."`
-	Room     uint64  `placeholder:"MiB" help:"MiB of the largest scratch area of the host: refuse what does not fit."`
+	Kernel  string  `required:"" type:"existingfile" help:"The next kernel, a bzImage."`
+	Initrd  string  `type:"existingfile" help:"Its initrd, as it is. Default: none."`
+	Output  string  `required:"" short:"o" type:"path" help:"Payload to write."`
+	Cmdline *string `help:"Command line of the next kernel. Default: what the stage was given, less the words that begin with ferry."`
+	Stage   string  `type:"existingfile" help:"The stage that will be loaded, ferry.bzimage, for the sum that is printed. Default: one that was linked with the default size."`
+	Room    uint64  `placeholder:"MiB" help:"MiB of the largest scratch area of the host: refuse what does not fit."`
 }
 
 // maxPart is the most that one part of a payload can have: newc's sizes are 32 bits wide.
@@ -43,12 +44,17 @@ func (c *packCmd) pack(out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", c.Kernel, err)
 	}
+	stage := &boot.Kernel{InitSize: linker.InitSize, Alignment: linker.Alignment, PrefAddress: linker.PrefAddress}
+	if c.Stage != "" {
+		if stage, err = openStage(c.Stage); err != nil {
+			return err
+		}
+	}
 	var archive bytes.Buffer
 	if err := pack.Write(&archive, payload.Manifest{Cmdline: c.Cmdline}, kernelFile, initrd); err != nil {
 		return fmt.Errorf("payload %s: %w", c.Output, err)
 	}
 
-	stage := &boot.Kernel{InitSize: c.InitSize * mib, Alignment: 2 * mib, PrefAddress: mib}
 	needs := needs(stage, kernel, uint64(archive.Len()))
 	if c.Room != 0 {
 		area, _ := phys.Span(256*mib, c.Room*mib)
@@ -63,7 +69,7 @@ func (c *packCmd) pack(out io.Writer) error {
 	for _, n := range needs {
 		fmt.Fprintf(out, "%-32s %s\n", n.name, size(n.size))
 	}
-	fmt.Fprintf(out, "%-32s %s, for example kho_scratch=64M,0,%s\n", "scratch that a crossing takes", size(total(needs)), suggestion(needs))
+	fmt.Fprintf(out, "%-32s %s, for example %s\n", "scratch that a crossing takes", size(total(needs)), suggestion(needs))
 	return nil
 }
 

@@ -36,6 +36,11 @@ func bzImage(edits ...func(b []byte)) []byte {
 	return b
 }
 
+// initSize sets the memory that an image asks for, in bytes.
+func initSize(n uint32) func([]byte) {
+	return func(b []byte) { binary.LittleEndian.PutUint32(b[0x260:], n) }
+}
+
 func put(t *testing.T, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -49,7 +54,7 @@ func TestPackWritesWhatTheStageReads(t *testing.T) {
 	kernel, initrd := bzImage(), []byte("an initrd")
 	line := "console=ttyS0"
 	out := filepath.Join(t.TempDir(), "payload")
-	c := packCmd{Kernel: put(t, "k", kernel), Initrd: put(t, "i", initrd), Output: out, Cmdline: &line, InitSize: 64, Room: 128}
+	c := packCmd{Kernel: put(t, "k", kernel), Initrd: put(t, "i", initrd), Output: out, Cmdline: &line, Room: 128}
 	if err := c.pack(io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +102,7 @@ func TestPackRefusesAndLeavesNothingBehind(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			c := packCmd{Kernel: put(t, "k", tt.kernel), Initrd: put(t, "i", []byte("i")), Output: filepath.Join(dir, "payload"),
-				InitSize: 64, Room: tt.room, Cmdline: tt.line}
+				Room: tt.room, Cmdline: tt.line}
 			err := c.pack(io.Discard)
 			if err == nil {
 				t.Fatal("no error")
@@ -114,10 +119,79 @@ func TestPackRefusesAndLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+func TestPackCountsTheStageItIsGiven(t *testing.T) {
+	c := packCmd{Kernel: put(t, "k", bzImage()), Output: filepath.Join(t.TempDir(), "payload")}
+	for _, tt := range []struct{ name, stage, want, sum string }{
+		{"default", "", "64 MiB", "72 MiB"},
+		{"linked with more", put(t, "s", bzImage(initSize(192<<20))), "192 MiB", "200 MiB"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out strings.Builder
+			c.Stage = tt.stage
+			if err := c.pack(&out); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"stage                            " + tt.want, "scratch that a crossing takes    " + tt.sum} {
+				if !strings.Contains(out.String(), want+",") && !strings.Contains(out.String(), want+"\n") {
+					t.Errorf("output does not say %q:\n%s", want, out.String())
+				}
+			}
+		})
+	}
+	c.Stage = put(t, "s", bzImage(func(b []byte) { b[0x236] = 0x3 }))
+	if err := c.pack(io.Discard); err == nil || !strings.Contains(err.Error(), "not a stage") {
+		t.Errorf("error %v for a kernel that is no stage", err)
+	}
+}
+
+// What the stage would refuse, when the old kernel is gone, is refused before.
+func TestLoadChecksWhatTheNextKernelTakes(t *testing.T) {
+	four := func(b []byte) { b[0x236] = 0x3 }
+	low := func(b []byte) { b[0x236] = 0x21 }
+	stage := bzImage(initSize(64<<20), func(b []byte) { binary.LittleEndian.PutUint32(b[0x238:], 4095) })
+	line := func(n int) string { return strings.Repeat("x", n) }
+	short := "quiet"
+	tests := []struct {
+		name     string
+		kernel   []byte
+		cmdline  string
+		manifest *string
+		la57     bool
+		want     string // in the error, empty for none
+	}{
+		{"longest command line", bzImage(), line(2047), nil, false, ""},
+		{"command line too long", bzImage(), line(2048), nil, false, "2048 bytes, the kernel takes 2047"},
+		{"only words for Ferry are too many", bzImage(), "ferry.mode=pass " + line(2047), nil, false, ""},
+		{"the payload's command line counts", bzImage(), line(3000), &short, false, ""},
+		{"four levels on four", bzImage(four), "", nil, false, ""},
+		{"four levels on five", bzImage(four), "", nil, true, "XLF_5LEVEL"},
+		{"five levels on five", bzImage(), "", nil, true, ""},
+		{"only below 4 GiB, on a host with scratch there", bzImage(low), "", nil, false, ""},
+		{"only below 4 GiB, too large", bzImage(low, initSize(1<<30)), "", nil, false, "next kernel of 1024 MiB below 0x100000000"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "payload")
+			if err := (&packCmd{Kernel: put(t, "k", tt.kernel), Output: out, Cmdline: tt.manifest}).pack(io.Discard); err != nil {
+				t.Fatal(err)
+			}
+			root := live()
+			if tt.la57 {
+				root["proc/cpuinfo"].Data = []byte("flags\t\t: fpu la57 lm\n")
+			}
+			c := loadCmd{Stage: put(t, "s", stage), Payload: out, Cmdline: tt.cmdline}
+			_, err := c.check(host{root})
+			if (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want one with %q", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestLoadChecksBothFilesAndTheHost(t *testing.T) {
 	good := func() []byte {
 		out := filepath.Join(t.TempDir(), "payload")
-		c := packCmd{Kernel: put(t, "k", bzImage()), Initrd: put(t, "i", []byte("i")), Output: out, InitSize: 64}
+		c := packCmd{Kernel: put(t, "k", bzImage()), Initrd: put(t, "i", []byte("i")), Output: out}
 		if err := c.pack(io.Discard); err != nil {
 			t.Fatal(err)
 		}
@@ -127,9 +201,6 @@ func TestLoadChecksBothFilesAndTheHost(t *testing.T) {
 		}
 		return b
 	}()
-	initSize := func(n uint32) func([]byte) {
-		return func(b []byte) { binary.LittleEndian.PutUint32(b[0x260:], n) }
-	}
 	tests := []struct {
 		name           string
 		stage, payload []byte
@@ -144,6 +215,10 @@ func TestLoadChecksBothFilesAndTheHost(t *testing.T) {
 		{"payload is cut short", bzImage(), good[:5000], "", "cut short"},
 		{"command line too long", bzImage(), good, strings.Repeat("x", 2017), "at most 2016"},
 		{"longest command line", bzImage(), good, strings.Repeat("x", 2016), ""},
+		{"a mode that is none", bzImage(), good, "ferry.mode=cros", "ferry.mode=cross|pass"},
+		{"a misspelled policy", bzImage(), good, "quiet ferry.on_error=halt", "ferry.on-error=pass|cold|halt"},
+		{"words of Ferry's", bzImage(), good, "quiet ferry.mode=pass ferry.on-error=halt", ""},
+		{"words after --", bzImage(), good, "quiet -- ferry.mode=cros", ""},
 		{"no room for the stage", bzImage(initSize(512 << 20)), good, "", "no room in scratch for the stage"},
 	}
 	for _, tt := range tests {

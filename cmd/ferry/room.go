@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ferry/boot"
+	"ferry/boot/payload"
 	"ferry/phys"
 )
 
@@ -15,6 +16,8 @@ type need struct {
 	size  uint64    // bytes, rounded up to pages when placed
 	align uint64    // power of two
 	min   phys.Addr // lowest address
+	limit phys.Addr // end of the memory that serves, 0 for no limit
+	fixed bool      // min is the only address
 }
 
 const mib = 1 << 20
@@ -22,16 +25,54 @@ const mib = 1 << 20
 // needs lists what a crossing places in scratch, in the order in which kexec places it, and then what the stage places
 // while it runs. The small parts are upper bounds: scratch table, purgatory, zero page with command line and
 // setup_data.
-func needs(stage, kernel *boot.Kernel, payload uint64) []need {
-	return []need{
-		{"scratch table", 64 << 10, 64 << 10, 0},
-		{"purgatory", 64 << 10, phys.PageSize, 0x3000},
-		{"zero page and command line", 64 << 10, phys.PageSize, 0x3000},
-		{"stage", stage.InitSize, stage.Alignment, max(stage.PrefAddress, mib)},
-		{"payload", payload, phys.PageSize, mib},
-		{"next kernel", kernel.InitSize, kernel.Alignment, max(kernel.PrefAddress, mib)},
-		{"its zero page and command line", 64 << 10, phys.PageSize, mib},
+func needs(stage, kernel *boot.Kernel, archive uint64) []need {
+	small := func(name string, align uint64, low phys.Addr) need {
+		return need{name: name, size: 64 << 10, align: align, min: low}
 	}
+	next := image("next kernel", kernel)
+	next.limit, next.fixed = kernel.Limit(), !kernel.Relocatable
+	block := small("its zero page and command line", phys.PageSize, mib)
+	block.limit = kernel.Limit()
+	return []need{
+		small("scratch table", 64<<10, 0),
+		small("purgatory", phys.PageSize, 0x3000),
+		small("zero page and command line", phys.PageSize, 0x3000),
+		image("stage", stage),
+		{name: payloadName, size: archive, align: phys.PageSize, min: 16 * mib},
+		next,
+		block,
+	}
+}
+
+const payloadName = "payload"
+
+// image is what kexec, or the stage, reserves for a kernel.
+func image(name string, k *boot.Kernel) need {
+	return need{name: name, size: k.InitSize, align: k.Alignment, min: max(k.PrefAddress, mib)}
+}
+
+// placeAll places the needs. The next kernel uses its initrd where the payload has it; where it cannot, the stage makes
+// a copy, which is another need.
+func placeAll(areas []phys.Range, needs []need, kernel *boot.Kernel, initrd payload.File) ([]placed, error) {
+	at, err := place(areas, needs)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(needs, func(n need) bool { return n.name == payloadName })
+	start := at[i].Start + phys.Addr(initrd.Offset)
+	end := start + phys.Addr(len(initrd.Data))
+	if len(initrd.Data) > 0 && (!start.Aligned(phys.PageSize) || end > kernel.InitrdLimit()) {
+		needs = slices.Insert(needs, len(needs)-1, need{name: "copy of its initrd", size: uint64(len(initrd.Data)),
+			align: phys.PageSize, min: mib, limit: kernel.InitrdLimit()})
+		if at, err = place(areas, needs); err != nil {
+			return nil, err
+		}
+	}
+	places := make([]placed, len(needs))
+	for i := range needs {
+		places[i] = placed{needs[i], at[i]}
+	}
+	return places, nil
 }
 
 // total returns the sum of the sizes.
@@ -58,28 +99,60 @@ func place(areas []phys.Range, needs []need) ([]phys.Range, error) {
 			if len(have) == 0 {
 				have = []string{"none"}
 			}
-			return nil, &problem{
-				what: fmt.Sprintf("no room in scratch for the %s of %s; a crossing takes %s, the host has %s",
-					need.name, size(need.size), size(total(needs)), strings.Join(have, ", ")),
-				do: "boot with more, for example kho_scratch=64M,0," + suggestion(needs),
+			p := &problem{
+				what: fmt.Sprintf("no room in scratch for the %s of %s%s; a crossing takes %s, the host has %s",
+					need.name, size(need.size), need.where(), size(total(needs)), strings.Join(have, ", ")),
+				do: "boot with more, for example " + suggestion(needs),
 			}
+			switch {
+			case need.fixed:
+				p.do = "take a relocatable kernel: scratch cannot be put at an address"
+			case need.low():
+				p.do = "take a kernel that can be loaded above 4 GiB, or boot with more below, for example " + suggestion(needs)
+			}
+			return nil, p
 		}
 		taken = append(taken, at)
 	}
 	return taken, nil
 }
 
+// low reports whether only memory below 4 GiB, or below part of it, serves.
+func (n need) low() bool { return n.limit != 0 && n.limit <= 1<<32 }
+
+// where says what memory serves, nothing where all of it does.
+func (n need) where() string {
+	switch {
+	case n.fixed:
+		return fmt.Sprintf(" at exactly %v", n.min)
+	case n.low():
+		return fmt.Sprintf(" below %v", n.limit)
+	}
+	return ""
+}
+
 func placeOne(areas, taken []phys.Range, n need) (phys.Range, bool) {
 	bytes := (n.size + phys.PageSize - 1) &^ (phys.PageSize - 1)
 	for _, area := range areas {
-		// Candidates: as high as the area goes, or just below something that is taken.
-		ends := []phys.Addr{area.End}
+		if n.fixed {
+			at, ok := phys.Span(n.min, bytes)
+			if ok && area.Contains(at) && (n.limit == 0 || at.End <= n.limit) && !slices.ContainsFunc(taken, at.Overlaps) {
+				return at, true
+			}
+			continue
+		}
+		// Candidates: as high as area and limit go, or just below something that is taken.
+		top := area.End
+		if n.limit != 0 {
+			top = min(top, n.limit)
+		}
+		ends := []phys.Addr{top}
 		for _, r := range taken {
 			ends = append(ends, r.Start)
 		}
 		slices.Sort(ends)
 		for _, end := range slices.Backward(ends) {
-			if end > area.End || end < area.Start || uint64(end-area.Start) < bytes {
+			if end > top || end < area.Start || uint64(end-area.Start) < bytes {
 				continue
 			}
 			start := phys.AlignDown(end-phys.Addr(bytes), n.align)
@@ -92,11 +165,14 @@ func placeOne(areas, taken []phys.Range, n need) (phys.Range, bool) {
 	return phys.Range{}, false
 }
 
-// suggestion is a size for the scratch area of a node: what a crossing takes, and as much again as a kernel of this
-// size wants while it boots, in steps of 64 MiB.
+// suggestion is a kho_scratch= with room for what a crossing takes, and as much again as a kernel of this size wants
+// while it boots, in steps of 64 MiB: in the area of a node, or in the one below 4 GiB where a need must lie there.
 func suggestion(needs []need) string {
-	n := total(needs) + 64*mib
-	return fmt.Sprintf("%dM", (n+64*mib-1)/(64*mib)*64)
+	n := (total(needs) + 64*mib + 64*mib - 1) / (64 * mib) * 64
+	if slices.ContainsFunc(needs, need.low) {
+		return fmt.Sprintf("kho_scratch=%dM,0,64M", n)
+	}
+	return fmt.Sprintf("kho_scratch=64M,0,%dM", n)
 }
 
 // size prints a number of bytes as a person reads it.
