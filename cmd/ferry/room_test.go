@@ -102,6 +102,8 @@ func TestPlaceKeepsTheNextKernelsOwnLimits(t *testing.T) {
 		{"kernel below 4 GiB", []phys.Range{low(20), high}, kernel(below4G), payload.File{}, false, nil},
 		{"kernel below 4 GiB, no room there", []phys.Range{low(8), high}, kernel(below4G), payload.File{}, false,
 			[]string{"next kernel of 11 MiB below 0x100000000", "loaded above 4 GiB", "kho_scratch=192M,0,64M"}},
+		{"zero page below 4 GiB, no room there", []phys.Range{high, low(11)}, kernel(below4G), payload.File{}, false,
+			[]string{"its zero page and command line of 64 KiB below 0x100000000"}},
 		{"initrd above its limit, no room below", []phys.Range{low(20), high}, kernel(below4G), onPage, true,
 			[]string{"copy of its initrd of 20 MiB below 0x80000000"}},
 		{"initrd above its limit, room below", []phys.Range{low(20), high, {Start: 0x70000000, End: 0x70000000 + 24*mib}},
