@@ -8,7 +8,7 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
-	_ "embed"
+	"embed"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -21,8 +21,8 @@ import (
 	"ferry/phys/phystest"
 )
 
-//go:embed testdata/linux-7.3.4.json.gz
-var linux734 []byte
+//go:embed testdata/*.json.gz
+var files embed.FS
 
 // Vector is a handover with what an independent program found in it.
 type Vector struct {
@@ -42,13 +42,18 @@ type Block struct {
 
 // Linux734 returns the handover of Linux 7.3.4 described in testdata/README.md:
 // two sessions of 130 memfds each.
-func Linux734(t testing.TB) *Vector { t.Helper(); return load(t, linux734) }
+func Linux734(t testing.TB) *Vector { t.Helper(); return Linux(t, "7.3.4") }
 
-func load(t testing.TB, packed []byte) *Vector {
+// Linux returns the handover of the release, one of those in testdata.
+func Linux(t testing.TB, release string) *Vector {
 	t.Helper()
+	packed, err := files.ReadFile("testdata/linux-" + release + ".json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
 	v, err := parse(t, packed)
 	if err != nil {
-		t.Fatalf("handover vector: %v", err)
+		t.Fatalf("handover of Linux %s: %v", release, err)
 	}
 	return v
 }
