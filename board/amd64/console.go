@@ -1,6 +1,10 @@
 package amd64
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/usbarmory/tamago/soc/intel/uart"
+)
 
 // Base ports of the four serial ports that every PC firmware agrees on.
 const (
@@ -10,10 +14,29 @@ const (
 	com4 = 0x2e8
 )
 
+// Registers of a 16550, and what they hold.
+const (
+	uartInterrupts = 1
+	uartFIFO       = 2
+	uartLine       = 3
+	uartModem      = 4
+	uartLineStatus = 5
+
+	line8N1      = 0x03
+	lineDivisor  = 0x80 // registers 0 and 1 are the divisor
+	lineReady    = 1 << uart.LSR_THRE
+	lineEmpty    = 1 << 6
+	uartHz       = uart.DEFAULT_BAUDRATE // baud at divisor 1
+	uartSlowest  = 50
+	uartPatience = 1 << 32 // time stamps, some seconds
+)
+
 // openConsole chooses the serial port that the command line names last with
-// console=ttySn, the first without, and sets it to 115200 8N1.
+// console=ttySn, the first without, and sets it to 8N1. The speed is the one that
+// stands behind the port's name; without, the port keeps the one it has from the
+// firmware or the old kernel.
 func (m *machine) openConsole() {
-	port := uint16(com1)
+	port, divisor := uint16(com1), uint64(0)
 	const key = "console=ttyS"
 	for i := uint64(0); i+uint64(len(key)) < m.cmdlineLen; i++ {
 		n := uint64(0)
@@ -32,32 +55,82 @@ func (m *machine) openConsole() {
 			port = com3
 		case '3':
 			port = com4
+		default:
+			continue
 		}
+		divisor = m.baudDivisor(i + n + 1)
 	}
-	out8(port+1, 0)    // no interrupts
-	out8(port+3, 0x80) // divisor
-	out8(port+0, 1)    // 115200
-	out8(port+1, 0)
-	out8(port+3, 3)    // 8N1
-	out8(port+2, 0xc7) // FIFO on, empty
-	out8(port+4, 3)    // DTR, RTS
+	out8(port+uartInterrupts, 0)
+	out8(port+uartLine, lineDivisor)
+	if divisor == 0 {
+		divisor = uint64(in8(port)) | uint64(in8(port+1))<<8
+	}
+	if divisor == 0 {
+		divisor = 1
+	}
+	out8(port, uint8(divisor))
+	out8(port+1, uint8(divisor>>8))
+	out8(port+uartLine, line8N1)
+	out8(port+uartFIFO, 0xc7)  // on, empty
+	out8(port+uartModem, 0x03) // DTR, RTS
 	m.com1.Base = port
+}
+
+// baudDivisor returns the divisor for the speed that follows at i in the command
+// line, as in ttyS0,9600n8; 0 where there is none that the port can do.
+func (m *machine) baudDivisor(i uint64) uint64 {
+	if m.cmdline[i&(maxCmdline-1)] != ',' {
+		return 0
+	}
+	baud := uint64(0)
+	for baud <= uartHz {
+		i++
+		d := m.cmdline[i&(maxCmdline-1)] - '0'
+		if d > 9 {
+			break
+		}
+		baud = baud*10 + uint64(d)
+	}
+	if baud < uartSlowest || baud > uartHz {
+		return 0
+	}
+	return ratio(uartHz, baud)
 }
 
 // Printk writes one character to the console.
 func Printk(c byte) {
 	if c == '\n' {
-		mach.com1.Tx('\r')
+		mach.transmit('\r')
 	}
-	mach.com1.Tx(c)
+	mach.transmit(c)
+}
+
+// transmit sends c. A port that is missing or stuck is not asked again: nothing may
+// wait for it for ever.
+func (m *machine) transmit(c byte) {
+	if m.com1.Base == 0 {
+		return
+	}
+	for start := uint64(0); in8(m.com1.Base+uartLineStatus)&lineReady == 0; {
+		switch now := tsc(); {
+		case start == 0:
+			start = now
+		case now-start > uartPatience:
+			m.com1.Base = 0
+			return
+		}
+	}
+	m.com1.Tx(c)
 }
 
 // drainConsole waits until the last character has left the port, so that who
 // sets it up next cuts nothing off.
 func (m *machine) drainConsole() {
-	const lineStatus, empty = 5, 1 << 6
+	if m.com1.Base == 0 {
+		return
+	}
 	for range 100_000 {
-		if in8(m.com1.Base+lineStatus)&empty != 0 {
+		if in8(m.com1.Base+uartLineStatus)&lineEmpty != 0 {
 			return
 		}
 	}

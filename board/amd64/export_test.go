@@ -36,5 +36,19 @@ func LAPICBase() uint64 { return mach.lapicBase }
 // of levels.
 func PageTables() (root, levels uint64) { return mach.cr3, mach.levels }
 
+// PrintStuck prints c to a port whose line status reads 0 for ever: the scratch
+// register of the first port stands in its place. It reports whether the console
+// was given up, and brings it back.
+func PrintStuck(c byte) bool {
+	const scratch = 7
+	port := mach.com1.Base
+	out8(port+scratch, 0)
+	mach.com1.Base = port + scratch - uartLineStatus
+	Printk(c)
+	stuck := mach.com1.Base == 0
+	mach.com1.Base = port
+	return stuck
+}
+
 // CPUID runs the instruction.
 func CPUID(leaf, sub uint32) (a, b, c, d uint32) { return cpuid(leaf, sub) }

@@ -153,6 +153,15 @@ func TestStrayInterruptsAreAcknowledged(t *testing.T) {
 	}
 }
 
+func TestStuckConsoleIsGivenUp(t *testing.T) {
+	if !amd64.PrintStuck('x') {
+		t.Error("the console is kept though it took no character")
+	}
+	if !amd64.PrintStuck('\n') {
+		t.Error("the console is kept though it took no line feed")
+	}
+}
+
 func TestBootTellsHowItWasStarted(t *testing.T) {
 	info := amd64.Boot()
 	if !strings.Contains(info.Cmdline, " -- ") || !strings.Contains(info.Cmdline, os.Args[1]) {

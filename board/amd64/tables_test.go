@@ -126,6 +126,22 @@ func TestIdentityOf16TiBFitsTheStage(t *testing.T) {
 	}
 }
 
+func TestConsoleSpeedIsReadFromTheCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		options string
+		divisor uint64
+	}{
+		{"", 0}, {" quiet", 0}, {",", 0}, {",n8", 0}, {",115200", 1}, {",115200n8 quiet", 1}, {",9600n8", 12}, {",9600 x", 12},
+		{",38400", 3}, {",50", 2304}, {",49", 0}, {",0", 0}, {",115201", 0}, {",921600", 0}, {",99999999999999999999999", 0}, {"9600", 0},
+	} {
+		var m machine
+		copy(m.cmdline[:], c.options)
+		if got := m.baudDivisor(0); got != c.divisor {
+			t.Errorf("%q: divisor %d, want %d", c.options, got, c.divisor)
+		}
+	}
+}
+
 // TestIdentityEndsBelowTheImage: the image stays mapped at 64 TiB.
 func TestIdentityEndsBelowTheImage(t *testing.T) {
 	b := newBench(t, 256, 5, 1)
