@@ -7,19 +7,29 @@ const (
 	portKeyboard  = 0x64
 )
 
-// Exit ends the run with the exit code: through QEMU's debug exit device, whose
-// status is then code<<1 | 0x81, and where there is none by standing still.
-// Codes above 63 are told as 63.
+// Exit ends the run with the exit code: through QEMU's debug exit device, and where
+// there is none by standing still. Codes above 63 are told as 63.
 func Exit(code int) {
 	if code < 0 || code > 63 {
 		code = 63
 	}
 	mach.drainConsole()
-	out8(portDebugExit, uint8(code)|0x40)
+	out8(portDebugExit, exitValue(uint8(code)))
 	Print("exit code ")
 	PrintDec(uint64(code))
 	Print(", halted\n")
 	Halt()
+}
+
+// exitValue returns what makes QEMU end with a status of which qemu.sh can tell the
+// code, for it is the value's double plus 1: from 193 for codes below 32, from 33
+// for the others. QEMU's own statuses are 0 and 1, a signal's 129 to 192, and those
+// of timeout 124 to 127.
+func exitValue(code uint8) uint8 {
+	if code < 32 {
+		return code + 96
+	}
+	return code - 16
 }
 
 // Reset restarts the machine: through the chipset's reset register, the keyboard

@@ -143,6 +143,8 @@ func TestEndsAreReported(t *testing.T) {
 	}{
 		{[]string{"exit", "0"}, 0, nil},
 		{[]string{"exit", "3"}, 3, nil},
+		{[]string{"exit", "31"}, 31, nil},
+		{[]string{"exit", "32"}, 32, nil},
 		{[]string{"exit", "63"}, 63, nil},
 		{[]string{"panic"}, 2, []string{"panic: the trial panics", "main.main()", "main.go:"}},
 		{[]string{"nil"}, 2, []string{"nil pointer dereference", "SIGSEGV", "main.main()"}},
@@ -279,6 +281,25 @@ func sendNMIs(socket string) (n int) {
 		}
 	}
 	return n
+}
+
+// TestKilledQEMUIsNoExitCode puts a program that ends in other ways than the guest's
+// in QEMU's place.
+func TestKilledQEMUIsNoExitCode(t *testing.T) {
+	image, err := buildTrial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "qemu")
+	for _, end := range []string{"kill -HUP $$", "kill -KILL $$", "kill -SEGV $$", "kill -ABRT $$", "kill -RTMAX $$",
+		"exit 0", "exit 1", "exit 127"} {
+		if err := os.WriteFile(program, []byte("#!/bin/bash\n"+end+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if out, code := runImage(t, image, []string{"QEMU=" + program}); code != 125 {
+			t.Errorf("%s: exit code %d, want 125:\n%s", end, code, out)
+		}
+	}
 }
 
 // TestReset proves that the machine starts again: QEMU ends, told not to.
