@@ -18,6 +18,7 @@ type kernel struct {
 	areas     [maxAreas]area
 	areaCount uint64
 	mmapNext  uint64
+	allowed   uint64 // address of the last fault that the page tables allowed
 
 	actions [65]action
 	files   [maxFiles]file
@@ -84,6 +85,8 @@ func trap(c *amd64.Context) {
 	schedule(preempt)
 }
 
+const noMemory = "the stage's memory is used up: link with a larger init_size"
+
 // exception turns a processor exception into memory or into a signal.
 func exception(t *thread) {
 	c := &t.ctx
@@ -94,7 +97,9 @@ func exception(t *thread) {
 		case faultDone:
 			return
 		case faultMemory:
-			amd64.Fatal(c, "the stage's memory is used up: link with a larger init_size")
+			amd64.Fatal(c, noMemory)
+		case faultTables:
+			amd64.Fatal(c, "page fault on memory that the program may access: damaged page tables")
 		case faultAccess:
 			code = segvAccess
 		default:

@@ -184,12 +184,14 @@ const (
 	faultMap           // nothing is mapped at the address
 	faultAccess        // something is, but not for that
 	faultMemory        // there is no memory left
+	faultTables        // the page tables allow the access
 )
 
 // Bits of a page fault's error code.
 const (
-	errorWrite = 1 << 1
-	errorFetch = 1 << 4
+	errorWrite    = 1 << 1
+	errorReserved = 1 << 3 // a bit is set in the tables that must not be
+	errorFetch    = 1 << 4
 )
 
 // fault brings in the page at address a for the access that the error code
@@ -203,8 +205,17 @@ func fault(a, code uint64) int {
 		return faultAccess
 	}
 	e := amd64.Entry(a, true)
-	if e == nil {
+	switch {
+	case code&errorReserved != 0:
+		return faultTables
+	case e == nil:
 		return faultMemory
+	case *e&entryBits == pageFlags(v.prot)&entryBits && *e&amd64.PTEPresent != 0:
+		// It may have been the processor's old copy of the entry, but not twice.
+		if k.allowed == a {
+			return faultTables
+		}
+		k.allowed = a
 	}
 	pa := *e & pteAddress
 	if pa == 0 {

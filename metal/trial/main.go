@@ -48,6 +48,12 @@ func main() {
 	case "kernel":
 		amd64.SetHandler(0x10) // the next trap jumps into nothing
 		fmt.Println("unreachable")
+	case "tables":
+		p := new([1 << 20]byte)
+		p[1<<19] = 1
+		*amd64.Entry(uint64(uintptr(unsafe.Pointer(&p[1<<19]))), false) |= 1 << 51
+		amd64.FlushAll()
+		fmt.Println("unreachable", p[1<<19])
 	case "unknown":
 		_, _, err := syscall.Syscall(450, 0, 0, 0)
 		fmt.Println("unknown system call:", err)
