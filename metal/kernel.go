@@ -63,6 +63,7 @@ func boot() {
 	t.ctx.RSP = buildArguments()
 	t.ctx.RFLAGS = flagsUser
 	t.ctx.CS, t.ctx.SS = 0x10, 0x18
+	k.slice = amd64.Nanotime() + timeSlice
 	amd64.SetHandler(addressOfTrapped())
 	amd64.SetCurrent(&t.ctx)
 }
