@@ -242,6 +242,9 @@ func touch(a, n uint64, write bool) bool {
 		code = errorWrite
 	}
 	for p := pageDown(a); p < a+n; p += amd64.PageSize {
+		if p >= userEnd && p < directMap {
+			return false // not even an address: the tables would show another's page
+		}
 		e := amd64.Leaf(p)
 		if e != 0 && (!write || e&amd64.PTEWrite != 0) {
 			continue
@@ -252,6 +255,9 @@ func touch(a, n uint64, write bool) bool {
 	}
 	return true
 }
+
+// inUser reports whether the n bytes at a lie where the Go program may map memory.
+func inUser(a, n uint64) bool { return a < userEnd && n <= userEnd-a }
 
 // sysMmap serves mmap: anonymous memory only.
 func sysMmap(a, n, prot, flags uint64) uint64 {
@@ -265,9 +271,9 @@ func sysMmap(a, n, prot, flags uint64) uint64 {
 		return fail(eNOMEM)
 	}
 	a = pageDown(a)
-	fits := a >= userStart && a+n <= userEnd
+	fits := a >= userStart && inUser(a, n)
 	free := fits
-	if i := findArea(a); i < k.areaCount && at(i).start < a+n {
+	if i := findArea(a); fits && i < k.areaCount && at(i).start < a+n {
 		free = false
 	}
 	switch {
@@ -304,7 +310,7 @@ func findGap(n uint64) uint64 {
 }
 
 func sysMunmap(a, n uint64) uint64 {
-	if a&(amd64.PageSize-1) != 0 || n == 0 || a+n < a || a+n > userEnd {
+	if a&(amd64.PageSize-1) != 0 || n == 0 || !inUser(a, n) {
 		return fail(eINVAL)
 	}
 	if !removeAreas(a, a+pageUp(n)) {
@@ -315,7 +321,7 @@ func sysMunmap(a, n uint64) uint64 {
 
 func sysMprotect(a, n, prot uint64) uint64 {
 	end := a + pageUp(n)
-	if a&(amd64.PageSize-1) != 0 || end < a || end > userEnd || !splitArea(a) || !splitArea(end) {
+	if a&(amd64.PageSize-1) != 0 || !inUser(a, n) || !splitArea(a) || !splitArea(end) {
 		return fail(eINVAL)
 	}
 	for i := findArea(a); i < k.areaCount && at(i).start < end; i++ {
@@ -338,7 +344,7 @@ func sysMprotect(a, n, prot uint64) uint64 {
 
 func sysMadvise(a, n, advice uint64) uint64 {
 	end := a + pageUp(n)
-	if a&(amd64.PageSize-1) != 0 || end < a || end > userEnd {
+	if a&(amd64.PageSize-1) != 0 || !inUser(a, n) {
 		return fail(eINVAL)
 	}
 	switch advice {

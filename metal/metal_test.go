@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -177,6 +178,43 @@ func numGC() uint32 {
 	var s runtime.MemStats
 	runtime.ReadMemStats(&s)
 	return s.NumGC
+}
+
+const page = amd64.PageSize
+
+// mmap asks for anonymous memory without the runtime's knowledge.
+func mmap(a, n uintptr, prot, flags int) (uintptr, syscall.Errno) {
+	a, _, errno := syscall.Syscall6(syscall.SYS_MMAP, a, n, uintptr(prot), uintptr(flags|syscall.MAP_ANON|syscall.MAP_PRIVATE), 0, 0)
+	return a, errno
+}
+
+// TestOddAddressesAreRefused covers ends that wrap, and addresses whose page table
+// slots are those of other ones.
+func TestOddAddressesAreRefused(t *testing.T) {
+	const end = 0x7fff_ffff_f000
+	for _, c := range []struct{ a, n uintptr }{
+		{end, page}, {end - page, 2 * page}, {1<<64 - page, page}, {1<<64 - page, 2 * page}, {1<<64 - 1<<30, 1<<30 + page},
+		{amd64.DirectMap, page}, {1 << 47, page}, {page, page},
+	} {
+		if a, errno := mmap(c.a, c.n, syscall.PROT_READ, syscall.MAP_FIXED); errno == 0 {
+			t.Errorf("mapped %#x bytes at %#x: %#x", c.n, c.a, a)
+		}
+		if a, errno := mmap(c.a, c.n, syscall.PROT_READ, 0); errno != 0 || a == c.a {
+			t.Errorf("mapping %#x bytes with %#x as a hint: %#x, %v", c.n, c.a, a, errno)
+		} else if _, _, errno := syscall.Syscall(syscall.SYS_MUNMAP, a, c.n, 0); errno != 0 {
+			t.Error(errno)
+		}
+		for _, call := range []uintptr{syscall.SYS_MUNMAP, syscall.SYS_MPROTECT, syscall.SYS_MADVISE} {
+			if _, _, errno := syscall.Syscall(call, c.a, c.n, 4); errno == 0 && c.a != page {
+				t.Errorf("system call %d took %#x bytes at %#x", call, c.n, c.a)
+			}
+		}
+	}
+	var ts [2]uint64
+	alias := uintptr(unsafe.Pointer(&ts)) | 1<<48
+	if _, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, 0, alias, 0); errno != syscall.EFAULT {
+		t.Errorf("clock_gettime to %#x: %v, want %v", alias, errno, syscall.EFAULT)
+	}
 }
 
 func TestMemoryIsGivenBack(t *testing.T) {
