@@ -256,6 +256,12 @@ func touch(a, n uint64, write bool) bool {
 	return true
 }
 
+// writesCode reports whether the protection would let memory be written and
+// executed, which no memory is.
+func writesCode(prot uint64) bool {
+	return prot&(protWrite|protExec) == protWrite|protExec
+}
+
 // inUser reports whether the n bytes at a lie where the Go program may map memory.
 func inUser(a, n uint64) bool { return a < userEnd && n <= userEnd-a }
 
@@ -263,7 +269,7 @@ func inUser(a, n uint64) bool { return a < userEnd && n <= userEnd-a }
 func sysMmap(a, n, prot, flags uint64) uint64 {
 	n = pageUp(n)
 	switch {
-	case n == 0 || a&(amd64.PageSize-1) != 0 && flags&(mapFixed|mapFixedNoReplace) != 0:
+	case n == 0 || writesCode(prot) || a&(amd64.PageSize-1) != 0 && flags&(mapFixed|mapFixedNoReplace) != 0:
 		return fail(eINVAL)
 	case flags&mapAnonymous == 0:
 		return fail(eNODEV)
@@ -321,7 +327,7 @@ func sysMunmap(a, n uint64) uint64 {
 
 func sysMprotect(a, n, prot uint64) uint64 {
 	end := a + pageUp(n)
-	if a&(amd64.PageSize-1) != 0 || !inUser(a, n) || !splitArea(a) || !splitArea(end) {
+	if a&(amd64.PageSize-1) != 0 || writesCode(prot) || !inUser(a, n) || !splitArea(a) || !splitArea(end) {
 		return fail(eINVAL)
 	}
 	for i := findArea(a); i < k.areaCount && at(i).start < end; i++ {

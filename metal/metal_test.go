@@ -217,6 +217,28 @@ func TestOddAddressesAreRefused(t *testing.T) {
 	}
 }
 
+func TestNoMemoryIsWritableAndExecutable(t *testing.T) {
+	const both, flags = syscall.PROT_WRITE | syscall.PROT_EXEC, 0
+	if a, errno := mmap(0, page, both, flags); errno != syscall.EINVAL {
+		t.Errorf("mmap: %#x, %v, want %v", a, errno, syscall.EINVAL)
+	}
+	a, errno := mmap(0, page, syscall.PROT_READ|syscall.PROT_WRITE, flags)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	for _, c := range []struct {
+		prot uintptr
+		want syscall.Errno
+	}{{both, syscall.EINVAL}, {both | syscall.PROT_READ, syscall.EINVAL}, {syscall.PROT_EXEC, 0}} {
+		if _, _, errno := syscall.Syscall(syscall.SYS_MPROTECT, a, page, c.prot); errno != c.want {
+			t.Errorf("mprotect to %#x: error %v, want %v", c.prot, errno, c.want)
+		}
+	}
+	if _, _, errno := syscall.Syscall(syscall.SYS_MUNMAP, a, page, 0); errno != 0 {
+		t.Error(errno)
+	}
+}
+
 func TestMemoryIsGivenBack(t *testing.T) {
 	const size, slack = 16 << 20, 5 << 20
 	var after []uint64
