@@ -122,15 +122,19 @@ func splitArea(a uint64) bool {
 	return true
 }
 
-// removeAreas unmaps [start, end) and frees its pages.
+// removeAreas unmaps [start, end) and frees its pages. It reports false, and does
+// nothing, where a part is the image's or the table of areas is full.
 func removeAreas(start, end uint64) bool {
+	for i := findArea(start); i < k.areaCount && at(i).start < end; i++ {
+		if at(i).image {
+			return false
+		}
+	}
 	if !splitArea(start) || !splitArea(end) {
 		return false
 	}
 	for i := findArea(start); i < k.areaCount && at(i).start < end; {
-		if !at(i).image {
-			dropPages(at(i).start, at(i).end)
-		}
+		dropPages(at(i).start, at(i).end)
 		closeSlot(i)
 	}
 	return true

@@ -239,6 +239,21 @@ func TestNoMemoryIsWritableAndExecutable(t *testing.T) {
 	}
 }
 
+func TestImageCannotBeUnmapped(t *testing.T) {
+	for i := range amd64.SegmentCount() {
+		a := uintptr(amd64.SegmentAt(i).Start)
+		if _, _, errno := syscall.Syscall(syscall.SYS_MUNMAP, a, page, 0); errno == 0 {
+			t.Errorf("unmapped the image at %#x", a)
+		}
+		if _, errno := mmap(a, page, syscall.PROT_READ, syscall.MAP_FIXED); errno == 0 {
+			t.Errorf("mapped memory over the image at %#x", a)
+		}
+		if faults(a, false) {
+			t.Errorf("the image at %#x is gone", a)
+		}
+	}
+}
+
 func TestMemoryIsGivenBack(t *testing.T) {
 	const size, slack = 16 << 20, 5 << 20
 	var after []uint64
