@@ -233,7 +233,8 @@ func fault(a, code uint64) int {
 }
 
 // touch makes the n bytes at a safe for the kernel to read, or to write. It
-// reports false where the Go program could not have accessed them either.
+// reports false where the Go program could not have accessed them either; with no
+// memory left it does not return, as the program's own access would not.
 func touch(a, n uint64, write bool) bool {
 	if n == 0 {
 		return true
@@ -253,7 +254,14 @@ func touch(a, n uint64, write bool) bool {
 		if e != 0 && (!write || e&amd64.PTEWrite != 0) {
 			continue
 		}
-		if p >= userEnd || fault(p, code) != faultDone {
+		if p >= userEnd {
+			return false
+		}
+		switch fault(p, code) {
+		case faultDone:
+		case faultMemory:
+			amd64.Fatal(&k.threads[k.current&(maxThreads-1)].ctx, noMemory)
+		default:
 			return false
 		}
 	}

@@ -152,6 +152,7 @@ func TestEndsAreReported(t *testing.T) {
 		{[]string{"stray"}, 2, []string{"unexpected fault address 0x123456789000", "main.main()"}},
 		{[]string{"deadlock"}, 2, []string{"all goroutines are asleep"}},
 		{[]string{"memory"}, 62, []string{"fatal: the stage's memory is used up", "page fault", "rip 0x4", "main.fill"}},
+		{[]string{"buffer"}, 62, []string{"mmap: errno 0", "fatal: the stage's memory is used up", "main.main"}},
 		{[]string{"tables"}, 62, []string{"fatal: page fault on memory that the program may access", "page fault, error code 0x", "main.main"}},
 		{[]string{"kernel"}, 62, []string{"fatal: fault in the kernel", "address 0x10", "fmt.Fprintln", "main.main"}},
 		{[]string{"unknown"}, 0, []string{"unknown system call 450 set_mempolicy_home_node", "function not implemented"}},
