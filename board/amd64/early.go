@@ -69,6 +69,10 @@ func early(m *machine) bool {
 		s.Start, s.FileEnd, s.MemEnd, s.Flags = *word(p), *word(p + 8), *word(p + 16), *word(p + 24)
 	}
 
+	if m.zeroPage >= directEnd || load > directEnd || m.initSize > directEnd-load {
+		return false
+	}
+
 	area := load + m.fileSize
 	m.frameNext = area + areaSize
 	m.frameEnd = load + m.initSize

@@ -178,6 +178,18 @@ func TestDirectMapCoversNoAddressBeyondIt(t *testing.T) {
 			t.Errorf("%#x bytes at %#x: %v, want %v", c.n, c.a, got, c.want)
 		}
 	}
+	// Firmware's tables are brought in, as far as it reaches.
+	for _, c := range []struct {
+		a, n uint64
+		want bool
+	}{
+		{5 * gib, 36, true}, {6*gib - 1, 2, true}, {directEnd - 36, 36, true}, {directEnd - 36, 37, false}, {directEnd, 36, false},
+		{directEnd + 4096, 36, false}, {machineBase - DirectMap + 1<<40, 36, false}, {1<<64 - 36, 36, false}, {1<<64 - 36, 35, false}, {4096, 1<<64 - 4096, false},
+	} {
+		if got := b.cover(c.a, c.n); got != c.want {
+			t.Errorf("firmware's %#x bytes at %#x: %v, want %v", c.n, c.a, got, c.want)
+		}
+	}
 }
 
 // TestE820NeverMakesRAMOfReservedMemory: the same cases as package boot has.
