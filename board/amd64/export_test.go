@@ -2,6 +2,8 @@
 
 package amd64
 
+import "github.com/usbarmory/tamago/amd64/lapic"
+
 // What the tests on metal look at or do.
 
 const (
@@ -27,6 +29,31 @@ func InService() (n int) {
 		}
 	}
 	return n
+}
+
+// FoundLAPIC sets the local APIC's registers as an old kernel may have them, takes
+// it over, and gives it back. It returns what was found and what was left.
+func FoundLAPIC(spurious, timer, divide uint64) (found, left [3]uint64) {
+	m, was := mach, disableInterrupts()
+	registers := func() [3]uint64 {
+		return [3]uint64{m.lapicRead(lapic.LAPIC_SVR), m.lapicRead(lapic.LAPIC_LVT_TIMER), m.lapicRead(lapicDivide)}
+	}
+	base := m.lapicBase
+	m.lapicWrite(lapic.LAPIC_SVR, spurious)
+	m.lapicWrite(lapic.LAPIC_LVT_TIMER, timer)
+	m.lapicWrite(lapicDivide, divide)
+	found = registers()
+	m.openLAPIC()
+	m.closeLAPIC()
+	m.lapicBase = base
+	left = registers()
+	m.openLAPIC()
+	m.lapicMeasure(m.lapicStart(), tsc())
+	m.armed = 0
+	if was {
+		enableInterrupts()
+	}
+	return found, left
 }
 
 // LAPICBase returns where the local APIC's registers are mapped.

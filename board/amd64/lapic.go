@@ -4,7 +4,8 @@ import "github.com/usbarmory/tamago/amd64/lapic"
 
 // The local APIC gives the timer that ends time slices and sleeps. It is used as
 // the old kernel left it, xAPIC or x2APIC; other interrupts that still arrive are
-// acknowledged and forgotten.
+// acknowledged and forgotten. What is changed is put back before the next kernel
+// starts, but for the timer's running count.
 
 const (
 	msrAPICBase    = 0x1b
@@ -26,6 +27,7 @@ func (m *machine) openLAPIC() {
 		return
 	}
 	base := rdmsr(msrAPICBase)
+	m.lapicSaved.base = base
 	if base&apicEnable == 0 {
 		base |= apicEnable
 		wrmsr(msrAPICBase, base)
@@ -36,10 +38,12 @@ func (m *machine) openLAPIC() {
 	flags := PTEPresent | PTEWrite | pteNoCache | m.noExecute
 	if m.x2apic == 0 && (m.lapicBase>>32 != 0 || !m.span(m.lapicBase, m.lapicBase, PageSize, flags, level4K)) {
 		m.lapicBase = 0
+		wrmsr(msrAPICBase, m.lapicSaved.base)
 		return
 	}
-	m.lapicSaved[0] = m.lapicRead(lapic.LAPIC_SVR)
-	m.lapicSaved[1] = m.lapicRead(lapic.LAPIC_LVT_TIMER)
+	m.lapicSaved.spurious = m.lapicRead(lapic.LAPIC_SVR)
+	m.lapicSaved.timer = m.lapicRead(lapic.LAPIC_LVT_TIMER)
+	m.lapicSaved.divide = m.lapicRead(lapicDivide)
 	m.lapicWrite(lapic.LAPIC_LVT_TIMER, lvtMasked|VectorTimer)
 	m.lapicWrite(lapic.LAPIC_SVR, 1<<lapic.SVR_ENABLE|VectorSpurious)
 	m.lapicWrite(lapicDivide, divideBy1)
@@ -87,7 +91,7 @@ func (m *machine) lapicMeasure(count0, tsc0 uint64) {
 	m.lapicMult = ratio(ticks<<32, elapsed)
 	m.lapicWrite(lapicInitCount, 0)
 	if m.lapicMult == 0 {
-		m.lapicBase = 0 // it does not count
+		m.closeLAPIC() // it does not count
 		return
 	}
 	m.lapicWrite(lapic.LAPIC_LVT_TIMER, lapic.TIMER_MODE_ONE_SHOT<<lapic.TIMER_MODE|VectorTimer)
@@ -145,15 +149,19 @@ func (m *machine) acknowledge() {
 	}
 }
 
-// closeLAPIC stops the timer and leaves the local APIC as it was found.
+// closeLAPIC leaves the local APIC as it was found, but with its timer stopped and
+// masked and no interrupt in service.
 func (m *machine) closeLAPIC() {
 	if m.lapicBase == 0 {
 		return
 	}
 	m.lapicWrite(lapicInitCount, 0)
-	m.lapicWrite(lapic.LAPIC_LVT_TIMER, m.lapicSaved[1]|lvtMasked)
+	m.lapicWrite(lapic.LAPIC_LVT_TIMER, m.lapicSaved.timer|lvtMasked)
+	m.lapicWrite(lapicDivide, m.lapicSaved.divide)
 	m.acknowledge()
-	if m.lapicSaved[0] != 0 {
-		m.lapicWrite(lapic.LAPIC_SVR, m.lapicSaved[0])
+	m.lapicWrite(lapic.LAPIC_SVR, m.lapicSaved.spurious)
+	if m.lapicSaved.base&apicEnable == 0 {
+		wrmsr(msrAPICBase, m.lapicSaved.base)
 	}
+	m.lapicBase = 0
 }

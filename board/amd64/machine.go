@@ -35,6 +35,9 @@ const PageSize = 4096
 // e820entry is a region of the firmware's map: bytes.
 type e820entry struct{ addr, size, kind uint64 }
 
+// lapicState is what the local APIC's registers held when it was found.
+type lapicState struct{ base, spurious, timer, divide uint64 }
+
 // machine is all that the board remembers. It lies in pages of its own, filled
 // with zeros by the entry code, so that it is there before any demand paging. It
 // holds no pointer that the garbage collector could care for.
@@ -86,7 +89,7 @@ type machine struct {
 	lapicBase  uint64 // physical and virtual; 0: none
 	x2apic     uint64
 	lapicMult  uint64 // timer ticks = nanoseconds * lapicMult >> 32
-	lapicSaved [2]uint64
+	lapicSaved lapicState
 	armed      uint64 // deadline in nanoseconds for which the timer is set; 0: none
 
 	rng     [8]uint64 // key and counter

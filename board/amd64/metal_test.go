@@ -153,6 +153,26 @@ func TestStrayInterruptsAreAcknowledged(t *testing.T) {
 	}
 }
 
+// TestLAPICIsGivenBackAsFound takes over what an old kernel may have left: its own
+// spurious vector and timer, another divider.
+func TestLAPICIsGivenBackAsFound(t *testing.T) {
+	if amd64.LAPICBase() == 0 {
+		t.Skip("this machine has no local APIC")
+	}
+	const masked = 1 << 16
+	for _, c := range [][3]uint64{{0x1fe, masked | 0xec, 0b0011}, {0x1ff, masked | 1<<17 | 0xec, 0b1011}, {0xff, masked, 0}} {
+		found, left := amd64.FoundLAPIC(c[0], c[1], c[2])
+		if found != c || left != c {
+			t.Errorf("set to %#x, found %#x, left %#x", c, found, left)
+		}
+	}
+	start := time.Now()
+	time.Sleep(2 * time.Millisecond) // the timer still works
+	if d := time.Since(start); d > 500*time.Millisecond {
+		t.Errorf("slept %v", d)
+	}
+}
+
 func TestStuckConsoleIsGivenUp(t *testing.T) {
 	if !amd64.PrintStuck('x') {
 		t.Error("the console is kept though it took no character")
