@@ -46,8 +46,8 @@ func TestDamagedHandover(t *testing.T) {
 			if n := len(log.Kernels()) - 1; n != 1 {
 				t.Errorf("%d kernels booted, want 1", n)
 			}
-			if !log.Has("memory is untouched") {
-				t.Error("Ferry does not say that memory is untouched")
+			if !log.Has("the handover that came in is untouched") {
+				t.Error("Ferry does not say that the handover is untouched")
 			}
 		})
 		t.Run(name+"/pass", func(t *testing.T) {
