@@ -2,4 +2,4 @@
 
 package blockset_test
 
-import _ "ferry/metal" // runs the tests without an operating system
+import _ "ferry/board/amd64/start" // runs the tests without an operating system

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ferry/board/amd64"
+	_ "ferry/board/amd64/start" // what the test runs on where there is no operating system
 	"ferry/boot"
-	_ "ferry/metal" // what the test runs on where there is no operating system
 )
 
 // TestBoardHasTheSameMemoryMap reads what really started this program.

@@ -2,4 +2,4 @@
 
 package kho_test
 
-import _ "ferry/metal" // what the test runs on where there is no operating system
+import _ "ferry/board/amd64/start" // what the test runs on where there is no operating system

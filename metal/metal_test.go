@@ -48,7 +48,7 @@ func TestDivisionByZeroIsAPanic(t *testing.T) {
 }
 
 func TestStrayAccessIsACatchableFault(t *testing.T) {
-	for _, a := range []uintptr{0x10_0000, 0x7000_0000_0000, amd64.ImageBase, amd64.DirectMap + 1<<44} {
+	for _, a := range []uintptr{0x10_0000, 0x7000_0000_0000, uintptr(amd64.ImageBase()), amd64.DirectMap + 1<<44} {
 		if !faults(a, false) {
 			t.Errorf("reading %#x did not fault", a)
 		}

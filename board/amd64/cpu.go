@@ -43,6 +43,8 @@ func Halt()
 
 func Start()
 func enter()
+func through()
+func depart()
 func high()
 func flat()
 func vectors()
@@ -54,6 +56,8 @@ func Resume()
 
 func addressOfVectors() uint64
 func addressOfEnter() uint64
+func addressOfThrough() uint64
+func addressOfDepart() uint64
 
 // word returns the 8 bytes at virtual address a. The detour through memory is
 // for vet, whose rule is about addresses of Go objects; this is none.

@@ -175,6 +175,18 @@ TEXT ·addressOfEnter(SB),NOSPLIT,$0-8
 	MOVQ AX, ret+0(FP)
 	RET
 
+// func addressOfThrough() uint64
+TEXT ·addressOfThrough(SB),NOSPLIT,$0-8
+	LEAQ ·through(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func addressOfDepart() uint64
+TEXT ·addressOfDepart(SB),NOSPLIT,$0-8
+	LEAQ ·depart(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
 // func pclntab() uint64
 TEXT ·pclntab(SB),NOSPLIT,$0-8
 	LEAQ runtime·pclntab(SB), AX

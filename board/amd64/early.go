@@ -55,9 +55,7 @@ const (
 // virtual addresses).
 func early(m *machine) bool {
 	load := m.load
-	if *word(load + paramBase) != ImageBase {
-		return false
-	}
+	m.base = *word(load + paramBase)
 	m.initSize = *word(load + paramInitSize)
 	m.fileSize = *word(load + paramFileSize)
 	m.segmentCount = *word(load + paramCount)
@@ -73,13 +71,6 @@ func early(m *machine) bool {
 		return false
 	}
 
-	area := load + m.fileSize
-	m.frameNext = area + areaSize
-	m.frameEnd = load + m.initSize
-	m.framesUsed = areaSize / PageSize
-	m.framesPeak = m.framesUsed
-	m.framesLeft = (m.frameEnd - m.frameNext) / PageSize
-
 	if top, _, _, _ := cpuid(0x8000_0000, 0); top >= 0x8000_0001 {
 		_, _, _, d := cpuid(0x8000_0001, 0)
 		if d&(1<<20) != 0 {
@@ -92,11 +83,23 @@ func early(m *machine) bool {
 		m.levels = 5
 	}
 	m.copyE820()
+	if !m.divide() {
+		return false
+	}
+	m.framesUsed = areaSize / PageSize
+	m.framesPeak = m.framesUsed
+	m.framesLeft = (m.frameEnd - m.frameNext) / PageSize
 	m.descriptors()
 
 	m.cr3 = m.frame()
-	return m.cr3 != 0 && m.mapImage() && m.mapArea(area) && m.mapStage() && m.mapRAM(0) && m.mapEnter()
+	return m.cr3 != 0 && m.mapImage() && m.mapWindow() && m.mapArea(m.area()) && m.mapStage() && m.mapRAM(0) && m.mapEnter()
 }
+
+// area returns the physical address of the board's own memory.
+func (m *machine) area() uint64 { return m.load + m.initSize - tailSize - areaSize }
+
+// physical returns where the image's virtual address va is.
+func (m *machine) physical(va uint64) uint64 { return va - m.base + m.load }
 
 // copyE820 takes the memory map over from the zero page.
 func (m *machine) copyE820() {
@@ -147,7 +150,7 @@ func (m *machine) addE820(a uint64) {
 }
 
 // mapImage maps the segments' file bytes, each with no more rights than it asks
-// for. Zero-initialised pages come on demand.
+// for. Who runs on the board decides about the zero-initialised ones.
 func (m *machine) mapImage() bool {
 	for i := uint64(0); i < m.segmentCount; i++ {
 		s := &m.segments[i&(maxSegments-1)]
@@ -159,7 +162,7 @@ func (m *machine) mapImage() bool {
 			flags |= m.noExecute
 		}
 		size := (s.FileEnd - s.Start + PageSize - 1) &^ (PageSize - 1)
-		if !m.span(s.Start, m.load+s.Start-ImageBase, size, flags, level4K) {
+		if !m.span(s.Start, m.physical(s.Start), size, flags, level4K) {
 			return false
 		}
 	}
@@ -171,7 +174,7 @@ func (m *machine) mapImage() bool {
 func (m *machine) mapStage() bool {
 	for i := uint64(0); i < m.segmentCount; i++ {
 		s := &m.segments[i&(maxSegments-1)]
-		pa := m.load + s.Start - ImageBase
+		pa := m.physical(s.Start)
 		size := (s.FileEnd - s.Start + PageSize - 1) &^ (PageSize - 1)
 		if s.Flags&SegmentWrite == 0 && !m.span(DirectMap+pa, pa, size, PTEPresent|m.noExecute, level4K) {
 			return false
@@ -203,23 +206,6 @@ func (m *machine) mapRAM(from uint64) bool {
 	return m.direct(0, 1<<20, 0) && m.direct(m.zeroPage, m.zeroPage+PageSize, 0)
 }
 
-// mapEnter maps the page of code that switches the page tables where it runs now.
-func (m *machine) mapEnter() bool {
-	a := addressOfEnter() &^ (PageSize - 1)
-	return m.span(a, a, 2*PageSize, PTEPresent, level4K)
-}
-
-// unmapEnter takes that mapping away again.
-func (m *machine) unmapEnter() {
-	a := m.load + (addressOfEnter()&^(PageSize-1) - ImageBase)
-	for i := uint64(0); i < 2; i++ {
-		if e := m.entry(a+i*PageSize, level4K, false); e > covered {
-			*word(e) = 0
-		}
-		invlpg(a + i*PageSize)
-	}
-}
-
 // machineOffset returns how far into m the field at p is.
 func machineOffset(m *machine, p *uint64) uint64 {
 	return uint64(uintptr(unsafe.Pointer(p)) - uintptr(unsafe.Pointer(m)))
@@ -244,7 +230,7 @@ func (m *machine) descriptors() {
 	m.tss[12] = 104 << 48 // no I/O map
 	m.stackTop = stackBase + stackSize
 
-	code := addressOfVectors() - m.load + ImageBase
+	code := addressOfVectors() - m.load + m.base
 	for i := uint64(0); i < 256; i++ {
 		ist := uint64(1)
 		if i == VectorDoubleFault || i == VectorMachine {

@@ -2,9 +2,9 @@
 #include "textflag.h"
 
 // Start is position independent until it jumps to high: it runs at load +
-// (VA - ImageBase), identity mapped by page tables that belong to someone else.
+// (VA - base), identity mapped by page tables that belong to someone else. The
+// text starts one page above the base.
 
-#define IMAGE_BASE 0x400000000000
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081
 #define MSR_LSTAR 0xc0000082
@@ -14,6 +14,8 @@
 
 // Image parameters in the header page, written by linker/.
 #define PARAM_MAGIC 0x800
+#define PARAM_BASE 0x808
+#define PARAM_INIT_SIZE 0x810
 #define PARAM_FILE_SIZE 0x818
 
 #define SET_MSR \ // CX: number, AX: value; clobbers DX
@@ -23,11 +25,6 @@
 
 DATA ·mach+0(SB)/8, $const_machineBase
 GLOBL ·mach(SB), RODATA, $8
-
-// The address that Start was linked at, as data: an instruction would yield the
-// one that it runs at.
-DATA ·startVA+0(SB)/8, $·Start(SB)
-GLOBL ·startVA(SB), RODATA, $8
 
 // What is said where nothing can be said.
 DATA damaged<>+0(SB)/8, $"\r\nferry:"
@@ -47,17 +44,21 @@ TEXT ·Start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	RDTSC
 	MOVL AX, R10
 	MOVL DX, R11
-	LEAQ ·Start(SB), R13
-	SUBQ ·startVA(SB), R13
-	SUBQ R13, R15            // continuation, virtual
-	MOVQ $IMAGE_BASE, AX
-	ADDQ AX, R13             // load address
+	LEAQ runtime·text(SB), R13
+	SUBQ $const_PageSize, R13 // load address
 	MOVQ $const_imageMagic, AX
 	CMPQ AX, PARAM_MAGIC(R13)
 	JNE  dead
+	SUBQ R13, R15
+	ADDQ PARAM_BASE(R13), R15 // continuation, virtual
 
-	// The board's own memory follows the file's bytes.
-	MOVQ PARAM_FILE_SIZE(R13), R12
+	// The board's own memory is the last of the stage's, below what the 32-bit
+	// entry may have put there.
+	MOVQ PARAM_INIT_SIZE(R13), R12
+	SUBQ $(const_tailSize+const_areaSize), R12
+	JCS  dead
+	CMPQ R12, PARAM_FILE_SIZE(R13)
+	JCS  dead
 	ADDQ R13, R12
 	MOVQ R12, DI
 	MOVQ $(const_machineSize/8), CX
@@ -106,10 +107,14 @@ noNX:
 	JEQ  dead
 
 	MOVQ machine_cr3(R12), AX
+	MOVQ machine_entryCR3(R12), CX
 	LEAQ ·high(SB), BX
 	SUBQ machine_load(R12), BX
-	MOVQ $IMAGE_BASE, CX
-	ADDQ CX, BX
+	ADDQ machine_base(R12), BX
+	LEAQ ·through(SB), DX
+	ANDL $(const_PageSize-1), DX
+	MOVQ $const_gateBase, DI
+	ADDQ DI, DX
 	CALL ·enter(SB)
 
 dead:
@@ -141,9 +146,15 @@ TEXT fakeg<>(SB),NOSPLIT|NOFRAME,$0
 	RET
 
 // func enter()
-// AX: page tables, BX: where to go in them. The new tables map this page where
-// it runs now.
+// CX: page tables that map this page where it runs now, DX: where through is in
+// them, AX and BX: as there.
 TEXT ·enter(SB),NOSPLIT|NOFRAME,$0-0
+	MOVQ CX, CR3
+	JMP  DX
+
+// func through()
+// At the gate, which both tables map. AX: page tables, BX: where to go in them.
+TEXT ·through(SB),NOSPLIT|NOFRAME,$0-0
 	MOVQ AX, CR3
 	JMP  BX
 

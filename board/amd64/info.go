@@ -11,8 +11,8 @@ import (
 // [Physical.Edit] has said so.
 const DirectMap = 0xffff_8000_0000_0000
 
-// ImageBase is the virtual address of the image's header page.
-const ImageBase = 0x4000_0000_0000
+// ImageBase returns the virtual address of the image's header page.
+func ImageBase() uint64 { return mach.base }
 
 // Info is how the image was started.
 type Info struct {
@@ -78,7 +78,7 @@ type Use struct {
 // MemoryUse returns the use of the stage's memory: image, page tables, stacks
 // and heap.
 func MemoryUse() Use {
-	fixed := mach.fileSize
+	fixed := mach.fileSize + windowUse()
 	return Use{
 		Now:   fixed + mach.framesUsed*PageSize,
 		Peak:  fixed + mach.framesPeak*PageSize,

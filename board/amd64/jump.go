@@ -41,24 +41,19 @@ func leave()
 // with interrupts off.
 func prepareJump() bool {
 	m := mach
-	image := m.cr3 + m.frameBase + slot(ImageBase, m.levels)*8
-	if m.levels == 5 {
-		image = *word(image)&pteAddress + m.frameBase + slot(ImageBase, 4)*8
-	}
-	own := m.cr3
-	if m.cr3 = m.frame(); m.cr3 == 0 || !m.identity() {
-		m.cr3 = own
+	gate := m.physical(addressOfDepart())
+	if !m.openGate(gate) {
 		return false
 	}
-	// The code that jumps stays where it is, 64 TiB up.
-	top := m.cr3 + m.frameBase
-	if m.levels == 5 {
-		top = *word(top)&pteAddress + m.frameBase
+	own := m.cr3
+	if m.cr3 = m.frame(); m.cr3 == 0 || !m.identity() || !m.openGate(gate) {
+		m.cr3 = own
+		m.closeGate()
+		return false
 	}
-	*word(top + slot(ImageBase, 4)*8) = *word(image)
 	m.jumpCR3, m.cr3 = m.cr3, own
 
-	area := m.load + m.fileSize
+	area := m.area()
 	m.jumpStack = area + machineSize + stackSize
 	m.jumpGDT = area + machineOffset(m, &m.gdt[0])
 	m.gdt[4], m.gdt[5] = 0, 0

@@ -57,7 +57,15 @@ TEXT ·leave(SB),NOSPLIT,$24-0
 	RET
 
 jump:
-	// From here on nothing of the old tables but this code's own page is there.
+	LEAQ ·depart(SB), AX
+	ANDL $(const_PageSize-1), AX
+	MOVQ $const_gateBase, DX
+	ADDQ DX, AX
+	JMP  AX
+
+// func depart()
+// At the gate. R12: machine. Nothing else of the old tables is in the next.
+TEXT ·depart(SB),NOSPLIT,$8-0
 	MOVQ machine_jumpStack(R12), SP
 	MOVQ machine_jumpGDT(R12), R8
 	MOVQ machine_jumpEntry(R12), R9

@@ -13,6 +13,7 @@ const (
 	stackBase   = machineBase + 0x40000 // kernel stack
 	trapBase    = machineBase + 0x60000 // stack of interrupts and faults
 	fatalBase   = machineBase + 0x80000 // stack of double faults, machine checks, and at its far end NMI
+	gateBase    = machineBase + 0xa0000 // see gate.go
 	kernelBase  = machineBase + 0x1000000
 
 	machineSize = 0x10000
@@ -21,6 +22,7 @@ const (
 	fatalSize   = 0x2000
 	nmiSize     = 64 // of the fatal stack's far end
 	areaSize    = machineSize + stackSize + trapSize + fatalSize
+	tailSize    = 0x10000 // of the 32-bit entry: linker.TailSize
 )
 
 // Sizes of what the loader may pass.
@@ -50,9 +52,11 @@ type machine struct {
 	inKernel   uint64      // not 0 while kernel code runs
 	xsave      uint64      // not 0: XSAVE with XCR0 = 1|2|4; 0: FXSAVE
 	load       uint64      // physical address of the image
+	base       uint64      // virtual address of the image
 	zeroPage   uint64      // physical address of struct boot_params
 	continueAt uint64      // virtual address of the code that takes over after the board's set-up
 	cr3        uint64      // own page tables
+	entryCR3   uint64      // page tables of the way in, see gate.go
 	stackTop   uint64      // virtual
 	entryTSC   uint64      // time stamp of the first instructions
 	gdt        [8]uint64   // see trap_amd64.s
@@ -61,10 +65,13 @@ type machine struct {
 	nested     Context     // what a trap interrupted inside the kernel
 
 	initSize, fileSize uint64
+	imageEnd           uint64 // virtual: end of the image, where it is part of one window
+	windowTop          uint64 // virtual: end of that window
 	segments           [maxSegments]Segment
 	segmentCount       uint64
 
 	frameNext, frameEnd    uint64 // physical: pages never used yet
+	enterFrames            uint64 // physical: where those of the way in start
 	frameFree              uint64 // physical: head of the list of freed pages
 	framesUsed, framesPeak uint64
 	framesLeft             uint64

@@ -11,7 +11,7 @@ import (
 	"unsafe"
 
 	"ferry/board/amd64"
-	_ "ferry/metal"
+	_ "ferry/board/amd64/start"
 	"ferry/phys"
 )
 
@@ -87,7 +87,7 @@ func TestTextHasNoWritableAlias(t *testing.T) {
 	for i := range amd64.SegmentCount() {
 		s := amd64.SegmentAt(i)
 		for a := s.Start; a < s.FileEnd; a += amd64.PageSize {
-			e := amd64.Leaf(amd64.DirectMap + load + a - amd64.ImageBase)
+			e := amd64.Leaf(amd64.DirectMap + load + a - amd64.ImageBase())
 			if e == 0 || e&amd64.PTEWrite != 0 != (s.Flags&amd64.SegmentWrite != 0) {
 				t.Fatalf("page %#x of segment %+v: entry %#x in the direct map", a, s, e)
 			}

@@ -8,6 +8,8 @@ var (
 	_ = prepareJump
 	_ = unlock
 	_ = enter
+	_ = through
+	_ = depart
 	_ = high
 	_ = flat
 	_ = vectors

@@ -9,7 +9,6 @@ const (
 	pclnCount    = 8
 	pclnNames    = 32
 	pclnFuncs    = 64
-	textStart    = ImageBase + PageSize
 	functabEntry = 8
 )
 
@@ -19,7 +18,7 @@ func pclntab() uint64
 // inText reports whether pc may be code of the image.
 func inText(pc uint64) bool {
 	s := &mach.segments[0]
-	return pc > textStart && pc < s.FileEnd
+	return pc > s.Start && pc < s.FileEnd
 }
 
 // PrintSymbol prints the function that pc lies in, and how far.
@@ -29,7 +28,7 @@ func PrintSymbol(pc uint64) {
 		Print("?")
 		return
 	}
-	off := uint32(pc - textStart)
+	off := uint32(pc - mach.segments[0].Start)
 	names, funcs := tab+*word(tab + pclnNames), tab+*word(tab + pclnFuncs)
 	lo, hi := uint64(0), *word(tab + pclnCount)
 	if hi == 0 || off >= *half(funcs + hi*functabEntry) {

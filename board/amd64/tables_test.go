@@ -142,18 +142,18 @@ func TestConsoleSpeedIsReadFromTheCommandLine(t *testing.T) {
 	}
 }
 
-// TestIdentityEndsBelowTheImage: the image stays mapped at 64 TiB.
-func TestIdentityEndsBelowTheImage(t *testing.T) {
+// TestIdentityEndsWithTheDirectMap: what it does not reach is no memory here.
+func TestIdentityEndsWithTheDirectMap(t *testing.T) {
 	b := newBench(t, 256, 5, 1)
-	b.entry820(ImageBase-2*gib, 4*gib, E820RAM)
-	b.entry820(ImageBase+8*gib, 4*gib, E820RAM)
+	b.entry820(directEnd-2*gib, 4*gib, E820RAM)
+	b.entry820(directEnd+8*gib, 4*gib, E820RAM)
 	if !b.identity() {
 		t.Fatal("no page left")
 	}
-	if pa, size := b.maps(ImageBase - gib); pa != ImageBase-gib || size != gib {
-		t.Errorf("the last GiB below the image leads to %#x in a page of %#x", pa, size)
+	if pa, size := b.maps(directEnd - gib); pa != directEnd-gib || size != gib {
+		t.Errorf("the last GiB below the end leads to %#x in a page of %#x", pa, size)
 	}
-	for _, a := range []uint64{ImageBase, ImageBase + 8*gib} {
+	for _, a := range []uint64{directEnd, directEnd + 8*gib} {
 		if _, size := b.maps(a); size != 0 {
 			t.Errorf("%#x is mapped", a)
 		}
@@ -163,8 +163,9 @@ func TestIdentityEndsBelowTheImage(t *testing.T) {
 // TestDirectMapCoversNoAddressBeyondIt: addresses that loaders give are looked for
 // in the direct map alone.
 func TestDirectMapCoversNoAddressBeyondIt(t *testing.T) {
+	const image = 0x4000_0000_0000
 	b := newBench(t, 64, 4, 1)
-	if !b.direct(0, 4*gib, PTEWrite) || !b.span(machineBase, 0, machineSize, PTEPresent, level4K) || !b.span(ImageBase, 0, machineSize, PTEPresent, level4K) {
+	if !b.direct(0, 4*gib, PTEWrite) || !b.span(machineBase, 0, machineSize, PTEPresent, level4K) || !b.span(image, 0, machineSize, PTEPresent, level4K) {
 		t.Fatal("no page left")
 	}
 	for _, c := range []struct {
@@ -172,7 +173,7 @@ func TestDirectMapCoversNoAddressBeyondIt(t *testing.T) {
 		want bool
 	}{
 		{0, 4 * gib, true}, {4*gib - 1, 1, true}, {4 * gib, 1, false}, {4*gib - 16, 17, false}, {16, 0, true},
-		{directEnd, 16, false}, {directEnd - 8, 16, false}, {1<<64 - 8, 16, false}, {ImageBase + (1<<64 - DirectMap), 16, false}, {16, 1<<64 - 1, false},
+		{directEnd, 16, false}, {directEnd - 8, 16, false}, {1<<64 - 8, 16, false}, {image + (1<<64 - DirectMap), 16, false}, {16, 1<<64 - 1, false},
 	} {
 		if got := b.directCovers(c.a, c.n); got != c.want {
 			t.Errorf("%#x bytes at %#x: %v, want %v", c.n, c.a, got, c.want)

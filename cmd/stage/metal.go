@@ -2,4 +2,4 @@
 
 package main
 
-import _ "ferry/metal"
+import _ "ferry/board/amd64/start"

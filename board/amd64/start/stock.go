@@ -1,0 +1,5 @@
+//go:build metal && !tamago
+
+package start
+
+import _ "ferry/metal"
