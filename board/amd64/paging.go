@@ -6,6 +6,7 @@ const (
 	PTEPresent   = 1 << 0
 	PTEWrite     = 1 << 1
 	pteNoCache   = 1<<3 | 1<<4
+	pteDirty     = 1 << 6
 	pteLarge     = 1 << 7
 	pteNoExecute = 1 << 63
 	pteAddress   = 0x000f_ffff_ffff_f000
@@ -189,6 +190,31 @@ func MapKernel(offset, n uint64) (va uint64, ok bool) {
 		}
 	}
 	return va, true
+}
+
+// MapPage maps the page at pa to be read and written at va, where nothing is
+// mapped. It reports false where the stage's memory does not suffice for the
+// tables.
+func MapPage(va, pa uint64) bool {
+	enabled := disableInterrupts()
+	ok := mach.span(va, pa, PageSize, PTEPresent|PTEWrite|mach.noExecute, level4K)
+	if enabled {
+		enableInterrupts()
+	}
+	return ok
+}
+
+// UnmapPage takes the 4 KiB page at va away and returns where it is, 0 where none
+// is mapped.
+func UnmapPage(va uint64) (pa uint64) {
+	e := mach.entry(va, level4K, false)
+	if e <= covered || *word(e) == 0 {
+		return 0
+	}
+	pa = *word(e) & pteAddress
+	*word(e) = 0
+	invlpg(va)
+	return pa
 }
 
 // NoExecute returns the entry bit that forbids execution, 0 on a processor

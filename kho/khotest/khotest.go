@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux || metal
 
 // Package khotest gives tests handovers that real kernels left. Nothing outside
 // tests imports it.

@@ -17,6 +17,9 @@ const OnMetal = false
 // the machine's own at exactly these addresses on metal, a [Sparse] elsewhere.
 func New(t testing.TB, ram ...phys.Range) phys.Memory { return NewSparse(t, ram...) }
 
+// back has nothing to do: Linux backs the pages of a mapping when they are touched.
+func back(b []byte, off, n uint64) error { return nil }
+
 // mapRAM maps n bytes of zeros twice, once to read and once to write.
 func mapRAM(n int) (view, edit []byte, unmap func(), err error) {
 	fd, err := unix.MemfdCreate("ferry-test-ram", unix.MFD_CLOEXEC)

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux || metal
 
 // Package phystest gives tests physical memory: on a host a sparse fake, in a
 // test binary that runs on metal the machine's own RAM at the same addresses.
@@ -47,6 +47,9 @@ func (s *Sparse) window(bytes [][]byte, a phys.Addr, n uint64) ([]byte, error) {
 	}
 	i := s.ram.Index(a)
 	off := uint64(a - s.ram[i].Start)
+	if err := back(bytes[i], off, n); err != nil {
+		return nil, phys.In("fake of physical memory", a, err)
+	}
 	return bytes[i][off : off+n : off+n], nil
 }
 

@@ -2,15 +2,94 @@
 
 package phystest
 
-import "syscall"
+import (
+	"errors"
+	"unsafe"
 
-// mapRAM maps n bytes of zeros, the same to read and to write: metal/ knows no
-// memory that is mapped twice.
+	"ferry/board/amd64"
+	"ferry/phys"
+)
+
+// The fake stands at virtual addresses that nothing else uses, one after another,
+// and is backed page by page, as windows are asked for, with RAM outside of what
+// [New] lends to tests.
+const sparseBase = 0xffff_e000_0000_0000
+
+var lent = phys.Range{Start: 0x1000_0000, End: 0x4000_0000}
+
+var (
+	sparseNext = uint64(sparseBase)
+	sparseLive int          // fakes; without any, addresses start again, and tables serve again
+	sparseFree []phys.Range // never used
+	sparseUsed []phys.Addr  // given back
+	sparseOnce bool
+)
+
+// mapRAM reserves n bytes, the same to read and to write: the machine's own memory
+// is not mapped twice either.
 func mapRAM(n int) (view, edit []byte, unmap func(), err error) {
-	b, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE,
-		syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
-	if err != nil {
-		return nil, nil, nil, err
+	if !sparseOnce {
+		sparseOnce = true
+		sparseFree = amd64.RAM().Sub(occupied()...).Sub(lent)
 	}
-	return b, b, func() { syscall.Munmap(b) }, nil
+	start := sparseNext
+	sparseNext += uint64(n)
+	sparseLive++
+	b := unsafe.Slice(*(**byte)(unsafe.Pointer(&start)), n)
+	return b, b, func() { unback(start, uint64(n)) }, nil
+}
+
+// back makes sure that n bytes from off on are there.
+func back(b []byte, off, n uint64) error {
+	if n == 0 {
+		return nil
+	}
+	first := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) + off
+	for va := first &^ (phys.PageSize - 1); va < first+n; va += phys.PageSize {
+		if amd64.Leaf(va) != 0 {
+			continue
+		}
+		page, ok := sparsePage()
+		if !ok || !amd64.MapPage(va, uint64(page)) {
+			return errors.New("no RAM left to back it")
+		}
+		at := va
+		clear(unsafe.Slice(*(**byte)(unsafe.Pointer(&at)), phys.PageSize))
+	}
+	return nil
+}
+
+func sparsePage() (phys.Addr, bool) {
+	if n := len(sparseUsed); n > 0 {
+		page := sparseUsed[n-1]
+		sparseUsed = sparseUsed[:n-1]
+		return page, true
+	}
+	for len(sparseFree) > 0 {
+		r := &sparseFree[0]
+		if page, ok := phys.AlignUp(r.Start, phys.PageSize); ok && page+phys.PageSize <= r.End {
+			r.Start = page + phys.PageSize
+			return page, true
+		}
+		sparseFree = sparseFree[1:]
+	}
+	return 0, false
+}
+
+// unback takes the pages away again.
+func unback(start, n uint64) {
+	const reach = 2 << 20 // of a page table: where there is none, nothing is mapped
+	for va := start; va < start+n; {
+		if amd64.Entry(va, false) == nil {
+			va = va&^(reach-1) + reach
+			continue
+		}
+		if page := amd64.UnmapPage(va); page != 0 {
+			sparseUsed = append(sparseUsed, phys.Addr(page))
+		}
+		va += phys.PageSize
+	}
+	if sparseLive--; sparseLive == 0 {
+		sparseNext = sparseBase
+	}
 }
