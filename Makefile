@@ -18,18 +18,26 @@ INIT_MIB ?= 64
 # calls its end a failure ("context deadline exceeded").
 FUZZTIME ?= 30000x
 
-# Where the image stands in virtual memory: above Go's heap, below 2^47. The
-# page before the text holds the entries and parameters that linker/ writes.
-IMAGE_BASE := 0x400000000000
-TEXT       := 0x400000001000
-ENTRY      := ferry_entry
-
+# What runs with no OS is built by the stock toolchain, or by TamaGo's where
+# TAMAGO names its go command. TEXT_START is where the text stands in virtual
+# memory; the page before it holds the entries and parameters that linker/
+# writes. Stock: above Go's heap, below 2^47. TamaGo: below 4 GiB.
+ifdef TAMAGO
+export TAMAGO
+METAL_GO      := $(TAMAGO)
+METAL_ENV     := GOOS=tamago GOOSPKG=ferry GOARCH=amd64 GOAMD64=v1 CGO_ENABLED=0 GOTOOLCHAIN=local
+TEXT_START    := 0x40001000
+METAL_LDFLAGS := -T $(TEXT_START)
+else
+METAL_GO      := $(GO)
 METAL_ENV     := GOOS=linux GOARCH=amd64 GOAMD64=v1 CGO_ENABLED=0
-METAL_LDFLAGS := -E $(ENTRY) -T $(TEXT)
-METAL_FLAGS   := -tags metal -trimpath -buildvcs=false -ldflags '$(METAL_LDFLAGS)'
+TEXT_START    := 0x400000001000
+METAL_LDFLAGS := -E ferry_entry -T $(TEXT_START)
+endif
+METAL_FLAGS := -tags metal -trimpath -buildvcs=false -ldflags '$(METAL_LDFLAGS)'
 
 # Packages whose unit tests also run with no OS, at real physical addresses.
-METAL_PKGS := ./metal ./board/amd64 ./phys ./fdt ./kho ./blockset ./luo ./memfd ./boot
+METAL_PKGS := $(if $(TAMAGO),,./metal) ./board/amd64 ./phys ./fdt ./kho ./blockset ./luo ./memfd ./boot
 
 SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.lst') go.mod go.sum
 
@@ -47,18 +55,27 @@ $(BUILD)/ferry: $(SOURCES)
 $(BUILD)/linker: $(SOURCES)
 	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./linker/cmd
 
-$(BUILD)/%.elf: $(SOURCES)
-	$(METAL_ENV) $(GO) build $(METAL_FLAGS) -o $@ ./cmd/$*
+$(BUILD)/%.elf: $(SOURCES) $(BUILD)/toolchain
+	$(METAL_ENV) $(METAL_GO) build $(METAL_FLAGS) -o $@ ./cmd/$*
+
+# What the boot tests boot.
+$(BUILD)/trial.elf: $(SOURCES) $(BUILD)/toolchain
+	$(METAL_ENV) $(METAL_GO) build $(METAL_FLAGS) -o $@ ./metal/trial
 
 $(BUILD)/ferry.bzimage: $(BUILD)/stage.elf $(BUILD)/linker $(BUILD)/init-size
 	$(BUILD)/linker --init-size $(INIT_MIB) -o $@ $<
 
-$(BUILD)/probe.bzimage: $(BUILD)/probe.elf $(BUILD)/linker $(BUILD)/init-size
-	$(BUILD)/linker --init-size $(INIT_MIB) --name probe -o $@ $<
+$(BUILD)/%.bzimage: $(BUILD)/%.elf $(BUILD)/linker $(BUILD)/init-size
+	$(BUILD)/linker --init-size $(INIT_MIB) --name $* -o $@ $<
 
 # Changes where INIT_MIB does, so that the images follow.
 $(BUILD)/init-size: FORCE
 	@mkdir -p $(@D); echo $(INIT_MIB) | cmp -s - $@ || echo $(INIT_MIB) >$@
+
+# Changes where another toolchain builds the images.
+TOOLCHAIN = "$(METAL_GO) $(METAL_ENV) $(METAL_FLAGS)"
+$(BUILD)/toolchain: FORCE
+	@mkdir -p $(@D); echo $(TOOLCHAIN) | cmp -s - $@ || echo $(TOOLCHAIN) >$@
 
 .PHONY: FORCE
 

@@ -18,8 +18,8 @@ $(LINUX)/init: $(SOURCES)
 	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./linux/init
 
 # Breaks real handovers on their way to Ferry.
-$(LINUX)/saboteur.elf: $(SOURCES)
-	$(METAL_ENV) $(GO) build $(METAL_FLAGS) -o $@ ./linux/saboteur
+$(LINUX)/saboteur.elf: $(SOURCES) $(BUILD)/toolchain
+	$(METAL_ENV) $(METAL_GO) build $(METAL_FLAGS) -o $@ ./linux/saboteur
 
 $(LINUX)/saboteur.bzimage: $(LINUX)/saboteur.elf $(BUILD)/linker $(BUILD)/init-size
 	$(BUILD)/linker --init-size $(INIT_MIB) -o $@ $<

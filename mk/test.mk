@@ -8,8 +8,8 @@ test: format vet staticcheck test-host reproducible fuzz test-metal test-boot te
 format:
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) || exit 1; [ -z "$$files" ] || { echo "not gofmt-clean: $$files"; exit 1; }
 
-# Files behind build tags are looked at as well.
-TAGS := "" metal qemu linux_e2e
+# Files behind build tags are looked at as well, those for TamaGo among them.
+TAGS := "" metal "metal tamago" qemu linux_e2e
 
 vet:
 	@for tags in $(TAGS); do $(GO) vet -tags "$$tags" ./... || exit 1; done
@@ -42,9 +42,9 @@ fuzz:
 	  done; done; [ $$ran -gt 0 ]
 
 test-metal: qemu $(BUILD)/linker ## the unit tests with no OS, at real physical addresses
-	LINKER=$(CURDIR)/$(BUILD)/linker $(METAL_ENV) $(GO) test $(METAL_FLAGS) -count=1 -p 1 -exec '$(CURDIR)/qemu.sh' $(METAL_PKGS)
+	MEM=2G LINKER=$(CURDIR)/$(BUILD)/linker $(METAL_ENV) $(METAL_GO) test $(METAL_FLAGS) -count=1 -p 1 -exec '$(CURDIR)/qemu.sh' $(METAL_PKGS)
 
-test-boot: qemu ## every machine, memory size and processor of the boot matrix
+test-boot: qemu $(BUILD)/trial.bzimage ## every machine, memory size and processor of the boot matrix
 	$(GO) test -tags qemu -count=1 ./board/amd64 ./linker
 
 test-run: qemu $(BUILD)/probe.cpio ## the crossing on bare metal, whole and damaged

@@ -17,7 +17,7 @@ import (
 	"unsafe"
 
 	"ferry/board/amd64"
-	_ "ferry/metal"
+	_ "ferry/board/amd64/start"
 	"ferry/phys"
 )
 
@@ -47,6 +47,8 @@ func main() {
 		fill()
 	case "kernel":
 		amd64.SetHandler(0x10) // the next trap jumps into nothing
+		fmt.Println("unreachable where this is a system call")
+		time.Sleep(50 * time.Millisecond)
 		fmt.Println("unreachable")
 	case "buffer":
 		const getrandom = 318
@@ -117,7 +119,7 @@ func try(start uint64) {
 	var spin sync.WaitGroup
 	var stop atomic.Bool
 	spin.Go(func() {
-		for !stop.Load() { // no call: only the timer interrupts it
+		for amd64.Preemptive && !stop.Load() { // no call: only the timer interrupts it
 		}
 	})
 	began := time.Now()

@@ -1,0 +1,87 @@
+//go:build tamago
+
+package amd64
+
+// Under a TamaGo toolchain the image, its zero-initialised data, the heap and the
+// first stack are one window: virtual addresses from the image's base on are the
+// stage's memory from the load address on, byte for byte, all of it mapped before
+// the runtime starts. The runtime takes from it what it needs and gives nothing
+// back. What is left at the end is for page tables.
+
+// Preemptive says whether a goroutine that calls nothing is made to give way.
+const Preemptive = false
+
+const (
+	// windowEnd bounds the window: heap addresses are below 4 GiB, and the last
+	// 20 MiB of those belong to the I/O and local APICs.
+	windowEnd = 0xfec0_0000
+
+	// ramStackOffset is how far below the window's end the first stack starts:
+	// the runtime reads some words above.
+	ramStackOffset = 0x100
+
+	// firstStack is the size that the runtime takes the first stack to have.
+	firstStack = 64 << 10
+)
+
+// tablePages returns how many pages are kept for page tables: a sixteenth of the
+// stage's memory for the window and for the pages that [Physical.Edit] splits off,
+// and what the direct map and [Jump] take, which follows RAM.
+func (m *machine) tablePages() uint64 {
+	n, reach := 64+m.initSize/PageSize/16, uint64(30)
+	if m.gigabyte != 0 {
+		reach = 39
+	}
+	for i := uint64(0); i < m.regions; i++ {
+		if e := &m.e820[i&(maxRegions-1)]; e.kind == E820RAM || e.kind == E820ACPI || e.kind == E820NVS {
+			n += 6 + e.size>>(reach&63)*2
+		}
+	}
+	return n
+}
+
+// divide gives the end of the stage's memory to page tables and the rest to the
+// window, and clears the image's zero-initialised data.
+func (m *machine) divide() bool {
+	tables := m.tablePages() * PageSize
+	end := uint64(0) // of the image, from its base
+	for i := uint64(0); i < m.segmentCount; i++ {
+		end = max(end, m.segments[i&(maxSegments-1)].MemEnd-m.base)
+	}
+	end = (end + PageSize - 1) &^ (PageSize - 1)
+	m.frameEnd = m.area()
+	if m.base >= windowEnd || m.initSize < end+tables+areaSize+tailSize+firstStack {
+		return false
+	}
+	m.frameNext = min(m.frameEnd-tables, m.load+windowEnd-m.base)
+	m.windowTop = m.base + m.frameNext - m.load
+	if m.base+end+firstStack > m.windowTop {
+		return false
+	}
+	m.imageEnd = m.base + end
+	zero(m.load+m.fileSize, end-m.fileSize)
+	return true
+}
+
+// mapWindow maps what follows the file's bytes.
+func (m *machine) mapWindow() bool {
+	va := m.base + m.fileSize
+	return m.span(va, m.physical(va), m.windowTop-va, PTEPresent|PTEWrite|m.noExecute, level4K)
+}
+
+// windowUse returns the bytes that the program uses beyond the image's file and
+// the pages of [Frame]. The runtime clears what it takes, from the image on
+// upwards, so that the first page that nobody has written to is the end of it.
+func windowUse() uint64 {
+	m := mach
+	lo, hi := m.imageEnd, m.windowTop-ramStackOffset-firstStack
+	for hi-lo >= PageSize {
+		mid := (lo + (hi-lo)/2) &^ (PageSize - 1)
+		if m.leaf(mid)&pteDirty != 0 {
+			lo = mid + PageSize
+		} else {
+			hi = mid
+		}
+	}
+	return lo - m.base - m.fileSize + ramStackOffset + firstStack
+}

@@ -1,0 +1,5 @@
+//go:build tamago
+
+package start
+
+import _ "ferry/board/amd64"
