@@ -12,7 +12,7 @@ ferry: boot           0.020 ms
 ferry: place          0.300 ms
 ferry: total          0.320 ms
 ferry: entered at tick 17000000, 840000 ticks to main, 1900000 to here, 1000.123 MHz by pit
-ferry: memory used 3484 KiB of 65536 KiB
+ferry: memory used 3484 KiB of 65536 KiB, 724 KiB in main
 probe B: entered at tick 19000000
 probe B: PASSED: every session, file and byte arrived
 `
@@ -22,7 +22,7 @@ func TestParseReadsACrossing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.main != 840000 || c.end != 1900000 || c.memory != 3484 || len(c.steps) != 3 {
+	if c.main != 840000 || c.end != 1900000 || c.memory != 3484 || c.inMain != 724 || len(c.steps) != 3 {
 		t.Errorf("read %+v", c)
 	}
 	if c.whole() != 2000000 || math.Round(c.crossing()) != 2000000-300037 {

@@ -7,6 +7,9 @@
 // is compared with a memcpy of the same bytes is timed on this machine, both in
 // one process in turns; others use the machine too, so that these fail the run
 // only where they miss their bound by more than [grace].
+//
+// bench toolchains <folder> <folder> compares images that the stock toolchain and
+// TamaGo's built, and prints docs/toolchains.md; `make toolchains` runs it.
 package main
 
 import (
@@ -63,6 +66,10 @@ func (f figure) verdict() (s string, failed bool) {
 }
 
 func main() {
+	run := run
+	if len(os.Args) == 4 && os.Args[1] == "toolchains" {
+		run = func() error { return toolchains(os.Args[2], os.Args[3]) }
+	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

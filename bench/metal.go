@@ -19,6 +19,7 @@ type cost struct {
 	next    uint64 // tick of the next kernel's first instructions
 	mhz     float64
 	memory  uint64 // peak of the stage, in KiB
+	inMain  uint64 // memory of the stage when main starts, in KiB
 	steps   []step
 }
 
@@ -31,13 +32,14 @@ type step struct {
 // parse reads a console log. An error names what the log lacks.
 func parse(log string) (c cost, err error) {
 	var source string
+	var total uint64
 	lines := []struct {
 		format string
 		into   []any
 		found  bool
 	}{
 		{format: "ferry: entered at tick %d, %d ticks to main, %d to here, %f MHz by %s", into: []any{&c.entered, &c.main, &c.end, &c.mhz, &source}},
-		{format: "ferry: memory used %d KiB", into: []any{&c.memory}},
+		{format: "ferry: memory used %d KiB of %d KiB, %d KiB in main", into: []any{&c.memory, &total, &c.inMain}},
 		{format: "probe B: entered at tick %d", into: []any{&c.next}},
 		{format: "probe B: PASSED"},
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	inMain := amd64.TSC()
+	inMain, usedInMain := amd64.TSC(), amd64.MemoryUse().Now
 	info := amd64.Boot()
 	console := amd64.Console{}
 	fmt.Fprintf(console, "ferry: stage at %v, started with %q\n", info.Stage, info.Cmdline)
@@ -27,7 +27,7 @@ func main() {
 	fmt.Fprintf(console, "ferry: entered at tick %d, %d ticks to main, %d to here, %.3f MHz by %v\n",
 		amd64.EntryTSC(), inMain-amd64.EntryTSC(), amd64.TSC()-amd64.EntryTSC(), float64(hz)/1e6, source)
 	use := amd64.MemoryUse()
-	fmt.Fprintf(console, "ferry: memory used %d KiB of %d KiB\n", use.Peak>>10, use.Total>>10)
+	fmt.Fprintf(console, "ferry: memory used %d KiB of %d KiB, %d KiB in main\n", use.Peak>>10, use.Total>>10, usedInMain>>10)
 	if err == nil {
 		err = amd64.Jump(jump.Entry, jump.ZeroPage)
 		fmt.Fprintf(console, "ferry: %v\n", err)
