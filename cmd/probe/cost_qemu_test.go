@@ -30,13 +30,13 @@ func costOf(t *testing.T, words string, settings ...string) (c cost) {
 	return c
 }
 
-// leastOf runs a crossing three times and returns the least that it took. The Go
+// leastOf runs a crossing five times and returns the least that it took. The Go
 // runtime starts its heap at a random address; now and then one lies across a
 // border that costs some more pages.
 func leastOf(t *testing.T, words string, settings ...string) (c cost) {
 	t.Helper()
 	c = cost{math.Inf(1), math.Inf(1)}
-	for range 3 {
+	for range 5 {
 		r := costOf(t, words, settings...)
 		c = cost{min(c.instructions, r.instructions), min(c.memory, r.memory)}
 	}

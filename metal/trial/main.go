@@ -51,12 +51,7 @@ func main() {
 		time.Sleep(50 * time.Millisecond)
 		fmt.Println("unreachable")
 	case "buffer":
-		const getrandom = 318
-		size := uintptr(amd64.MemoryUse().Total)
-		a, _, err := syscall.Syscall6(syscall.SYS_MMAP, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE, 0, 0)
-		fmt.Println("mmap:", err)
-		_, _, err = syscall.Syscall(getrandom, a, size, 0)
-		fmt.Println("getrandom:", err)
+		buffer()
 	case "tables":
 		p := new([1 << 20]byte)
 		p[1<<19] = 1
