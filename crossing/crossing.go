@@ -47,6 +47,7 @@ var ErrHalt = errors.New("halting as ferry.on-error=halt says")
 type passage struct {
 	m       *Machine
 	params  *boot.Params
+	damage  error // what of params could not be read: a handover may be hidden there
 	options Options
 	payload *payload.Payload
 	next    boot.Next
@@ -97,6 +98,7 @@ func (p *passage) read() error {
 	if err != nil && (p.params == nil || p.params.Initrd.Empty()) {
 		return err
 	}
+	p.damage = err
 	p.report.fail(err)
 	p.options, err = ParseOptions(p.params.Cmdline)
 	p.report.fail(err)
@@ -151,7 +153,7 @@ func (p *passage) held() phys.Ranges {
 func (p *passage) handOver() error {
 	raw, err := p.params.KHO()
 	switch {
-	case err == nil && raw == nil:
+	case err == nil && raw == nil && p.damage == nil:
 		p.report.note("no handover came in: the next kernel boots cold")
 		return nil
 	case err == nil && p.report.failed() == nil && p.options.Mode == Cross:

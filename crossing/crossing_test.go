@@ -242,6 +242,23 @@ func TestColdKernelNeedsNoScratch(t *testing.T) {
 	}
 }
 
+// TestHiddenHandoverIsNotTakenForNone breaks the list of setup_data before the
+// handover's node: nobody knows what is preserved, so nothing is started unless
+// the policy gives the state up.
+func TestHiddenHandoverIsNotTakenForNone(t *testing.T) {
+	for policy, boots := range map[string]bool{"": false, "ferry.on-error=cold": true} {
+		m := newMachine(t, standin.Shape{Sessions: 1, Files: 1}, policy)
+		node := m.edit(nodesAt+0x100, 16)
+		le.PutUint64(node, 0x7f00000000)
+		le.PutUint32(node[8:], 99)
+		le.PutUint64(m.edit(zeroPageAt, phys.PageSize)[0x250:], uint64(nodesAt+0x100))
+		_, err := Run(&m.Machine)
+		if (err == nil) != boots || !strings.Contains(m.log.String(), "0x7f00000000") {
+			t.Errorf("%q: got %v\n%s", policy, err, m.log)
+		}
+	}
+}
+
 func TestWithoutHandoverTheNextKernelBootsCold(t *testing.T) {
 	m := newMachine(t, standin.Shape{}, "ferry.misspelled")
 	le.PutUint64(m.edit(zeroPageAt, phys.PageSize)[0x250:], 0)
