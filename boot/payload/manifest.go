@@ -7,8 +7,8 @@ import (
 
 // Version is the manifest version that this package writes and reads. Fields
 // that it does not know are no error: a change that an older stage must not
-// ignore raises the version.
-const Version = 1
+// ignore raises the version. Version 2 names the generation.
+const Version = 2
 
 // maxManifest bounds the manifest's size in bytes.
 const maxManifest = 64 << 10
@@ -18,14 +18,22 @@ type Manifest struct {
 	Version int        `json:"version"`
 	Kernel  KernelInfo `json:"kernel"`
 
+	// From names the kernel that the handover comes from: its release, or its
+	// generation. It is a hint for what memory leaves open, and may be empty.
+	From string `json:"from,omitempty"`
+
 	// Cmdline is the next kernel's command line. Without it the kernel gets what
 	// the stage was given, less the stage's own words.
 	Cmdline *string `json:"cmdline,omitempty"`
 }
 
-// KernelInfo describes the kernel for people and for checks on the host.
+// KernelInfo describes a kernel of the payload.
 type KernelInfo struct {
-	Release string `json:"release,omitempty"` // release string of the bzImage
+	Release string `json:"release,omitempty"` // release string of the bzImage, for people
+
+	// Generation names the formats that the kernel reads, as crossing's table
+	// does. Empty where nobody knows.
+	Generation string `json:"generation,omitempty"`
 }
 
 // ParseManifest reads a manifest. No bytes at all are the manifest that leaves

@@ -39,7 +39,7 @@ func newc(files ...file) []byte {
 func TestOpenReturnsWindowsOnTheArchive(t *testing.T) {
 	b := newc(
 		file{".", "", 0o40755},
-		file{"manifest.json", `{"version": 1, "cmdline": "quiet", "later": {"x": [1]}}`, regular},
+		file{"manifest.json", `{"version": 2, "from": "6.19.14", "cmdline": "quiet", "later": {"x": [1]}}`, regular},
 		file{"README", "passed over", regular},
 		file{"./kernel", "KERNEL", regular},
 		file{"initrd", "INITRD7", regular},
@@ -57,7 +57,7 @@ func TestOpenReturnsWindowsOnTheArchive(t *testing.T) {
 			t.Errorf("%q is not the window at offset %#x", f.Data, f.Offset)
 		}
 	}
-	if p.Manifest.Cmdline == nil || *p.Manifest.Cmdline != "quiet" {
+	if p.Manifest.Cmdline == nil || *p.Manifest.Cmdline != "quiet" || p.Manifest.From != "6.19.14" {
 		t.Errorf("manifest %+v", p.Manifest)
 	}
 }
@@ -97,12 +97,12 @@ func TestOpenRefuses(t *testing.T) {
 		{"two kernels", "a second file", payload.ErrArchive, newc(file{"kernel", "a", regular}, file{"./kernel", "b", regular})},
 		{"manifest is no JSON", "invalid character", payload.ErrManifest,
 			newc(file{"kernel", "a", regular}, file{"manifest.json", "version=1", regular})},
-		{"manifest of another version", "version 2", payload.ErrManifest,
-			newc(file{"kernel", "a", regular}, file{"manifest.json", `{"version": 2}`, regular})},
+		{"manifest of another version", "version 1", payload.ErrManifest,
+			newc(file{"kernel", "a", regular}, file{"manifest.json", `{"version": 1}`, regular})},
 		{"manifest without version", "version 0", payload.ErrManifest,
 			newc(file{"kernel", "a", regular}, file{"manifest.json", `{}`, regular})},
 		{"manifest too large", "at most", payload.ErrManifest,
-			newc(file{"kernel", "a", regular}, file{"manifest.json", strings.Repeat(" ", 70000) + `{"version": 1}`, regular})},
+			newc(file{"kernel", "a", regular}, file{"manifest.json", strings.Repeat(" ", 70000) + `{"version": 2}`, regular})},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := payload.Open(c.archive)
@@ -115,7 +115,7 @@ func TestOpenRefuses(t *testing.T) {
 
 // FuzzOpen: what is returned lies in the archive at the offset given.
 func FuzzOpen(f *testing.F) {
-	f.Add(newc(file{"manifest.json", `{"version": 1}`, regular}, file{"kernel", "KERNEL", regular}, file{"initrd", "x", regular}))
+	f.Add(newc(file{"manifest.json", `{"version": 2}`, regular}, file{"kernel", "KERNEL", regular}, file{"initrd", "x", regular}))
 	f.Add(newc(file{"kernel", "", regular}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := payload.Open(b)
@@ -134,11 +134,11 @@ func FuzzOpen(f *testing.F) {
 }
 
 func TestManifestKeepsWhatItKnows(t *testing.T) {
-	m, err := payload.ParseManifest([]byte(`{"version":1,"kernel":{"release":"7.3.4","new":1}}`))
+	m, err := payload.ParseManifest([]byte(`{"version":2,"kernel":{"release":"7.3.4","generation":"F","new":1},"from":"C"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(payload.Manifest{Version: 1, Kernel: payload.KernelInfo{Release: "7.3.4"}}, m); d != "" {
+	if d := cmp.Diff(payload.Manifest{Version: 2, Kernel: payload.KernelInfo{Release: "7.3.4", Generation: "F"}, From: "C"}, m); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
