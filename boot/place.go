@@ -52,10 +52,11 @@ type Plan struct {
 	Entry         phys.Addr  // 64-bit entry
 	Release       string     // of the kernel
 
-	params *Params
-	kernel *Kernel
-	next   Next
-	nodes  []Node // of the next kernel; their addresses are those they came from
+	params   *Params
+	kernel   *Kernel
+	next     Next
+	nodes    []Node    // of the next kernel; their addresses are those they came from
+	handover phys.Addr // payload of the handover node, once written
 }
 
 // Place decides where the next kernel and all that it is handed lie, or says

@@ -1,6 +1,8 @@
 package boot
 
 import (
+	"fmt"
+
 	"ferry/phys"
 )
 
@@ -44,6 +46,9 @@ func (plan *Plan) fillBlock(b []byte) {
 		link = b[at:]
 		put32(link, 8, d.Type)
 		put32(link, 12, uint32(len(d.Data)))
+		if d.Type == SetupKHO {
+			plan.handover = plan.Block.Start + phys.Addr(at+nodeHeader)
+		}
 		at += nodeHeader + uint64(copy(link[nodeHeader:], d.Data))
 	}
 }
@@ -72,6 +77,21 @@ func (plan *Plan) fillZeroPage(b []byte) {
 	}
 	join(b, offInitrd, offExtInitrd, uint64(plan.Initrd.Start))
 	join(b, offInitrdLen, offExtInitrdLen, plan.Initrd.Size())
+}
+
+// Hand gives the kernel of a plan that was written another handover than the one
+// it was placed with: one store of the node's payload, so that whoever has two
+// handovers chooses last. The plan must have been placed with a handover.
+func (plan *Plan) Hand(mem phys.Memory, kho *[KHOSize]byte) error {
+	if plan.handover == 0 {
+		return phys.In("next kernel", plan.ZeroPage, fmt.Errorf("%w: no handover node to change", ErrSetupData))
+	}
+	b, err := mem.Edit(plan.handover, KHOSize)
+	if err != nil {
+		return phys.In("next kernel: handover node", plan.handover, err)
+	}
+	copy(b, kho[:])
+	return nil
 }
 
 // Ranges returns the memory that the next kernel is started with.

@@ -210,3 +210,32 @@ func (h hole) Edit(a phys.Addr, n uint64) ([]byte, error) {
 	}
 	return h.Memory.Edit(a, n)
 }
+
+func TestHandChangesTheHandoverAlone(t *testing.T) {
+	m := newMachine(t)
+	n := m.next(t)
+	plan, before := m.start(t, n)
+	block := bytes.Clone(m.bytes(plan.Block.Start, plan.Block.Size()))
+	other := [boot.KHOSize]byte{4, 5, 6, 31: 7}
+	if err := plan.Hand(m, &other); err != nil {
+		t.Fatal(err)
+	}
+	after, err := boot.Read(m, plan.ZeroPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := after.KHO(); err != nil || *got != other {
+		t.Errorf("handover % x, %v, want % x", got, err, other)
+	}
+	if err := plan.Hand(m, n.KHO); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(m.bytes(plan.Block.Start, plan.Block.Size()), block) || before.Cmdline != after.Cmdline {
+		t.Error("more than the handover changed")
+	}
+
+	n.KHO = nil
+	if plan, _ = m.start(t, n); plan.Hand(m, &other) == nil {
+		t.Error("a kernel placed without a handover was given one")
+	}
+}
