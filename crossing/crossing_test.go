@@ -72,7 +72,7 @@ func TestNothingIsWrittenButFreeMemory(t *testing.T) {
 	if _, err := Run(&m.Machine); err != nil {
 		t.Fatal(err)
 	}
-	old, err := kho.Open(m.Memory, m.payload())
+	old, err := kho.Open(m.Memory, m.payload(), nil)
 	if err != nil {
 		t.Fatalf("the old handover: %v", err)
 	}

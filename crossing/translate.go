@@ -35,7 +35,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 		}
 	}
 
-	draft, err := h.Draft(p.held())
+	draft, err := h.Draft(kho.V4, p.held())
 	if err != nil {
 		return none, err
 	}
@@ -66,7 +66,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 // calls step after each part. Every block has one owner: whoever claims it
 // second is refused.
 func (p *passage) restore(d kho.Data, step func(name string)) (*kho.Handover, *luo.State, error) {
-	h, err := kho.Open(p.m.Memory, d)
+	h, err := kho.Open(p.m.Memory, d, nil)
 	if err != nil {
 		return nil, nil, err
 	}

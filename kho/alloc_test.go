@@ -35,7 +35,7 @@ func TestAllocatorHandsOutExactlyWhatIsFree(t *testing.T) {
 	avoid := phys.NewRanges(
 		phys.Range{Start: ramStart + 0x0300_0000, End: ramStart + 0x0340_0800}, // ends inside a page
 		phys.Range{Start: ramStart + 0x0350_0ff8, End: ramStart + 0x0350_1008}) // touches two
-	d, err := h.Draft(avoid)
+	d, err := h.Draft(kho.V4, avoid)
 	f.check(err)
 	retired := phys.Block{Addr: hugeBlock, Order: 9}
 	f.check(d.Retire(retired))
@@ -68,11 +68,11 @@ func TestAllocatorKnowsWhatChangedBeforeItLooked(t *testing.T) {
 	mem := phystest.New(t, phys.Range{Start: 0x1020_0000, End: 0x1080_0000},
 		phys.Range{Start: 0x1800_0000, End: 0x1820_0000}, phys.Range{Start: 0x2000_0000, End: 0x2020_0000})
 	old := phys.Block{Addr: 0x1070_0000, Order: 3}
-	h, err := kho.Open(mem, handoverOf(t, mem, func(preserve func(phys.Block)) { preserve(old) }))
+	h, err := kho.Open(mem, handoverOf(t, mem, func(preserve func(phys.Block)) { preserve(old) }), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := h.Draft(nil)
+	d, err := h.Draft(kho.V4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestFirstMiBHoldsNothing(t *testing.T) {
 	f := &fixture{TB: t}
 	f.mem = phystest.NewSparse(t, phys.Range{Start: 0x20_0000, End: 0x80_0000}, low)
 	areas := []kho.ScratchArea{{Addr: 0x20_0000, Size: 4 << 20}, {}, {}}
-	d, err := kho.New(f.mem, f.mem.RAM(), 0x20_0000, areas, nil)
+	d, err := kho.New(f.mem, kho.V4, f.mem.RAM(), 0x20_0000, areas, nil)
 	f.check(err)
 	f.data, err = d.Commit()
 	f.check(err)
@@ -125,14 +125,14 @@ func TestFirstMiBHoldsNothing(t *testing.T) {
 // that were not looked at is known from the draft's map alone.
 func TestAllocatorSparesWhatTheDraftPreservedFirst(t *testing.T) {
 	mem := phystest.New(t, phys.Range{Start: 0x1020_0000, End: 0x1080_0000}, phys.Range{Start: 0x2000_0000, End: 0x2020_0000})
-	h, err := kho.Open(mem, handoverOf(t, mem, func(func(phys.Block)) {}))
+	h, err := kho.Open(mem, handoverOf(t, mem, func(func(phys.Block)) {}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if h.Data.FDT < 0x2000_0000 {
 		t.Fatalf("the device tree at %v draws the allocator to the window of the test", h.Data.FDT)
 	}
-	d, err := h.Draft(nil)
+	d, err := h.Draft(kho.V4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestAllocatorForgetsWindowsThatAreThenPreserved(t *testing.T) {
 	mem, d := sparse(t, phys.Range{Start: 0x1000_0000, End: 0x1080_0000}, big.Range())
 	// One page to hand out, and one for the leaf that would need.
 	free := []phys.Range{{Start: big.Addr + 0x7000, End: big.Addr + 0x8000}, {Start: big.Addr + 0x5000, End: big.Addr + 0x6000}}
-	d, err := commitAndOpen(t, mem, d).Draft(phys.NewRanges(big.Range()).Sub(free...))
+	d, err := commitAndOpen(t, mem, d).Draft(kho.V4, phys.NewRanges(big.Range()).Sub(free...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func draftFrom(tb testing.TB, mem phys.Memory) *kho.Draft {
 	tb.Helper()
 	start := mem.RAM()[0].Start
 	areas := []kho.ScratchArea{{Addr: start, Size: 4 << 20}, {Addr: start}, {Addr: start}}
-	d, err := kho.New(mem, mem.RAM(), start, areas, nil)
+	d, err := kho.New(mem, kho.V4, mem.RAM(), start, areas, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func BenchmarkOpenAndWalkMillion(b *testing.B) {
 		b.Run(mix.name, func(b *testing.B) {
 			mem := phystest.NewSparse(b, phys.Range{Start: 0x1000_0000, End: 0x10_0000_0000})
 			data := handoverOf(b, mem, mix.fill)
-			h, err := kho.Open(mem, data)
+			h, err := kho.Open(mem, data, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -93,7 +93,7 @@ func BenchmarkOpenAndWalkMillion(b *testing.B) {
 			var copying time.Duration
 			b.ReportAllocs()
 			for b.Loop() {
-				h, err := kho.Open(mem, data)
+				h, err := kho.Open(mem, data, nil)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -122,13 +122,13 @@ func BenchmarkDraft20000Pages(b *testing.B) {
 	for _, mix := range mixes {
 		b.Run(mix.name, func(b *testing.B) {
 			mem := phystest.NewSparse(b, phys.Range{Start: 0x1000_0000, End: 0x10_0000_0000})
-			h, err := kho.Open(mem, handoverOf(b, mem, mix.fill))
+			h, err := kho.Open(mem, handoverOf(b, mem, mix.fill), nil)
 			if err != nil {
 				b.Fatal(err)
 			}
 			var stats kho.Stats
 			for b.Loop() {
-				d, err := h.Draft(nil)
+				d, err := h.Draft(kho.V4, nil)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -150,7 +150,7 @@ func BenchmarkDraft20000Pages(b *testing.B) {
 
 func BenchmarkQueries(b *testing.B) {
 	mem := phystest.NewSparse(b, phys.Range{Start: 0x1000_0000, End: 0x10_0000_0000})
-	h, err := kho.Open(mem, handoverOf(b, mem, mixes[2].fill))
+	h, err := kho.Open(mem, handoverOf(b, mem, mixes[2].fill), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func (d *Draft) Commit() (Data, error) {
 	}
 	tree, page, err := d.Alloc()
 	if err == nil {
-		err = d.writeNodes()
+		err = d.format.index.write(d)
 	}
 	if err == nil {
 		err = d.checkSubtrees()
@@ -42,9 +42,9 @@ func (d *Draft) Commit() (Data, error) {
 	return d.data, nil
 }
 
-// writeNodes copies the nodes above the draft's own leaves, level by level, and
+// write copies the nodes above the draft's own leaves, level by level, and
 // sets the new root.
-func (d *Draft) writeNodes() error {
+func (radix) write(d *Draft) error {
 	var changed []node
 	for o := int(maxOrder); o >= 0; o-- { // ascending prefixes
 		for i := range d.now.orders[o] {
@@ -133,10 +133,10 @@ func findNode(level []node, p uint64) (int, bool) {
 // writeTree writes the root device tree. What came in is repeated byte for byte
 // but for the address of the map and what the draft set.
 func (d *Draft) writeTree(page []byte) error {
-	w := fdt.NewWriter(page, d.gen.mapProperty, compatibleProperty, d.gen.pointerProperty, d.gen.sizeProperty)
+	w := fdt.NewWriter(page, d.format.mapProperty, compatibleProperty, d.format.pointerProperty, d.format.sizeProperty)
 	w.Begin("")
 	for _, p := range d.root {
-		if p.name == d.gen.mapProperty {
+		if p.name == d.format.mapProperty {
 			w.Address(p.name, d.now.root)
 		} else {
 			w.Property(p.name, p.value)
@@ -145,8 +145,8 @@ func (d *Draft) writeTree(page []byte) error {
 	for _, s := range d.subtrees {
 		w.Begin(s.Name)
 		if s.node == (fdt.Node{}) {
-			w.Address(d.gen.pointerProperty, s.Data)
-			w.Uint64(d.gen.sizeProperty, s.Size)
+			w.Address(d.format.pointerProperty, s.Data)
+			w.Uint64(d.format.sizeProperty, s.Size)
 		} else {
 			d.repeat(w, s)
 		}
@@ -162,9 +162,9 @@ func (d *Draft) writeTree(page []byte) error {
 func (d *Draft) repeat(w *fdt.Writer, s Subtree) {
 	for p := range s.node.Properties() {
 		switch name := string(p.Name); name {
-		case d.gen.pointerProperty:
+		case d.format.pointerProperty:
 			w.Address(name, s.Data)
-		case d.gen.sizeProperty:
+		case d.format.sizeProperty:
 			w.Uint64(name, s.Size)
 		default:
 			w.Property(name, p.Value)

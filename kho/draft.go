@@ -14,7 +14,7 @@ import (
 // A Draft that fails is given up: the pages it wrote were free memory.
 type Draft struct {
 	mem      phys.Memory
-	gen      *generation
+	format   *Format
 	data     Data // scratch of the result, device tree of the old one
 	usable   phys.Ranges
 	old, now *Map
@@ -44,10 +44,14 @@ type carried struct {
 	value []byte
 }
 
-// Draft begins the handover that follows h. New pages are taken neither from
-// avoid nor from anything that h uses.
-func (h *Handover) Draft(avoid phys.Ranges) (*Draft, error) {
-	d := &Draft{mem: h.mem, gen: h.gen, data: h.Data, old: h.Map, now: h.Map.clone()}
+// Draft begins the handover that follows h, to be written as f; nil stands for
+// the format of h. New pages are taken neither from avoid nor from anything that
+// h uses.
+func (h *Handover) Draft(f *Format, avoid phys.Ranges) (*Draft, error) {
+	if f == nil {
+		f = h.format
+	}
+	d := &Draft{mem: h.mem, format: f, data: h.Data, old: h.Map, now: h.Map.clone()}
 	for p := range h.tree.Root().Properties() {
 		d.root = append(d.root, carried{string(p.Name), p.Value})
 	}
@@ -56,10 +60,10 @@ func (h *Handover) Draft(avoid phys.Ranges) (*Draft, error) {
 	return d, nil
 }
 
-// New begins a handover from nothing: it writes the scratch table at address
+// New begins a handover from nothing, to be written as f: it writes the scratch table at address
 // table, which must lie in one of the areas, and preserves memory of ram alone,
 // taking no new pages from avoid. This is the part of a first kernel.
-func New(mem phys.Memory, ram phys.Ranges, table phys.Addr, areas []ScratchArea, avoid phys.Ranges) (*Draft, error) {
+func New(mem phys.Memory, f *Format, ram phys.Ranges, table phys.Addr, areas []ScratchArea, avoid phys.Ranges) (*Draft, error) {
 	scratch, err := checkScratch(ram, areas, table)
 	if err == nil {
 		err = writeScratch(mem, table, areas)
@@ -67,9 +71,9 @@ func New(mem phys.Memory, ram phys.Ranges, table phys.Addr, areas []ScratchArea,
 	if err != nil {
 		return nil, phys.In("kho", table, err)
 	}
-	d := &Draft{mem: mem, gen: current, old: &Map{mem: mem}, now: &Map{mem: mem},
+	d := &Draft{mem: mem, format: f, old: &Map{mem: mem}, now: &Map{mem: mem},
 		data: Data{Scratch: table, ScratchSize: uint64(len(areas)) * scratchEntry}}
-	d.root = []carried{{compatibleProperty, append([]byte(d.gen.compatible), 0)}, {d.gen.mapProperty, nil}}
+	d.root = []carried{{compatibleProperty, append([]byte(d.format.compatible), 0)}, {d.format.mapProperty, nil}}
 	d.prepare(ram, scratch, avoid)
 	return d, nil
 }
@@ -84,6 +88,9 @@ func (m *Map) clone() *Map {
 	c := *m
 	return &c
 }
+
+// Format returns the format that the draft will be written in.
+func (d *Draft) Format() *Format { return d.format }
 
 // Memory returns the memory that the draft is written in.
 func (d *Draft) Memory() phys.Memory { return d.mem }

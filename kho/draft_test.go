@@ -201,11 +201,11 @@ func TestDraftCopiesEachPathOnce(t *testing.T) {
 		for i := range phys.Addr(20000) {
 			preserve(phys.Block{Addr: 0x1080_0000 + i<<12})
 		}
-	}))
+	}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := h.Draft(nil)
+	d, err := h.Draft(kho.V4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +349,7 @@ func TestNewRefusesBadScratch(t *testing.T) {
 		"without a table": {{Addr: scratch2, Size: 2 << 20}, {}, {}},
 		"unaligned":       {{Addr: scratch0 + 4096, Size: 2 << 20}, {}, {}},
 	} {
-		if _, err := kho.New(mem, mem.RAM(), scratch0, table, nil); !errors.Is(err, kho.ErrScratch) {
+		if _, err := kho.New(mem, kho.V4, mem.RAM(), scratch0, table, nil); !errors.Is(err, kho.ErrScratch) {
 			t.Errorf("%s: %v, want %v", name, err, kho.ErrScratch)
 		}
 	}
@@ -361,7 +361,7 @@ func TestNewRefusesLowScratchThatIsHigh(t *testing.T) {
 	for i, want := range []error{kho.ErrScratch, nil} {
 		table := make([]kho.ScratchArea, 3)
 		table[i] = kho.ScratchArea{Addr: high.Start, Size: 4 << 20}
-		if _, err := kho.New(mem, mem.RAM(), high.Start, table, nil); !errors.Is(err, want) {
+		if _, err := kho.New(mem, kho.V4, mem.RAM(), high.Start, table, nil); !errors.Is(err, want) {
 			t.Errorf("entry %d above 4 GiB: %v, want %v", i, err, want)
 		}
 	}

@@ -38,7 +38,7 @@ var scratchTable = []kho.ScratchArea{{Addr: scratch0, Size: 4 << 20}, {Addr: scr
 func firstDraft(tb testing.TB) (phys.Memory, *kho.Draft) {
 	tb.Helper()
 	mem := phystest.New(tb, phys.Range{Start: ramStart, End: ramEnd})
-	d, err := kho.New(mem, mem.RAM(), scratch0, scratchTable, nil)
+	d, err := kho.New(mem, kho.V4, mem.RAM(), scratch0, scratchTable, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func (f *fixture) check(err error) {
 
 func (f *fixture) open() *kho.Handover {
 	f.Helper()
-	h, err := kho.Open(f.mem, f.data)
+	h, err := kho.Open(f.mem, f.data, nil)
 	f.check(err)
 	return h
 }
@@ -84,7 +84,7 @@ func (f *fixture) open() *kho.Handover {
 func (f *fixture) draft() (*kho.Handover, *kho.Draft) {
 	f.Helper()
 	h := f.open()
-	d, err := h.Draft(nil)
+	d, err := h.Draft(kho.V4, nil)
 	f.check(err)
 	return h, d
 }
@@ -141,7 +141,7 @@ func (f *fixture) value(name string) phys.Addr {
 // right object and address.
 func (f *fixture) refused(rule error, at phys.Addr, object string) {
 	f.Helper()
-	_, err := kho.Open(f.mem, f.data)
+	_, err := kho.Open(f.mem, f.data, nil)
 	refusedAs(f, err, rule, at, object)
 }
 

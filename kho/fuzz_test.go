@@ -15,7 +15,7 @@ import (
 // own, and that a draft of it commits to another one that is sound.
 func sound(t *testing.T, f *fixture) {
 	t.Helper()
-	h, err := kho.Open(f.mem, f.data)
+	h, err := kho.Open(f.mem, f.data, nil)
 	if err != nil {
 		var e *phys.Error
 		if !errors.As(err, &e) || e.Object == "" || e.Found == "" {
@@ -54,7 +54,7 @@ func sound(t *testing.T, f *fixture) {
 	}
 	h.Metadata()
 	h.Reserved()
-	d, err := h.Draft(nil)
+	d, err := h.Draft(kho.V4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func sound(t *testing.T, f *fixture) {
 	if err != nil {
 		return // such as a tree that fills its page to the last byte
 	}
-	next, err := kho.Open(f.mem, data)
+	next, err := kho.Open(f.mem, data, nil)
 	if err != nil {
 		t.Fatalf("a draft of a sound handover: %v", err)
 	}

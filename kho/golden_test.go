@@ -14,7 +14,7 @@ import (
 
 func TestOpenReadsTheHandoverOfLinux734(t *testing.T) {
 	v := khotest.Linux734(t)
-	h, err := kho.Open(v.Memory, v.Data)
+	h, err := kho.Open(v.Memory, v.Data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestOpenReadsTheHandoverOfLinux734(t *testing.T) {
 
 func TestMapNodesOfLinux734AreThePagesThatAreLeft(t *testing.T) {
 	v := khotest.Linux734(t)
-	h, err := kho.Open(v.Memory, v.Data)
+	h, err := kho.Open(v.Memory, v.Data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestMapNodesOfLinux734AreThePagesThatAreLeft(t *testing.T) {
 
 func TestObjectsOfLinux734(t *testing.T) {
 	v := khotest.Linux734(t)
-	h, err := kho.Open(v.Memory, v.Data)
+	h, err := kho.Open(v.Memory, v.Data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestObjectsOfLinux734(t *testing.T) {
 
 func TestEveryVmallocAreaOfLinux734IsProved(t *testing.T) {
 	v := khotest.Linux734(t)
-	h, err := kho.Open(v.Memory, v.Data)
+	h, err := kho.Open(v.Memory, v.Data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +109,11 @@ func TestEveryVmallocAreaOfLinux734IsProved(t *testing.T) {
 
 func TestADraftOfLinux734KeepsWhatItDoesNotChange(t *testing.T) {
 	v := khotest.Linux734(t)
-	h, err := kho.Open(v.Memory, v.Data)
+	h, err := kho.Open(v.Memory, v.Data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := h.Draft(nil)
+	d, err := h.Draft(kho.V4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestADraftOfLinux734KeepsWhatItDoesNotChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, err := kho.Open(v.Memory, data)
+	next, err := kho.Open(v.Memory, data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,7 @@ var (
 	ErrScratch   = errors.New("bad scratch table")
 	ErrTree      = errors.New("bad handover device tree")
 	ErrVersion   = errors.New("unknown handover version")
+	ErrAmbiguous = errors.New("more than one format fits the handover")
 	ErrMap       = errors.New("bad preserved-memory map")
 	ErrOverlap   = errors.New("overlap")
 	ErrPlace     = errors.New("not a place for preserved memory")
@@ -80,38 +81,43 @@ func (d Data) Append(b []byte) []byte {
 // Handover is an incoming handover that [Open] found sound.
 type Handover struct {
 	Data       Data
-	Compatible string        // the version string, such as "kho-v4"
+	Compatible string        // the version string of its format, such as "kho-v4"
 	Table      []ScratchArea // the scratch table as it came, empty areas included
 	Scratch    phys.Ranges   // its areas as a set, empty ones left out
 	Subtrees   []Subtree     // in the order of the device tree
 	Map        *Map          // what is preserved
 
-	mem  phys.Memory
-	gen  *generation
-	tree *fdt.Tree
+	mem    phys.Memory
+	format *Format
+	tree   *fdt.Tree
 }
 
 // Open reads and proves the handover that d names. It writes nothing and reads
 // nothing that it has not checked. Errors are [*phys.Error].
 //
+// hint is the format of the kernel that wrote the handover as far as that is
+// known by other means; nil says nothing. It counts only where memory leaves the
+// format open, which two of one version string do: without a hint that is an
+// error wrapping [ErrAmbiguous].
+//
 // Afterwards: the scratch areas are RAM; every node of the map is RAM outside
 // scratch and referenced once; every preserved block is RAM outside scratch,
 // above [phys.LowMemory], overlaps no other block and no node; the device tree and
 // every byte of every sub-tree are preserved.
-func Open(mem phys.Memory, d Data) (*Handover, error) {
+func Open(mem phys.Memory, d Data, hint *Format) (*Handover, error) {
 	h := &Handover{Data: d, mem: mem}
 	var err error
 	if h.Table, h.Scratch, err = readScratch(mem, d); err != nil {
 		return nil, phys.In("kho", d.Scratch, err)
 	}
-	if err = h.openTree(); err != nil {
+	if err = h.openTree(hint); err != nil {
 		return nil, phys.In("kho", d.FDT, err)
 	}
 	return h, nil
 }
 
 // openTree reads the root device tree, and the map and sub-trees it names.
-func (h *Handover) openTree() error {
+func (h *Handover) openTree(hint *Format) error {
 	d := h.Data
 	if d.FDTSize != phys.PageSize {
 		return &phys.Error{Object: "payload", Addr: d.FDT, Found: fmt.Sprintf("device tree of %d bytes", d.FDTSize),
@@ -128,15 +134,18 @@ func (h *Handover) openTree() error {
 	if err = root.Unique(); err != nil {
 		return phys.In("root device tree", d.FDT, err)
 	}
-	if h.gen, err = recognise(root); err != nil {
-		return phys.In("root device tree", d.FDT, err)
-	}
-	h.Compatible = h.gen.compatible
-	pointer, err := root.Uint64(h.gen.mapProperty)
+	fit, err := recognise(root)
 	if err != nil {
 		return phys.In("root device tree", d.FDT, err)
 	}
-	if h.Map, err = h.gen.readMap(h.mem, phys.Addr(pointer), h.Scratch); err != nil {
+	pointer, err := root.Uint64(fit[0].mapProperty)
+	if err != nil {
+		return phys.In("root device tree", d.FDT, err)
+	}
+	h.format = fit[0]
+	h.Compatible = h.format.compatible
+	h.Map = &Map{mem: h.mem, root: phys.Addr(pointer)}
+	if err := h.Map.read(h.format, h.Scratch); err != nil {
 		return phys.In("preserved-memory map", phys.Addr(pointer), err)
 	}
 	if b := (phys.Block{Addr: d.FDT}); !h.Map.Preserved(b) {
@@ -151,6 +160,9 @@ func (h *Handover) openTree() error {
 	}
 	return nil
 }
+
+// Format returns the format that the handover is written in.
+func (h *Handover) Format() *Format { return h.format }
 
 // Memory returns the memory that the handover was opened in.
 func (h *Handover) Memory() phys.Memory { return h.mem }

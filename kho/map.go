@@ -25,6 +25,19 @@ type Map struct {
 	nodes   []phys.PFN           // every page of the tree, ascending
 }
 
+// read fills the map, written as f at m.root, and proves it.
+func (m *Map) read(f *Format, scratch phys.Ranges) error {
+	if err := f.index.read(m, scratch); err != nil {
+		return err
+	}
+	return m.checkBlocks(usable(m.mem.RAM(), scratch))
+}
+
+// usable returns where preserved memory may lie.
+func usable(ram, scratch phys.Ranges) phys.Ranges {
+	return ram.Sub(scratch...).Sub(phys.Range{End: phys.LowMemory})
+}
+
 // leaf is a bitmap page of one order: bit b stands for block number
 // window<<leafShift + b.
 type leaf struct {

@@ -39,29 +39,15 @@ type node struct {
 	addr   phys.Addr
 }
 
-// readRadix reads and proves the radix tree whose root page is at root.
-func readRadix(mem phys.Memory, root phys.Addr, scratch phys.Ranges) (*Map, error) {
-	m := &Map{mem: mem, root: root}
-	if err := m.readNodes(scratch); err != nil {
-		return nil, err
-	}
-	if err := m.checkBlocks(usable(mem.RAM(), scratch)); err != nil {
-		return nil, err
-	}
-	return m, nil
-}
+// radix is the index of kho-v3 and kho-v4.
+type radix struct{}
 
-// usable returns where preserved memory may lie.
-func usable(ram, scratch phys.Ranges) phys.Ranges {
-	return ram.Sub(scratch...).Sub(phys.Range{End: phys.LowMemory})
-}
-
-// readNodes collects the nodes of the tree level by level, so that a level's
+// read collects the nodes of the tree level by level, so that a level's
 // keys come in ascending order. The number of visits is bounded by RAM even in a
 // tree that shares nodes or loops: a slot is followed only where a block below
 // it would fit RAM, which allows two leaves for every 128 MiB and a few nodes
 // for each order.
-func (m *Map) readNodes(scratch phys.Ranges) error {
+func (radix) read(m *Map, scratch phys.Ranges) error {
 	var top phys.Addr
 	if ram := m.mem.RAM(); len(ram) > 0 {
 		top = ram[len(ram)-1].End

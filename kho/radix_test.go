@@ -17,7 +17,7 @@ func sparse(tb testing.TB, ram ...phys.Range) (phys.Memory, *kho.Draft) {
 	tb.Helper()
 	mem := phystest.NewSparse(tb, ram...)
 	areas := []kho.ScratchArea{{Addr: ram[0].Start, Size: 4 << 20}, {}, {}}
-	d, err := kho.New(mem, mem.RAM(), ram[0].Start, areas, phys.NewRanges(ram[1:]...))
+	d, err := kho.New(mem, kho.V4, mem.RAM(), ram[0].Start, areas, phys.NewRanges(ram[1:]...))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func commitAndOpen(tb testing.TB, mem phys.Memory, d *kho.Draft) *kho.Handover {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	h, err := kho.Open(mem, data)
+	h, err := kho.Open(mem, data, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestBlocksOfVeryHighOrderAreMembersLikeAny(t *testing.T) {
 	if !h.Map.Covers(phys.Range{Start: 1 << 40, End: 1<<40 + 20<<30}) {
 		t.Error("20 GiB in two blocks are not covered")
 	}
-	d, err := h.Draft(nil)
+	d, err := h.Draft(kho.V4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +317,7 @@ func TestNewPagesGoWhereTheHandoverIs(t *testing.T) {
 	}
 	h := commitAndOpen(t, mem, d)
 	home := h.Data.FDT >> 30
-	d, err := h.Draft(phys.NewRanges(phys.Range{Start: home << 30, End: (home+1)<<30 - 16<<20}))
+	d, err := h.Draft(kho.V4, phys.NewRanges(phys.Range{Start: home << 30, End: (home+1)<<30 - 16<<20}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,11 +359,11 @@ func TestCostOfADraftDoesNotFollowWhatIsPreserved(t *testing.T) {
 		spent = time.Hour
 		for range 5 {
 			start := time.Now()
-			h, err := kho.Open(mem, data)
+			h, err := kho.Open(mem, data, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err = h.Draft(nil)
+			d, err = h.Draft(kho.V4, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -403,7 +403,7 @@ func TestOpenAllocatesByLeavesNotByBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		return testing.AllocsPerRun(3, func() {
-			h, err := kho.Open(mem, data)
+			h, err := kho.Open(mem, data, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

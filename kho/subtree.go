@@ -9,11 +9,13 @@ import (
 )
 
 // Subtree is one object that a user of the handover left: Size bytes at Data,
-// preserved memory all of them.
+// preserved memory all of them. Formats that write no sizes leave that of a
+// device tree alone to be known.
 type Subtree struct {
 	Name string
 	Data phys.Addr
-	Size uint64
+	Size uint64 // in bytes; 0 where nothing says it
+	FDT  bool   // the data is a sound device tree
 
 	node fdt.Node // in the incoming tree, zero in a draft's own
 }
@@ -73,12 +75,12 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 		return s, &phys.Error{Object: fmt.Sprintf("node /%s", s.Name), Addr: c.Addr(),
 			Found: fmt.Sprintf("a node %q below it", c.Name()), Want: "properties alone", Err: ErrTree}
 	}
-	a, err := n.Uint64(h.gen.pointerProperty)
+	a, err := n.Uint64(h.format.pointerProperty)
 	if err != nil {
 		return s, err
 	}
-	if s.Data = phys.Addr(a); h.gen.sizeProperty != "" {
-		if s.Size, err = n.Uint64(h.gen.sizeProperty); err != nil {
+	if s.Data = phys.Addr(a); h.format.sizeProperty != "" {
+		if s.Size, err = n.Uint64(h.format.sizeProperty); err != nil {
 			return s, err
 		}
 	}

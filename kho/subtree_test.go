@@ -120,7 +120,7 @@ func TestCommitRefusesMoreSubtreesThanOnePageHolds(t *testing.T) {
 	}
 	data, err := d.Commit()
 	f.check(err)
-	if h, err := kho.Open(f.mem, data); err != nil || len(h.Subtrees) != 52 {
+	if h, err := kho.Open(f.mem, data, nil); err != nil || len(h.Subtrees) != 52 {
 		t.Fatalf("%d sub-trees, %v, want 52", len(h.Subtrees), err)
 	}
 	_, d = f.draft()

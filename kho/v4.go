@@ -1,6 +1,6 @@
 package kho
 
-// v4 is what Linux 7.2 and 7.3 write ("kho-v4"). Mirrors of the kernel's names,
+// V4 is what Linux 7.2 and 7.3 write ("kho-v4"). Mirrors of the kernel's names,
 // from include/linux/kho/abi/kexec_handover.h of Linux 7.3:
 //
 //	KHO_FDT_COMPATIBLE             compatible
@@ -10,10 +10,13 @@ package kho
 //
 // Numbers in the tree are 8 raw little-endian bytes. The map is the radix tree
 // of radix.go; lengths of everything are those of the structures in memory.
-var v4 = generation{
+var V4 = &Format{
+	name:            "kho-v4",
 	compatible:      "kho-v4",
 	mapProperty:     "preserved-memory-map",
 	pointerProperty: "preserved-data",
 	sizeProperty:    "blob-size",
-	readMap:         readRadix,
+	maxBlock:        maxOrder,
+	maxRestore:      maxOrder,
+	index:           radix{},
 }

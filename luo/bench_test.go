@@ -56,7 +56,7 @@ func BenchmarkSerializeMillionFiles(b *testing.B) {
 		b.Fatal(err)
 	}
 	ratio(b, million*fileSize, func() {
-		d, err := h.Draft(nil)
+		d, err := h.Draft(nil, nil)
 		if err == nil {
 			err = Serialize(st, d)
 		}

@@ -106,7 +106,7 @@ func TestWorkedExampleIsRead(t *testing.T) {
 // open opens a handover and restores its state.
 func open(t testing.TB, mem phys.Memory, data kho.Data) (*kho.Handover, *State) {
 	t.Helper()
-	h, err := kho.Open(mem, data)
+	h, err := kho.Open(mem, data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestStateOfLinux734CrossesTwice(t *testing.T) {
 		}
 	}
 	for crossing := range 2 {
-		d, err := h.Draft(nil)
+		d, err := h.Draft(kho.V4, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ func handoverMachine(t testing.TB, size uint64) *kho.Draft {
 	t.Helper()
 	ram := phys.Range{Start: base, End: base + phys.Addr(size)}
 	areas := []kho.ScratchArea{{Addr: base, Size: 4 << 20}, {Addr: base}, {Addr: base + 4<<20, Size: 4 << 20}}
-	d, err := kho.New(phystest.New(t, ram), phys.NewRanges(ram), base, areas, nil)
+	d, err := kho.New(phystest.New(t, ram), kho.V4, phys.NewRanges(ram), base, areas, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func commit(t testing.TB, st *State, d *kho.Draft) *kho.Handover {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := kho.Open(d.Memory(), data)
+	h, err := kho.Open(d.Memory(), data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestAllThatTheKernelAllowsCrosses(t *testing.T) {
 			if got := after.Mallocs - before.Mallocs; got > 1000 && !phystest.OnMetal {
 				t.Errorf("restoring allocated %d times", got)
 			}
-			d, err := h.Draft(nil)
+			d, err := h.Draft(kho.V4, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -191,7 +191,7 @@ func TestHandoverWithoutStateIsAbsent(t *testing.T) {
 	if !st.Absent() || st.Len() != 0 || st.Files() != 0 {
 		t.Errorf("absent %v, %d sessions, %d files", st.Absent(), st.Len(), st.Files())
 	}
-	if d, err = h.Draft(nil); err != nil {
+	if d, err = h.Draft(kho.V4, nil); err != nil {
 		t.Fatal(err)
 	}
 	h = commit(t, st, d)

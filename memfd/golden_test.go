@@ -27,7 +27,7 @@ var example = map[phys.Addr]string{
 // exampleMachine has the example's addresses and memory above for the rest.
 func exampleMachine(t *testing.T, avoid ...phys.Range) *kho.Draft {
 	ram := phys.NewRanges(phys.Range{Start: base, End: base + 8<<20}, phys.Range{Start: 0x100000000, End: 0x100100000})
-	d, err := kho.New(phystest.NewSparse(t, ram...), ram, base, areas, phys.NewRanges(avoid...))
+	d, err := kho.New(phystest.NewSparse(t, ram...), kho.V4, ram, base, areas, phys.NewRanges(avoid...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestWorkedExampleIsWritten(t *testing.T) {
 
 func TestEveryMemfdOfLinux734IsWhole(t *testing.T) {
 	v := khotest.Linux734(t)
-	h, err := kho.Open(v.Memory, v.Data)
+	h, err := kho.Open(v.Memory, v.Data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ var areas = []kho.ScratchArea{{Addr: base, Size: 4 << 20}, {Addr: base}, {Addr: 
 func first(t testing.TB) *kho.Draft {
 	t.Helper()
 	ram := phys.Range{Start: base, End: base + 128<<20}
-	d, err := kho.New(phystest.New(t, ram), phys.NewRanges(ram), base, areas, nil)
+	d, err := kho.New(phystest.New(t, ram), kho.V4, phys.NewRanges(ram), base, areas, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func commit(t testing.TB, d *kho.Draft) (*kho.Handover, *blockset.Checker) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := kho.Open(d.Memory(), data)
+	h, err := kho.Open(d.Memory(), data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

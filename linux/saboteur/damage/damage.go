@@ -85,7 +85,7 @@ type handover struct {
 }
 
 func find(mem phys.Memory, data kho.Data) (*handover, error) {
-	in, err := kho.Open(mem, data)
+	in, err := kho.Open(mem, data, nil)
 	if err != nil {
 		return nil, fmt.Errorf("the handover is damaged already: %w", err)
 	}

@@ -33,7 +33,7 @@ func produce(t *testing.T) (phys.Memory, kho.Data) {
 
 // read is what the stage does with a handover.
 func read(mem phys.Memory, data kho.Data) error {
-	h, err := kho.Open(mem, data)
+	h, err := kho.Open(mem, data, nil)
 	if err != nil {
 		return err
 	}

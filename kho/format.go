@@ -1,0 +1,105 @@
+package kho
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ferry/fdt"
+	"ferry/phys"
+)
+
+// Format is how one family of kernel releases writes a handover. There is one
+// value for each, in a file of its own with all of its constants.
+type Format struct {
+	name       string // tells formats of one version string apart
+	compatible string // version string of the root node
+
+	mapProperty     string // of the root node: address of the preserved-memory map
+	pointerProperty string // of a sub-tree's node: address of its data
+	sizeProperty    string // of a sub-tree's node: size of its data; empty where only a device tree can say
+
+	maxBlock   phys.Order // largest order that readers of the map size right
+	maxRestore phys.Order // largest order that the next kernel takes back as one unit
+	index      index      // how the bitmaps of the map are found
+}
+
+// index is the part of a preserved-memory map above its bitmaps.
+type index interface {
+	// read fills m from the structure at m.root. Afterwards every page of the
+	// structure is proved to be a place for one and referenced once, and leaves
+	// stand only where blocks can be RAM. Blocks are not proved.
+	read(m *Map, scratch phys.Ranges) error
+	// write makes the structure above the leaves of d.now and sets its root,
+	// taking pages for whatever d.old does not have.
+	write(d *Draft) error
+}
+
+// formats is the table of what [Open] reads and a [Draft] writes, the newest
+// first. Removing a format is deleting its file and its row.
+var formats = [...]*Format{V4, V3}
+
+// Formats returns every format that can be read and written, the newest first.
+func Formats() []*Format { return slices.Clone(formats[:]) }
+
+// String names the format: its version string, and what tells it from another
+// format of the same string.
+func (f *Format) String() string { return f.name }
+
+// Compatible returns the version string of the format's root device tree.
+func (f *Format) Compatible() string { return f.compatible }
+
+// MaxRestore returns the largest order of a block that the kernels of this
+// format give back to an owner as one unit. Larger ones stay reserved for good.
+func (f *Format) MaxRestore() phys.Order { return f.maxRestore }
+
+const compatibleProperty = "compatible"
+
+// recognise returns the formats that the version strings of the root may stand
+// for, the newest first. All of them agree on the names of properties.
+func recognise(root fdt.Node) ([]*Format, error) {
+	list, err := root.Strings(compatibleProperty)
+	if err != nil {
+		return nil, err
+	}
+	var found []*Format
+	for _, f := range formats {
+		if slices.ContainsFunc(list, func(s []byte) bool { return string(s) == f.compatible }) {
+			found = append(found, f)
+		}
+	}
+	bad := func(rest, want, hint string) error {
+		return &phys.Error{Object: "root node", Addr: root.Addr(), Found: fmt.Sprintf("compatible %q%s", list, rest),
+			Want: want, Hint: hint, Err: ErrVersion}
+	}
+	if len(found) == 0 {
+		var known []string
+		for _, s := range list {
+			if what := variant(string(s)); what != "" {
+				known = append(known, what)
+			}
+		}
+		rest := ""
+		if len(known) > 0 {
+			rest = ": " + strings.Join(known, "; ")
+		}
+		return nil, bad(rest, versions(), "the kernel that wrote it is of another release than this image reads")
+	}
+	for _, f := range found {
+		if f.pointerProperty != found[0].pointerProperty {
+			return nil, bad("", "versions of one layout", "nothing says which of them the rest follows")
+		}
+	}
+	return found, nil
+}
+
+// versions lists the version strings of all formats.
+func versions() string {
+	var all []string
+	for _, f := range formats {
+		if !slices.Contains(all, f.compatible) {
+			all = append(all, f.compatible)
+		}
+	}
+	return strings.Join(all, " or ")
+}
