@@ -1,0 +1,98 @@
+// Package vmlinux looks into a bzImage: it decompresses the kernel and finds the
+// strings by which the kernel knows the formats of a handover.
+//
+// The image comes from a distribution or a build of the operator's own and is
+// foreign: lengths are checked against the file, no more than [MaxSize] bytes
+// are decompressed, memory grows with what was decompressed and not with what a
+// header claims, and damage is an error. What is found is what the file says of
+// itself; it proves nothing about how the kernel behaves.
+//
+// The package belongs to the host tool. It brings decompressors along and is not
+// linked into the stage.
+//
+// Sources: Documentation/arch/x86/boot.rst (payload_offset, payload_length),
+// scripts/Makefile.lib of Linux 7.3 (how the payload is compressed, and that its
+// size follows it), lib/decompress_*.c (limits).
+package vmlinux
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"ferry/boot"
+)
+
+// Reasons for which an image is refused.
+var (
+	ErrPayload     = errors.New("vmlinux: no compressed kernel in the image")
+	ErrCompression = errors.New("vmlinux: compression is not supported")
+	ErrDamaged     = errors.New("vmlinux: the compressed kernel is damaged")
+	ErrSize        = errors.New("vmlinux: the kernel is larger than we decompress")
+)
+
+// MaxSize is the largest kernel that is decompressed, in bytes. A distribution's
+// kernel takes some 60 MiB, one with debugging aids compiled in up to 200 MiB.
+const MaxSize = 512 << 20
+
+// Kernel is what was found in an image.
+type Kernel struct {
+	// Release is the kernel's release, such as "7.3.4" or "6.12.48+deb13-amd64":
+	// that of the banner ("Linux version ..."), or where there is none that of
+	// the setup header. Empty where neither has one.
+	Release     string
+	Compression string // "gzip", "zstd", "xz", "lz4", "lzo", "bzip2", "lzma" or "none"
+	Formats     Formats
+}
+
+// Open decompresses the kernel of a bzImage and looks for the strings.
+func Open(image []byte) (*Kernel, error) {
+	k, err := boot.ParseKernel(image)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := payload(image)
+	if err != nil {
+		return nil, err
+	}
+	found := &Kernel{}
+	var vmlinux []byte
+	if found.Compression, vmlinux, err = decompress(payload, MaxSize); err != nil {
+		return nil, err
+	}
+	if !bytes.HasPrefix(vmlinux, []byte(elfMagic)) {
+		return nil, fmt.Errorf("%w: it starts with % x, want an ELF file", ErrDamaged, vmlinux[:min(4, len(vmlinux))])
+	}
+	found.Formats = findFormats(vmlinux)
+	if found.Release = banner(vmlinux); found.Release == "" {
+		found.Release = firstWord(k.Release)
+	}
+	return found, nil
+}
+
+// Fields of the setup header that name the payload: offsets in the image. Both
+// are there since boot protocol 2.08; boot.ParseKernel wants 2.12.
+const (
+	offSetupSects    = 0x1f1 // u8
+	offPayload       = 0x248 // u32, from the start of the protected-mode part
+	offPayloadLength = 0x24c // u32, bytes, the size that follows the stream among them
+)
+
+// payload returns the compressed kernel of an image that boot.ParseKernel took.
+func payload(image []byte) ([]byte, error) {
+	setup := (uint64(image[offSetupSects]) + 1) * 512
+	if image[offSetupSects] == 0 {
+		setup = (4 + 1) * 512
+	}
+	offset := uint64(binary.LittleEndian.Uint32(image[offPayload:]))
+	length := uint64(binary.LittleEndian.Uint32(image[offPayloadLength:]))
+	if offset == 0 || length == 0 {
+		return nil, fmt.Errorf("%w: its header names none, this is no Linux kernel", ErrPayload)
+	}
+	if start := setup + offset; start+length <= uint64(len(image)) {
+		return image[start : start+length : start+length], nil
+	}
+	return nil, fmt.Errorf("%w: %d bytes at offset %#x of an image of %d: the image is cut short",
+		ErrPayload, length, setup+offset, len(image))
+}
