@@ -12,7 +12,6 @@
 package crossing
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -32,6 +31,11 @@ type Machine struct {
 	Nanotime  func() int64 // a clock that does not go back
 	Random    func([]byte) // fills with entropy
 	Console   io.Writer    // where the report goes
+
+	// Fallback, where it is not nil, is told where the machine goes on should the
+	// stage end by anything but a return from Run: a kernel that is placed
+	// already, or nil for none.
+	Fallback func(*Jump)
 }
 
 // Jump is where the next kernel starts.
@@ -39,9 +43,6 @@ type Jump struct {
 	Entry    phys.Addr // its 64-bit entry
 	ZeroPage phys.Addr // what RSI holds there
 }
-
-// ErrHalt is wrapped by the errors of Run that the policy asked to halt for.
-var ErrHalt = errors.New("halting as ferry.on-error=halt says")
 
 // passage is one crossing on its way.
 type passage struct {
@@ -51,6 +52,7 @@ type passage struct {
 	options Options
 	payload *payload.Payload
 	next    boot.Next
+	way     wayOut
 	report  Report
 }
 
@@ -68,25 +70,28 @@ func Run(m *Machine) (Jump, error) {
 	return jump, err
 }
 
-func (p *passage) run() (jump Jump, err error) {
+func (p *passage) run() (Jump, error) {
 	if err := p.read(); err != nil {
-		return jump, err
+		return Jump{}, err
 	}
-	if err := p.handOver(); err != nil {
-		return jump, err
+	raw, err := p.params.KHO()
+	p.report.fail(err)
+	if raw == nil && err == nil && p.damage == nil {
+		p.report.note("no handover came in: the next kernel boots cold")
+		return p.start(p.next)
 	}
-	plan, err := p.place()
-	if err != nil && p.options.OnError == OnErrorCold && len(p.next.Scratch) > 0 {
-		// Without a handover there is nothing that scratch keeps apart.
+	p.prepare(raw)
+	if p.report.failed() == nil && p.options.Mode == Cross {
+		var data kho.Data
+		if data, err = p.guarded(raw); err == nil {
+			var jump Jump
+			if jump, err = p.handOver(data); err == nil {
+				return jump, nil
+			}
+		}
 		p.report.fail(err)
-		p.report.note(coldNote)
-		p.next.KHO, p.next.Scratch = nil, nil
-		plan, err = p.place()
 	}
-	if err != nil {
-		return jump, err
-	}
-	return Jump{plan.Entry, plan.ZeroPage}, nil
+	return p.fallBack()
 }
 
 // read collects what started the stage, and the payload. Damage in the
@@ -148,25 +153,6 @@ func (p *passage) held() phys.Ranges {
 	return phys.NewRanges(held...)
 }
 
-// handOver decides which handover the next kernel gets: the new one, the
-// untouched old one, or none.
-func (p *passage) handOver() error {
-	raw, err := p.params.KHO()
-	switch {
-	case err == nil && raw == nil && p.damage == nil:
-		p.report.note("no handover came in: the next kernel boots cold")
-		return nil
-	case err == nil && p.report.failed() == nil && p.options.Mode == Cross:
-		var data kho.Data
-		if data, err = p.guarded(raw); err == nil {
-			p.next.KHO = (*[kho.DataSize]byte)(data.Append(nil))
-			return nil
-		}
-	}
-	p.report.fail(err)
-	return p.fallBack(raw)
-}
-
 // guarded is translate with a panic or a memory fault on the way as an error: a
 // defect of Ferry's own ends as the policy says, like any other failure.
 func (p *passage) guarded(raw *[kho.DataSize]byte) (data kho.Data, err error) {
@@ -177,65 +163,4 @@ func (p *passage) guarded(raw *[kho.DataSize]byte) (data kho.Data, err error) {
 		}
 	}()
 	return p.translate(raw)
-}
-
-// fallBack prepares what the policy says for a handover that does not cross, be
-// it for a failure or because ferry.mode=pass asks for it.
-func (p *passage) fallBack(raw *[kho.DataSize]byte) error {
-	err := p.report.failed()
-	outcome := OnErrorPass
-	if err != nil {
-		outcome = p.options.OnError
-	}
-	switch outcome {
-	case OnErrorHalt:
-		return fmt.Errorf("%w: %w", ErrHalt, err)
-	case OnErrorCold:
-		p.report.note(coldNote)
-	default:
-		if raw == nil {
-			return fmt.Errorf("the handover cannot be handed on untouched: %w", err)
-		}
-		p.next.KHO = raw
-		p.report.note("the handover is handed on untouched")
-	}
-	return p.scratch(raw)
-}
-
-// coldNote says what ferry.on-error=cold does.
-const coldNote = "the next kernel boots without the handover, as ferry.on-error=cold says: its state is lost"
-
-// scratch finds memory for the next kernel where the handover itself was not
-// proved: what its table calls scratch and is RAM.
-func (p *passage) scratch(raw *[kho.DataSize]byte) error {
-	if raw == nil {
-		return nil // nothing is known to be preserved
-	}
-	data, err := kho.ParseData(0, raw[:])
-	if err != nil {
-		return err
-	}
-	var table phys.Range
-	p.next.Scratch, table = kho.ScratchHint(p.m.Memory, data)
-	if len(p.next.Scratch) == 0 && p.next.KHO != nil {
-		return fmt.Errorf("the scratch table at %v names no RAM, so no place is safe from preserved memory: %w",
-			data.Scratch, p.report.failed())
-	}
-	p.next.Occupied = p.next.Occupied.Add(table)
-	return nil
-}
-
-// place puts the next kernel and all that it is handed where they belong.
-func (p *passage) place() (*boot.Plan, error) {
-	p.next.Occupied = p.next.Occupied.Add(p.m.Stage)
-	plan, err := p.params.Place(p.next)
-	if err != nil {
-		return nil, err
-	}
-	if err := plan.Write(p.m.Memory); err != nil {
-		return nil, err
-	}
-	p.report.Next = plan.Release
-	p.report.step("place")
-	return plan, nil
 }

@@ -52,13 +52,6 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	if err := p.verify(out, st); err != nil {
 		return none, fmt.Errorf("what was written does not read back: %w", err)
 	}
-	for _, a := range h.Table {
-		if r, ok := phys.Span(a.Addr, a.Size); ok && !r.Empty() {
-			p.next.Scratch = append(p.next.Scratch, r)
-		}
-	}
-	table, _ := phys.Span(out.Scratch, out.ScratchSize)
-	p.next.Occupied = p.next.Occupied.Add(table)
 	return out, nil
 }
 

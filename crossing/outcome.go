@@ -1,0 +1,148 @@
+package crossing
+
+import (
+	"errors"
+
+	"ferry/boot"
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// ErrHalt is wrapped by the errors of Run that the policy asked to halt for.
+var ErrHalt = errors.New("halting as ferry.on-error=halt says")
+
+// wayOut is what follows a failure, laid before the first thing that can fail:
+// from then on the machine needs nothing of this code to go on, which may end
+// without another word.
+type wayOut struct {
+	outcome Outcome
+	plan    *boot.Plan // a kernel that is placed and written; nil: there is none
+	err     error      // why there is none
+}
+
+// coldNote says what ferry.on-error=cold does.
+const coldNote = "the next kernel boots without the handover, as ferry.on-error=cold says: its state is lost"
+
+// prepare lays the way out that the policy names for the handover that came in,
+// or that ferry.mode=pass asks for.
+func (p *passage) prepare(raw *[kho.DataSize]byte) {
+	p.way.outcome = p.options.OnError
+	if p.options.Mode == Pass && p.report.failed() == nil {
+		p.way.outcome = OnErrorPass
+	}
+	p.scratch(raw)
+	next := p.next
+	switch p.way.outcome {
+	case OnErrorHalt:
+		p.way.err = ErrHalt
+		return
+	case OnErrorCold:
+	default:
+		if next.KHO = raw; raw == nil {
+			p.way.err = errors.New("the handover cannot be handed on untouched")
+			return
+		}
+		if len(next.Scratch) == 0 {
+			p.way.err = errors.New("the scratch table names no RAM, so no place is safe from preserved memory")
+			return
+		}
+	}
+	if len(next.Scratch) == 0 {
+		return // cold, and nobody knows yet what memory is free: see fallBack
+	}
+	plan, err := p.place(next)
+	if err == nil {
+		err = plan.Write(p.m.Memory)
+	}
+	if p.way.err = err; err == nil {
+		p.way.plan = plan
+	}
+	p.arm(p.way.plan)
+	p.report.step("way out")
+}
+
+// arm tells the machine where to go on; nil is nowhere.
+func (p *passage) arm(plan *boot.Plan) {
+	switch {
+	case p.m.Fallback == nil:
+	case plan == nil:
+		p.m.Fallback(nil)
+	default:
+		p.m.Fallback(&Jump{plan.Entry, plan.ZeroPage})
+	}
+}
+
+// fallBack takes the way out.
+func (p *passage) fallBack() (Jump, error) {
+	switch {
+	case p.way.outcome == OnErrorCold:
+		p.report.note(coldNote)
+		if p.way.plan == nil {
+			// Without a handover there is nothing that scratch keeps apart.
+			next := p.next
+			next.Scratch = nil
+			return p.start(next)
+		}
+	case p.way.err != nil:
+		return Jump{}, errors.Join(p.way.err, p.report.failed())
+	default:
+		p.report.note("the handover is handed on untouched")
+	}
+	return p.jump(p.way.plan), nil
+}
+
+// handOver gives the next kernel the new handover that data names. Where the way
+// out starts the same kernel, only the address of the handover changes; else the
+// kernel is placed now, and the way out is given up with the first byte written.
+func (p *passage) handOver(data kho.Data) (Jump, error) {
+	payload := (*[kho.DataSize]byte)(data.Append(nil))
+	if p.way.plan != nil && p.way.outcome == OnErrorPass {
+		if err := p.way.plan.Hand(p.m.Memory, payload); err != nil {
+			return Jump{}, err
+		}
+		return p.jump(p.way.plan), nil
+	}
+	next := p.next
+	next.KHO = payload
+	return p.start(next)
+}
+
+// start places and writes a kernel.
+func (p *passage) start(next boot.Next) (Jump, error) {
+	plan, err := p.place(next)
+	if err != nil {
+		return Jump{}, err
+	}
+	p.arm(nil)
+	if err := plan.Write(p.m.Memory); err != nil {
+		return Jump{}, err
+	}
+	return p.jump(plan), nil
+}
+
+// jump reports the kernel of a plan that was written.
+func (p *passage) jump(plan *boot.Plan) Jump {
+	p.report.Next = plan.Release
+	p.report.step("place")
+	return Jump{plan.Entry, plan.ZeroPage}
+}
+
+// place decides where a kernel and all that it is handed go.
+func (p *passage) place(next boot.Next) (*boot.Plan, error) {
+	next.Occupied = next.Occupied.Add(p.m.Stage)
+	return p.params.Place(next)
+}
+
+// scratch finds memory for the next kernel: what the handover's table calls
+// scratch and is RAM. Nothing of the handover is proved at this point; but its
+// producer said of no other memory that nothing preserved lies there.
+func (p *passage) scratch(raw *[kho.DataSize]byte) {
+	if raw == nil {
+		return // nothing is known to be preserved
+	}
+	var table phys.Range
+	if data, err := kho.ParseData(p.params.ZeroPage, raw[:]); err == nil {
+		p.next.Scratch, table = kho.ScratchHint(p.m.Memory, data)
+	}
+	p.next.Occupied = p.next.Occupied.Add(table)
+}
