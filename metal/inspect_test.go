@@ -25,6 +25,8 @@ var kernelEntries = []string{
 	"ferry/board/amd64.vectors.abi0",
 	"ferry/board/amd64.syscall.abi0",
 	"ferry/board/amd64.leave.abi0",
+	"ferry/board/amd64.readyJump.abi0",
+	"ferry/board/amd64.finishFromGo.abi0",
 	"ferry/board/amd64.unlockPages.abi0",
 }
 

@@ -76,7 +76,7 @@ func trap(c *amd64.Context) {
 	case c.Vector == amd64.VectorSyscall:
 		preempt = syscall(&k.threads[k.current&(maxThreads-1)])
 	case c.Vector >= 32:
-		amd64.EndOfInterrupt(c.Vector)
+		amd64.Interrupt(c)
 		if preempt = c.Vector == amd64.VectorTimer; preempt {
 			amd64.Refine()
 		}
@@ -98,9 +98,9 @@ func exception(t *thread) {
 		case faultDone:
 			return
 		case faultMemory:
-			amd64.Fatal(c, noMemory)
+			amd64.FatalMemory(c, noMemory)
 		case faultTables:
-			amd64.Fatal(c, "page fault on memory that the program may access: damaged page tables")
+			amd64.FatalKernel(c, "page fault on memory that the program may access: damaged page tables")
 		case faultAccess:
 			code = segvAccess
 		default:

@@ -260,7 +260,7 @@ func touch(a, n uint64, write bool) bool {
 		switch fault(p, code) {
 		case faultDone:
 		case faultMemory:
-			amd64.Fatal(&k.threads[k.current&(maxThreads-1)].ctx, noMemory)
+			amd64.FatalMemory(&k.threads[k.current&(maxThreads-1)].ctx, noMemory)
 		default:
 			return false
 		}

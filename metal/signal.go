@@ -116,7 +116,7 @@ func deliver(t *thread) {
 			}
 		default:
 			if !pushSignal(t, sig, siTKill, 1) {
-				amd64.Fatal(&t.ctx, "no memory for a signal handler's stack")
+				amd64.FatalKernel(&t.ctx, "no memory for a signal handler's stack")
 			}
 		}
 	}
@@ -181,7 +181,7 @@ func pushSignal(t *thread, sig uint64, code int32, addr uint64) bool {
 func sysSigreturn(t *thread) {
 	c, uc := &t.ctx, t.ctx.RSP
 	if !touch(uc, frameBytes, false) {
-		amd64.Fatal(c, "return from a signal handler without its frame")
+		amd64.FatalKernel(c, "return from a signal handler without its frame")
 	}
 	fpu := *word(uc + ucRegs + scFPState)
 	for i := uint64(0); i < 17; i++ {

@@ -66,7 +66,7 @@ func schedule(preempt bool) {
 			break
 		}
 		if first == forever {
-			amd64.Fatal(&k.threads[cur].ctx, "deadlock: every thread waits for another")
+			amd64.FatalKernel(&k.threads[cur].ctx, "deadlock: every thread waits for another")
 		}
 		idle(first)
 	}

@@ -45,6 +45,7 @@ func Start()
 func enter()
 func through()
 func depart()
+func departEnd()
 func high()
 func flat()
 func vectors()
@@ -58,6 +59,7 @@ func addressOfVectors() uint64
 func addressOfEnter() uint64
 func addressOfThrough() uint64
 func addressOfDepart() uint64
+func addressOfDepartEnd() uint64
 
 // word returns the 8 bytes at virtual address a. The detour through memory is
 // for vet, whose rule is about addresses of Go objects; this is none.

@@ -187,6 +187,12 @@ TEXT ·addressOfDepart(SB),NOSPLIT,$0-8
 	MOVQ AX, ret+0(FP)
 	RET
 
+// func addressOfDepartEnd() uint64
+TEXT ·addressOfDepartEnd(SB),NOSPLIT,$0-8
+	LEAQ ·departEnd(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
 // func pclntab() uint64
 TEXT ·pclntab(SB),NOSPLIT,$0-8
 	LEAQ runtime·pclntab(SB), AX

@@ -189,7 +189,9 @@ func (m *machine) mapArea(area uint64) bool {
 	return m.span(machineBase, area, machineSize, flags, level4K) &&
 		m.span(stackBase, area+machineSize, stackSize, flags, level4K) &&
 		m.span(trapBase, area+machineSize+stackSize, trapSize, flags, level4K) &&
-		m.span(fatalBase, area+machineSize+stackSize+trapSize, fatalSize, flags, level4K)
+		m.span(fatalBase, area+machineSize+stackSize+trapSize, fatalSize, flags, level4K) &&
+		m.span(departBase, m.departPage(), PageSize, flags, level4K) &&
+		m.span(recordBase, m.load+m.initSize-PageSize, PageSize, flags, level4K)
 }
 
 // mapRAM puts RAM, ACPI tables and the first MiB, where the BIOS keeps its own,

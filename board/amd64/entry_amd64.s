@@ -26,6 +26,12 @@
 DATA ·mach+0(SB)/8, $const_machineBase
 GLOBL ·mach(SB), RODATA, $8
 
+DATA ·rec+0(SB)/8, $const_recordBase
+GLOBL ·rec(SB), RODATA, $8
+
+DATA ·out+0(SB)/8, $const_departBase
+GLOBL ·out(SB), RODATA, $8
+
 // What is said where nothing can be said.
 DATA damaged<>+0(SB)/8, $"\r\nferry:"
 DATA damaged<>+8(SB)/8, $" damaged"

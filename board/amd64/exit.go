@@ -7,16 +7,13 @@ const (
 	portKeyboard  = 0x64
 )
 
-// Exit ends the run with the exit code: through QEMU's debug exit device, and where
-// there is none by standing still. Codes above 63 are told as 63.
-func Exit(code int) {
-	if code < 0 || code > 63 {
-		code = 63
-	}
+// stand ends QEMU through its debug exit device with the exit code. A machine
+// without one stands still, its memory as it is.
+func stand(code uint64) {
 	mach.drainConsole()
 	out8(portDebugExit, exitValue(uint8(code)))
 	Print("exit code ")
-	PrintDec(uint64(code))
+	PrintDec(code)
 	Print(", halted\n")
 	Halt()
 }

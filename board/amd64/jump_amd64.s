@@ -44,33 +44,49 @@ TEXT ·unlockPages(SB),NOSPLIT,$24-17
 	MOVB R8, ret+16(FP)
 	RET
 
+// func readyJump() bool
+TEXT ·readyJump(SB),NOSPLIT,$24-1
+	KERNEL_STACK
+	SUBQ $16, SP
+	CALL ·buildJump(SB)
+	MOVB 0(SP), R8
+	OWN_STACK
+	MOVB R8, ret+0(FP)
+	RET
+
 // func leave()
 TEXT ·leave(SB),NOSPLIT,$24-0
 	KERNEL_STACK
-	SUBQ $16, SP
-	CALL ·prepareJump(SB)
-	MOVQ $const_machineBase, R12
-	CMPB 0(SP), $0
-	JNE  jump
+	CALL ·departNext(SB)
+	INT  $3
 
-	OWN_STACK
-	RET
+// func finishFromGo(c *Context, cause record.Cause, code uint64, what string)
+TEXT ·finishFromGo(SB),NOSPLIT,$24-40
+	MOVQ c+0(FP), R8
+	MOVL cause+8(FP), R9
+	MOVQ code+16(FP), R10
+	MOVQ what_base+24(FP), R11
+	MOVQ what_len+32(FP), R13
+	KERNEL_STACK
+	SUBQ $48, SP
+	MOVQ R8, 0(SP)
+	MOVL R9, 8(SP)
+	MOVQ R10, 16(SP)
+	MOVQ R11, 24(SP)
+	MOVQ R13, 32(SP)
+	CALL ·finish(SB)
+	INT  $3
 
-jump:
-	LEAQ ·depart(SB), AX
-	ANDL $(const_PageSize-1), AX
-	MOVQ $const_gateBase, DX
-	ADDQ DX, AX
-	JMP  AX
+// func jumpAway()
+TEXT ·jumpAway(SB),NOSPLIT|NOFRAME,$0-0
+	MOVQ $const_departBase, R12
+	JMP  R12
 
 // func depart()
-// At the gate. R12: machine. Nothing else of the old tables is in the next.
-TEXT ·depart(SB),NOSPLIT,$8-0
-	MOVQ machine_jumpStack(R12), SP
-	MOVQ machine_jumpGDT(R12), R8
-	MOVQ machine_jumpEntry(R12), R9
-	MOVQ machine_jumpZeroPage(R12), SI
-	MOVQ machine_jumpCR3(R12), AX
+// In the departure page, at R12. Nothing else of the old tables is in the next.
+TEXT ·depart(SB),NOSPLIT|NOFRAME,$0-0
+	CLD
+	MOVQ departure_cr3(R12), AX
 	MOVQ AX, CR3
 	MOVQ CR4, AX
 	ANDQ $0x1000, AX         // LA57
@@ -79,14 +95,29 @@ TEXT ·depart(SB),NOSPLIT,$8-0
 	MOVL $0x80000033, AX     // PG, NE, ET, MP, PE
 	MOVQ AX, CR0
 
-	SUBQ $16, SP
-	MOVW $0x1f, 0(SP)
-	MOVQ R8, 2(SP)
-	LGDT (SP)
-	MOVQ $0, 0(SP)
-	MOVQ $0, 8(SP)
-	LIDT (SP)
-	ADDQ $16, SP
+	LEAQ departure_wipes(R12), R8
+	XORL AX, AX
+wipe:
+	MOVQ piece_start(R8), DI
+	MOVQ piece_words(R8), CX
+	MOVQ piece_bytes(R8), DX
+	MOVQ CX, BX
+	ORQ  DX, BX
+	JEQ  wiped
+	REP
+	STOSQ
+	MOVQ DX, CX
+	REP
+	STOSB
+	ADDQ $const_pieceSize, R8
+	JMP  wipe
+
+wiped:
+	MOVQ departure_stack(R12), SP
+	MOVQ departure_entry(R12), R9
+	MOVQ departure_zeroPage(R12), SI
+	LGDT (departure_gdtLimit+6)(R12)
+	LIDT departure_noIDT(R12)
 	MOVL $0x18, AX
 	BYTE $0x8e; BYTE $0xd8   // mov ds, ax
 	BYTE $0x8e; BYTE $0xc0   // mov es, ax
@@ -112,3 +143,7 @@ TEXT ·depart(SB),NOSPLIT,$8-0
 	XORL R14, R14
 	XORL R15, R15
 	BYTE $0x48; BYTE $0xcb   // retfq
+
+// func departEnd()
+TEXT ·departEnd(SB),NOSPLIT|NOFRAME,$0-0
+	RET

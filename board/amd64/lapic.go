@@ -98,11 +98,14 @@ func (m *machine) lapicMeasure(count0, tsc0 uint64) {
 }
 
 // SetTimer asks for [VectorTimer] at the given [Nanotime], or at no time for 0.
-// The interrupt may come early. It reports false on a machine without a timer.
+// The interrupt may come early, and for the deadline at the latest. It reports false on a machine without a timer.
 func SetTimer(at int64) bool {
 	m := mach
 	if m.lapicBase == 0 {
 		return false
+	}
+	if last := int64(m.deadline); last != 0 && (at == 0 || at > last) {
+		at = last
 	}
 	if at == int64(m.armed) {
 		return true

@@ -14,6 +14,8 @@ const (
 	trapBase    = machineBase + 0x60000 // stack of interrupts and faults
 	fatalBase   = machineBase + 0x80000 // stack of double faults, machine checks, and at its far end NMI
 	gateBase    = machineBase + 0xa0000 // see gate.go
+	recordBase  = machineBase + 0xb0000 // the record of a failure
+	departBase  = machineBase + 0xc0000 // see depart.go
 	kernelBase  = machineBase + 0x1000000
 
 	machineSize = 0x10000
@@ -97,15 +99,18 @@ type machine struct {
 	x2apic     uint64
 	lapicMult  uint64 // timer ticks = nanoseconds * lapicMult >> 32
 	lapicSaved lapicState
-	armed      uint64 // deadline in nanoseconds for which the timer is set; 0: none
+	armed      uint64 // Nanotime for which the timer is set; 0: none
+	deadline   uint64 // Nanotime at which the run is over; 0: none
 
 	rng     [8]uint64 // key and counter
 	ready   uint64
 	failing uint64
 
-	jumpEntry, jumpZeroPage, jumpCR3 uint64
-	jumpStack, jumpGDT               uint64 // physical
-	leaveSP, leaveFS                 uint64
+	next, fallback      target
+	fallbackSet         uint64
+	jumpCR3             uint64 // page tables for the jump, 0 as long as there are none
+	jumpFrames, jumpEnd uint64 // physical: where those tables lie
+	leaveSP, leaveFS    uint64
 }
 
 const _ = -(unsafe.Sizeof(machine{}) / machineSize) // must be 0: it fits its place

@@ -7,30 +7,13 @@ package amd64
 // while it idles, else a fault of the kernel itself. Runs on the trap's stack.
 func nestedTrap(c *Context) {
 	if c.Vector >= 32 {
-		EndOfInterrupt(c.Vector)
+		Interrupt(c)
 		return
-	}
-	if mach.failing != 0 {
-		Halt() // the report itself faults
 	}
 	if mach.ready == 0 {
 		mach.com1.Base = com1
 	}
 	Fatal(c, "fault in the kernel")
-}
-
-// exitFatal is the exit code of a run that ended in a fatal report.
-const exitFatal = 62
-
-// Fatal prints what happened, the registers and the stack, and ends the run. It
-// does not return.
-func Fatal(c *Context, what string) {
-	mach.failing = 1
-	Print("\nferry: fatal: ")
-	Print(what)
-	Print("\n")
-	PrintContext(c)
-	Exit(exitFatal)
 }
 
 // PrintContext prints the registers of c, and the functions on its stack as far as

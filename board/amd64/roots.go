@@ -5,7 +5,10 @@ var (
 	_ = early
 	_ = setup
 	_ = nestedTrap
-	_ = prepareJump
+	_ = buildJump
+	_ = departNext
+	_ = departEnd
+	_ = finish
 	_ = unlock
 	_ = enter
 	_ = through

@@ -6,6 +6,7 @@ func setup() {
 	m := mach
 	m.frameBase = DirectMap
 	m.unmapEnter()
+	m.openRecord()
 	m.floatingPoint()
 	m.maskPIC()
 	m.readCmdline()

@@ -14,7 +14,7 @@ func trap(c *Context) {
 	case c.Vector == VectorSyscall:
 		Fatal(c, "system call")
 	case c.Vector >= 32:
-		EndOfInterrupt(c.Vector)
+		Interrupt(c)
 		if c.Vector == VectorTimer {
 			Refine()
 		}

@@ -27,7 +27,24 @@ func main() {
 		try(start)
 		return
 	}
+	if os.Args[1] == "fallback" { // address, what to end by
+		if err := fallback(os.Args[2]); err != nil {
+			fmt.Println("trial:", err)
+			os.Exit(1)
+		}
+		amd64.SetStep("trial of " + os.Args[3])
+		os.Args = append(os.Args[:1], os.Args[3:]...)
+	}
 	switch what := os.Args[1]; what {
+	case "fallen":
+		fmt.Println("trial: fallen back")
+		try(start)
+	case "return":
+	case "spin":
+		fmt.Println("trial: deadline is watched:", amd64.SetDeadline(50*time.Millisecond))
+		for spins := 1; spins != 0; {
+			spins |= 1
+		}
 	case "exit":
 		code, _ := strconv.Atoi(os.Args[2])
 		os.Exit(code)

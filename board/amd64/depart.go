@@ -1,0 +1,91 @@
+package amd64
+
+import "unsafe"
+
+// The departure page is all of the stage that is left when the next kernel
+// starts: the last instructions, which run there because everything else has been
+// zeroed, the segment table that they load, what they are to do, and a stack. It
+// is mapped at departBase in the board's tables and in those of the jump:
+// writable until it is filled, executable from then on.
+type departure struct {
+	_        [departCode]byte // the code of func depart
+	gdt      [4]uint64
+	gdtLimit uint64 // in the upper two bytes, the table's address follows: LGDT
+	gdtAt    uint64
+	noIDT    [2]uint64
+	cr3      uint64
+	stack    uint64 // physical: the end of this page
+	entry    uint64
+	zeroPage uint64
+	wipes    [maxPieces]piece // until the first of no size
+}
+
+// piece is memory to be zeroed: physical address, words of 8 bytes, and bytes after
+// those.
+type piece struct{ start, words, bytes uint64 }
+
+const (
+	departCode = 0x200
+	maxPieces  = maxWipes + 16
+	pieceSize  = 24
+	departFits = PageSize - 0x200 // what is left is the stack
+)
+
+const _ = -(unsafe.Sizeof(departure{}) / (departFits + 1)) // must be 0: it fits its page
+
+// out is the departure page at its fixed virtual address: defined in
+// entry_amd64.s.
+var out *departure
+
+// departPage returns the physical address of the departure page: the last but one
+// of the stage.
+func (m *machine) departPage() uint64 { return m.load + m.initSize - 2*PageSize }
+
+// departNext departs for the target of [Jump].
+func departNext() { mach.depart(&mach.next) }
+
+// depart starts the target. It runs with interrupts off, needs no memory, and does
+// not return.
+func (m *machine) depart(t *target) {
+	m.closeLAPIC()
+	m.drainConsole()
+	page := m.departPage()
+	zero(departBase, PageSize)
+	Copy(departBase, uintptr(addressOfDepart()), uintptr(departBytes()))
+	out.gdt[2], out.gdt[3] = m.gdt[2], m.gdt[3]
+	out.gdtLimit, out.gdtAt = 0x1f<<48, page+departCode
+	out.noIDT[0], out.noIDT[1] = 0, 0
+	out.cr3, out.stack = m.jumpCR3, page+PageSize
+	out.entry, out.zeroPage = t.entry, t.zeroPage
+	m.listPieces(t)
+
+	e := m.entry(departBase, level4K, false)
+	*word(e) = page | PTEPresent
+	invlpg(departBase)
+	jumpAway()
+}
+
+// departBytes returns the size of the code, which a test holds below departCode.
+func departBytes() uint64 { return min(addressOfDepartEnd()-addressOfDepart(), departCode) }
+
+// jumpAway jumps to the departure page.
+func jumpAway()
+
+// listPieces says what is zeroed on the way out.
+func (m *machine) listPieces(t *target) {
+	n := uint64(0)
+	for i := uint64(0); i < t.wipeCount; i++ {
+		w := &t.wipes[i&(maxWipes-1)]
+		n = out.add(n, w[0], w[0]+w[1])
+	}
+}
+
+// add appends a piece as number n, unless it is empty or there is no room, and
+// returns the next number.
+func (d *departure) add(n, start, end uint64) uint64 {
+	if start >= end || n >= maxPieces-1 {
+		return n
+	}
+	d.wipes[n%maxPieces] = piece{start, (end - start) >> 3, (end - start) & 7}
+	return n + 1
+}

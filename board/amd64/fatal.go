@@ -1,0 +1,183 @@
+package amd64
+
+import (
+	"ferry/board/record"
+	"ferry/phys"
+)
+
+// The end of a run that does not start the next kernel. Whatever happens - an
+// exception, a panic in the Go program, the runtime's own fatal errors, memory
+// that is used up, a deadline - ends in [finish], which needs nothing but the
+// page tables, a stack of its own and the console: it writes a [record.Layout]
+// into the stage's last page, says on the console what happened, and starts the
+// fallback where [SetFallback] has named one. A failure on that way ends it.
+
+// rec is the record, at its fixed virtual address: defined in entry_amd64.s.
+var rec *record.Layout
+
+// exitFatal is the exit code of a run that ended in a fatal report.
+const exitFatal = 62
+
+// openRecord fills in what is known from the start.
+func (m *machine) openRecord() {
+	zero(recordBase, PageSize)
+	rec.Magic, rec.Version, rec.Size = record.Magic, record.Version, record.Size
+	rec.StageStart, rec.StageSize = m.load, m.initSize
+	rec.EntryTSC = m.entryTSC
+}
+
+// SetStep names the part of the work that begins now, for a report of its failure:
+// 31 bytes at most are kept.
+func SetStep(name string) {
+	rec.StepTSC = tsc()
+	for i := range uint64(len(rec.Step)) {
+		rec.Step[i&31] = 0
+		if i < 31 && i < uint64(len(name)) {
+			rec.Step[i&31] = name[i]
+		}
+	}
+}
+
+// SetFallback names the kernel that is started, in the state that [Jump] describes,
+// where the run ends in any other way than by Jump: its 64-bit entry and its zero
+// page, which must be whole by now. wipe is as for Jump. All that the start takes
+// is made ready here, so that it needs no memory then. It replaces the fallback
+// before; where it fails, with the errors of Jump, there is none.
+func SetFallback(entry, zeroPage phys.Addr, wipe ...phys.Range) error {
+	ClearFallback()
+	if err := checkTarget(entry, zeroPage, wipe); err != nil {
+		return err
+	}
+	m := mach
+	m.fallback.set(entry, zeroPage, wipe)
+	if !readyJump() {
+		return noTables(zeroPage)
+	}
+	rec.FallbackZeroPage, rec.FallbackEntry = m.fallback.zeroPage, m.fallback.entry
+	m.fallbackSet = 1
+	return nil
+}
+
+// ClearFallback makes the machine stand still, its memory as it is, where the run
+// ends in any other way than by [Jump]: as it does before the first [SetFallback].
+func ClearFallback() {
+	mach.fallbackSet = 0
+	rec.FallbackEntry, rec.FallbackZeroPage = 0, 0
+}
+
+// Fatal prints what happened, the registers and the stack, and ends the run. It
+// does not return. A program that cannot go on for a reason that is no exception
+// calls it with registers that are all zero.
+func Fatal(c *Context, what string) { end(c, record.CauseException, exitFatal, what) }
+
+// FatalMemory is Fatal for want of memory.
+func FatalMemory(c *Context, what string) { end(c, record.CauseMemory, exitFatal, what) }
+
+// FatalKernel is Fatal for what the kernel below the Go program finds wrong with
+// itself, or with the program.
+func FatalKernel(c *Context, what string) { end(c, record.CauseKernel, exitFatal, what) }
+
+// Exit ends the run of the Go program. Where a fallback is set, it is started,
+// whatever the code: the program was there to start a kernel, and did not. Else
+// QEMU's debug exit device takes the exit code, and where there is none the
+// machine stands still. Codes above 63 are told as 63.
+func Exit(code int) {
+	if code < 0 || code > 63 {
+		code = 63
+	}
+	end(nil, record.CauseExit, uint64(code), "the program ended before it started a kernel")
+}
+
+// end calls finish, on the kernel stack where Go code calls.
+func end(c *Context, cause record.Cause, code uint64, what string) {
+	if mach.inKernel != 0 {
+		finish(c, cause, code, what)
+	}
+	finishFromGo(c, cause, code, what)
+}
+
+func finishFromGo(c *Context, cause record.Cause, code uint64, what string)
+
+// finish ends the run. It does not return.
+func finish(c *Context, cause record.Cause, code uint64, what string) {
+	m := mach
+	if m.failing != 0 {
+		failAgain(c)
+	}
+	m.failing = 1
+	if cause != record.CauseExit || code != 0 || m.fallbackSet != 0 {
+		m.remember(c, cause, code, what)
+	}
+	if c != nil {
+		Print("\nferry: fatal: ")
+		Print(what)
+		if rec.Step[0] != 0 {
+			Print(", in step ")
+			printStep()
+		}
+		Print("\n")
+		PrintContext(c)
+	}
+	if m.fallbackSet != 0 {
+		Print("ferry: ")
+		if c == nil {
+			Print(what)
+			Print(", with exit code ")
+			PrintDec(code)
+			if rec.Step[0] != 0 {
+				Print(", in step ")
+				printStep()
+			}
+			Print("; ")
+		}
+		Print("starting the fallback at ")
+		PrintHex(m.fallback.entry)
+		Print("\n")
+		rec.Outcome = uint32(record.OutcomeFallback)
+		m.fallbackSet = 0
+		m.depart(&m.fallback)
+	}
+	rec.Outcome = uint32(record.OutcomeHalted)
+	stand(code)
+}
+
+func printStep() {
+	for i := 0; i < len(rec.Step) && rec.Step[i&31] != 0; i++ {
+		Printk(rec.Step[i&31])
+	}
+}
+
+// remember writes the first failure into the record.
+func (m *machine) remember(c *Context, cause record.Cause, code uint64, what string) {
+	rec.FailTSC = tsc()
+	rec.Hz = ratio(1_000_000_000<<32, m.tscMult)
+	rec.Cause = uint32(cause)
+	if cause == record.CauseExit {
+		rec.ExitCode = uint32(code)
+	}
+	for i := 0; i < len(what) && i < len(rec.Text)-1; i++ {
+		rec.Text[i&127] = what[i]
+	}
+	rec.Failures = 1
+	if c == nil {
+		return
+	}
+	g := &rec.General
+	g[0], g[1], g[2], g[3] = c.RAX, c.RBX, c.RCX, c.RDX
+	g[4], g[5], g[6], g[7] = c.RSI, c.RDI, c.RBP, c.RSP
+	g[8], g[9], g[10], g[11] = c.R8, c.R9, c.R10, c.R11
+	g[12], g[13], g[14], g[15] = c.R12, c.R13, c.R14, c.R15
+	rec.RIP, rec.RFLAGS, rec.CR2, rec.FSBase = c.RIP, c.RFLAGS, c.CR2, c.FSBase
+	rec.Vector, rec.Error = c.Vector, c.Error
+}
+
+// failAgain ends the run that failed while it was ending.
+func failAgain(c *Context) {
+	if rec.Failures++; rec.Failures == 2 && c != nil {
+		s := &rec.Second
+		s[0], s[1], s[2], s[3], s[4], s[5] = c.Vector, c.Error, c.RIP, c.RSP, c.CR2, tsc()
+	}
+	rec.Outcome = uint32(record.OutcomeHalted)
+	out8(portDebugExit, exitValue(exitFatal))
+	Halt()
+}

@@ -1,0 +1,46 @@
+//go:build qemu
+
+package amd64_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestEveryEndStartsTheFallback lets the trial fail in every way that it knows, with
+// the same image placed as the fallback. That one tries the whole machine.
+func TestEveryEndStartsTheFallback(t *testing.T) {
+	const ended = "the program ended before it started a kernel, with exit code "
+	type end struct {
+		how  string
+		want string
+	}
+	ends := []end{
+		{"exit 0", ended + "0, in step trial of exit; starting the fallback at 0x20000200"},
+		{"exit 3", ended + "3"},
+		{"return", ended + "0"},
+		{"panic", ended + "2"},
+		{"nil", ended + "2"},
+		{"overflow", ended + "2"},
+		{"deadlock", ended + "2"},
+		{"kernel", "fatal: fault in the kernel, in step trial of kernel"},
+		{"spin", "fatal: the time that was set is up"},
+	}
+	if tamago {
+		ends = append(ends, end{"stray", "unexpected fault address"}, end{"memory", ended + "2"})
+	} else {
+		ends = append(ends, end{"stray", ended + "2"}, end{"memory", "the stage's memory is used up"},
+			end{"buffer", "the stage's memory is used up"}, end{"tables", "fatal: page fault on memory that the program may access"})
+	}
+	for _, c := range ends {
+		t.Run(c.how, func(t *testing.T) {
+			args := slices.Concat([]string{"fallback", "0x20000000"}, strings.Fields(c.how))
+			out, code := run(t, []string{"INITRD=" + trial, "TIMEOUT=60"}, args...)
+			i, j := strings.Index(out, c.want), strings.Index(out, "trial: fallen back\n")
+			if code != 0 || i < 0 || j < i || !strings.Contains(out[j:], "trial: ok\n") {
+				t.Errorf("exit code %d, want 0, %q, then the fallback:\n%s", code, c.want, out)
+			}
+		})
+	}
+}
