@@ -3,57 +3,45 @@
 package linux
 
 import (
-	"fmt"
+	"os"
 	"strings"
 	"testing"
+
+	"ferry/linux/workload"
 )
 
 // TestChainWithoutFerry shows that linux/init and Linux alone keep everything over some crossings.
 func TestChainWithoutFerry(t *testing.T) {
-	tree := Tree{}
-	add(t, tree, InitPath, built(t, "linux/init"))
-	add(t, tree, KernelPath, built(t, "linux/bzImage"))
-	vm := machines[0].vm
-	log := run(t, vm, tree, "crossing.direct=1 crossing.sessions=20 crossing.files=20 crossing.big=8 crossing.rounds=3")
-	checkChain(t, log, 3, 20, 401)
+	r := Run{Route: same(t, 3), Plan: workload.Plan{Sessions: 20, Files: 20, Big: 8}, Region: true}
+	r.Direct = true
+	judge(t, r, travel(t, machines[0].vm, r, ""))
 }
 
-// checkChain wants one kernel more than there were crossings, each reporting the same state, and no complaint.
-func checkChain(t *testing.T, log Log, rounds, sessions, files int) {
+// same is a route of so many crossings, all of the newest kernel.
+func same(t *testing.T, rounds int) Route {
 	t.Helper()
-	kernels := log.Kernels()[1:]
-	if len(kernels) != rounds+1 {
-		t.Fatalf("%d kernels booted, want %d", len(kernels), rounds+1)
+	release, err := os.ReadFile(built(t, "linux/release"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	var digest, initrd string
-	for round, kernel := range kernels {
-		for _, line := range kernel.Complaints() {
-			t.Errorf("kernel %d complains: %s", round, line)
-		}
-		if round > 0 {
-			want := fmt.Sprintf("%skept round=%d sessions=%d files=%d ", ReportPrefix, round, sessions, files)
-			same(t, kernel, want, "digest=", &digest)
-		}
-		if round < rounds {
-			same(t, kernel, fmt.Sprintf("%sinitrd round=%d ", ReportPrefix, round), "crc=", &initrd)
-		}
-	}
-	if want := fmt.Sprintf("%sDONE rounds=%d", ReportPrefix, rounds); !kernels[rounds].Has(want) {
-		t.Errorf("last kernel does not say %q", want)
-	}
+	return Route{Releases: []string{strings.TrimSpace(string(release))}, Rounds: rounds}
 }
 
-// same wants a line with the prefix, whose field is what it was in the kernel before.
-func same(t *testing.T, kernel Log, prefix, field string, last *string) {
+// travel boots the first kernel of the run and returns what the machine said until it ended.
+func travel(t *testing.T, vm VM, r Run, words string) Log {
 	t.Helper()
-	line, ok := kernel.Find(prefix)
-	if !ok {
-		t.Errorf("no line %q", prefix)
-		return
+	tree, err := r.Initrd(*build)
+	if err != nil {
+		t.Fatalf("%v: run make test-linux, which builds it", err)
 	}
-	_, value, _ := strings.Cut(line, field)
-	if *last != "" && value != *last {
-		t.Errorf("%s%s, in the kernel before %s", field, value, *last)
+	vm.Kernel = built(t, Image(r.Release(0)))
+	return run(t, vm, tree, r.Words()+" "+words)
+}
+
+// judge wants nothing to be wrong in the log of the run.
+func judge(t *testing.T, r Run, log Log) {
+	t.Helper()
+	for _, wrong := range r.Judge(log) {
+		t.Error(wrong)
 	}
-	*last = value
 }

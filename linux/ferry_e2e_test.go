@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ferry/linux/workload"
 )
 
 // TestUpstreamThroughFerry runs each of upstream's tests from Linux through Ferry into Linux, on every machine.
@@ -50,13 +52,14 @@ func TestStageRunsWhereverKexecPutsIt(t *testing.T) {
 		for _, la57 := range []string{"off", "on"} {
 			t.Run(tt.name+"/la57="+la57, func(t *testing.T) {
 				vm := VM{CPUs: 2, Memory: "6G", CPU: "max,la57=" + la57, Timeout: 4 * time.Minute}
-				log := run(t, vm, chainTree(t), tt.scratch+" crossing.sessions=3 crossing.files=3 crossing.rounds=1")
-				checkChain(t, log, 1, 3, 9)
+				r := Run{Route: same(t, 1), Plan: workload.Plan{Sessions: 3, Files: 3}}
+				log := travel(t, vm, r, tt.scratch)
+				judge(t, r, log)
 				checkStage(t, log, crossed)
 				for round := range 2 {
-					want := fmt.Sprintf("%smachine round=%d la57=%v", ReportPrefix, round, la57 == "on")
-					if !log.Has(want) {
-						t.Errorf("kernel %d does not say %q", round, want)
+					want := fmt.Sprintf(" la57=%v", la57 == "on")
+					if line, _ := log.Kernels()[round+1].Find(ReportPrefix + "machine "); !strings.HasSuffix(line, want) {
+						t.Errorf("kernel %d says %q, want %q", round, line, want)
 					}
 				}
 				at := match(t, log, `^ferry: stage at \[0x([0-9a-f]+)-`)
@@ -76,14 +79,16 @@ func TestTenCrossingsInARow(t *testing.T) {
 	vm := machines[0].vm
 	vm.CPUs = 2
 	vm.Timeout = 10 * time.Minute
-	log := run(t, vm, chainTree(t), "crossing.sessions=40 crossing.files=20 crossing.big=16 crossing.rounds=10")
-	checkChain(t, log, 10, 40, 801)
+	r := Run{Route: same(t, 10), Plan: workload.Plan{Sessions: 40, Files: 20, Big: 16}}
+	log := travel(t, vm, r, "")
+	judge(t, r, log)
 	checkStage(t, log, crossed)
 }
 
 // TestLoadRefusesWhatDoesNotFit gives the host less scratch than the stage takes. Nothing is loaded.
 func TestLoadRefusesWhatDoesNotFit(t *testing.T) {
-	log := run(t, VM{}, chainTree(t), "kho_scratch=32M,0,48M crossing.sessions=1 crossing.files=1")
+	r := Run{Route: same(t, 1), Plan: workload.Plan{Sessions: 1, Files: 1}}
+	log := travel(t, VM{}, r, "kho_scratch=32M,0,48M")
 	if n := len(log.Kernels()) - 1; n != 1 {
 		t.Errorf("%d kernels booted, want 1", n)
 	}
@@ -120,17 +125,6 @@ func ferryTree(t *testing.T, test string) Tree {
 	tree := upstreamTree(t, test)
 	add(t, tree, "/kernel", built(t, "ferry.bzimage"))
 	add(t, tree, "/initrd.img", payload)
-	return tree
-}
-
-// chainTree is the initrd of linux/init with all that it needs for another round.
-func chainTree(t *testing.T) Tree {
-	t.Helper()
-	tree := Tree{}
-	add(t, tree, InitPath, built(t, "linux/init"))
-	add(t, tree, KernelPath, built(t, "linux/bzImage"))
-	add(t, tree, StagePath, built(t, "ferry.bzimage"))
-	add(t, tree, FerryPath, built(t, "ferry"))
 	return tree
 }
 

@@ -94,7 +94,7 @@ func archive(t *testing.T, tree Tree) []byte {
 	return b
 }
 
-// run boots the built kernel on the tree, and wants the machine to end as Linux ends it.
+// run boots the machine's kernel, the newest if it names none, on the tree, and wants the machine to end as Linux ends it.
 func run(t *testing.T, vm VM, tree Tree, words string) Log {
 	t.Helper()
 	log, err := start(t, vm, tree, words)
@@ -104,11 +104,13 @@ func run(t *testing.T, vm VM, tree Tree, words string) Log {
 	return log
 }
 
-// start boots the built kernel on the tree. If the test fails, then the console is printed.
+// start boots the machine's kernel, the newest if it names none, on the tree. If the test fails, then the console is printed.
 func start(t *testing.T, vm VM, tree Tree, words string) (Log, error) {
 	t.Helper()
 	vm.Script = "../qemu.sh"
-	vm.Kernel = built(t, "linux/bzImage")
+	if vm.Kernel == "" {
+		vm.Kernel = built(t, "linux/bzImage")
+	}
 	vm.Initrd = archive(t, tree)
 	vm.Cmdline = strings.TrimSpace(Cmdline + " " + words)
 	begin := time.Now()

@@ -49,6 +49,8 @@ var (
 		regexp.MustCompile(`KHO: exec from: \S+ \(count \d+\)$`),
 		regexp.MustCompile(`KHO: scratch (scale|areas)`),
 		regexp.MustCompile(`luo: Retrieved live update data, liveupdate number: \d+$`),
+		regexp.MustCompile(`Revived memory reservation '\S+' from KHO$`),
+		regexp.MustCompile(`KHO restore succeeded$`),
 	}
 	kernelLine = regexp.MustCompile(`\[ *\d+\.\d{6}\] `)
 )

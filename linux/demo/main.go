@@ -20,6 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"ferry/linux"
+	"ferry/linux/workload"
 )
 
 type cli struct {
@@ -29,6 +30,7 @@ type cli struct {
 	Files     int           `default:"10" help:"Files in each session."`
 	Big       int           `default:"64" help:"MiB of one more file."`
 	Crossings int           `default:"1" help:"Crossings in a row."`
+	Kernels   []string      `help:"Releases to boot in turn, for example 6.19.14,7.3.4; the last one repeats. The newest if none is named."`
 	CPUs      int           `name:"cpus" default:"2" help:"Processors of the machine."`
 	Memory    string        `default:"1G" help:"Memory of the machine."`
 	CPU       string        `default:"max,la57=off" help:"QEMU's -cpu."`
@@ -48,23 +50,23 @@ func main() {
 }
 
 func (c cli) run() error {
-	initrd, err := c.initrd()
+	r, err := c.plan()
 	if err != nil {
 		return err
 	}
-	release, err := os.ReadFile(filepath.Join(c.Build, "linux/release"))
+	tree, err := r.Initrd(c.Build)
+	if err != nil {
+		return fmt.Errorf("%w: run make run-linux, which builds it", err)
+	}
+	initrd, err := tree.Bytes()
 	if err != nil {
 		return err
-	}
-	words := fmt.Sprintf("%s crossing.sessions=%d crossing.files=%d crossing.big=%d crossing.rounds=%d %s",
-		linux.Cmdline, c.Sessions, c.Files, c.Big, c.Crossings, c.Append)
-	if c.Direct {
-		words += " crossing.direct=1"
 	}
 	watch := &stopwatch{}
 	vm := linux.VM{
 		Script: c.Script, CPU: c.CPU, CPUs: c.CPUs, Memory: c.Memory, Timeout: c.Timeout,
-		Kernel: filepath.Join(c.Build, "linux/bzImage"), Initrd: initrd, Cmdline: strings.TrimSpace(words),
+		Kernel: filepath.Join(c.Build, linux.Image(r.Release(0))), Initrd: initrd,
+		Cmdline: strings.TrimSpace(linux.Cmdline + " " + r.Words() + " " + c.Append),
 		Console: watch,
 	}
 	if !c.Quiet {
@@ -73,75 +75,56 @@ func (c cli) run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log, err := vm.Run(ctx)
-	verdict := c.judge(log)
+	verdict := r.Judge(log)
 	if err != nil {
 		verdict = append(verdict, err.Error())
 	}
-	c.table(log, strings.TrimSpace(string(release)), watch.gaps)
+	c.table(log, watch.gaps)
 	if len(verdict) > 0 {
 		return fmt.Errorf("FAILED\n  %s", strings.Join(verdict, "\n  "))
 	}
-	fmt.Printf("verdict: every session and file of %d crossings arrived as it was\n", c.Crossings)
+	fmt.Printf("verdict: every session and file of %d crossings arrived as it was\n", r.Rounds)
 	return nil
 }
 
-func (c cli) initrd() ([]byte, error) {
-	tree := linux.Tree{}
-	files := map[string]string{linux.InitPath: "linux/init", linux.KernelPath: "linux/bzImage"}
-	if !c.Direct {
-		files[linux.StagePath] = "ferry.bzimage"
-		files[linux.FerryPath] = "ferry"
+// plan is the run that the options describe.
+func (c cli) plan() (linux.Run, error) {
+	r := linux.Run{
+		Route: linux.Route{Releases: c.Kernels, Rounds: max(c.Crossings, len(c.Kernels)-1), Direct: c.Direct},
+		Plan:  workload.Plan{Sessions: c.Sessions, Files: c.Files, Big: c.Big},
 	}
-	for name, host := range files {
-		if err := tree.AddFile(name, filepath.Join(c.Build, host)); err != nil {
-			return nil, fmt.Errorf("%w: run make run-linux, which builds it", err)
+	if len(c.Kernels) == 0 {
+		newest, err := os.ReadFile(filepath.Join(c.Build, "linux/release"))
+		if err != nil {
+			return linux.Run{}, err
 		}
+		r.Releases = []string{strings.TrimSpace(string(newest))}
 	}
-	return tree.Bytes()
-}
-
-// judge returns what is wrong.
-func (c cli) judge(log linux.Log) (wrong []string) {
-	kernels := log.Kernels()[1:]
-	if len(kernels) != c.Crossings+1 {
-		wrong = append(wrong, fmt.Sprintf("%d kernels booted, want %d", len(kernels), c.Crossings+1))
-	}
-	for i, kernel := range kernels {
-		for _, line := range kernel.Complaints() {
-			wrong = append(wrong, fmt.Sprintf("kernel %d complains: %s", i, line))
-		}
-		if line, ok := kernel.Find(linux.ReportPrefix + "FAIL"); ok {
-			wrong = append(wrong, line)
-		}
-	}
-	if !log.Has(fmt.Sprintf("%sDONE rounds=%d", linux.ReportPrefix, c.Crossings)) {
-		wrong = append(wrong, "the last kernel does not report that everything arrived")
-	}
-	return wrong
+	return r, nil
 }
 
 // table prints a row for each kernel.
-func (c cli) table(log linux.Log, release string, gaps []time.Duration) {
+func (c cli) table(log linux.Log, gaps []time.Duration) {
 	way := "through Ferry"
 	if c.Direct {
 		way = "without Ferry"
 	}
-	fmt.Printf("\nLinux %s to Linux %s %s, %d CPUs, %s\n\n", release, release, way, c.CPUs, c.Memory)
+	fmt.Printf("\nLinux to Linux %s, %d CPUs, %s\n\n", way, c.CPUs, c.Memory)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "kernel\tsessions\tfiles\tbytes\tchecksum\tshutdown to banner\t")
+	fmt.Fprintln(w, "kernel\trelease\tsessions\tfiles\tbytes\tchecksum\tshutdown to banner\t")
 	for i, kernel := range log.Kernels()[1:] {
-		row := []string{fmt.Sprintf("%d made", i), "-", "-", "-", "", ""}
+		row := []string{fmt.Sprintf("%d made", i), kernel.Release(), "-", "-", "-", "", ""}
 		line, ok := kernel.Find(linux.ReportPrefix + "made ")
 		if i > 0 {
 			row[0] = fmt.Sprintf("%d kept", i)
 			line, ok = kernel.Find(linux.ReportPrefix + "kept ")
 			if i <= len(gaps) {
-				row[5] = fmt.Sprintf("%.2f s", gaps[i-1].Seconds())
+				row[6] = fmt.Sprintf("%.2f s", gaps[i-1].Seconds())
 			}
 		}
 		if ok {
 			for j, key := range []string{"sessions", "files", "bytes", "digest"} {
-				row[j+1] = field(line, key)
+				row[j+2] = field(line, key)
 			}
 		} else {
 			row[0] = fmt.Sprintf("%d lost", i)

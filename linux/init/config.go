@@ -8,15 +8,16 @@ import (
 	"strconv"
 	"strings"
 
+	"ferry/linux"
 	"ferry/linux/workload"
 )
 
 // A config is what the words of the command line that begin with "crossing." say.
 type config struct {
-	plan    workload.Plan // crossing.sessions, crossing.files, crossing.big
+	plan    workload.Plan // crossing.sessions, crossing.files, crossing.big, crossing.plan=mixed
+	route   linux.Route   // crossing.kernels: releases, comma separated; crossing.rounds; crossing.direct=1
 	round   int           // crossing.round: kernels before this one, 0 for the first
-	rounds  int           // crossing.rounds: how many crossings to make
-	direct  bool          // crossing.direct=1: without the stage
+	region  string        // name of the region that reserve_mem= asks for, if any
 	cmdline string        // whole
 }
 
@@ -25,28 +26,48 @@ func readConfig(path string) (config, error) {
 	if err != nil {
 		return config{}, err
 	}
-	c := config{cmdline: strings.TrimSpace(string(b)), rounds: 1}
+	return parseConfig(strings.TrimSpace(string(b)))
+}
+
+func parseConfig(cmdline string) (config, error) {
+	c := config{cmdline: cmdline}
+	c.route.Rounds = 1
+	seals := ""
 	numbers := map[string]*int{
-		"sessions": &c.plan.Sessions, "files": &c.plan.Files, "big": &c.plan.Big, "round": &c.round, "rounds": &c.rounds,
+		"sessions": &c.plan.Sessions, "files": &c.plan.Files, "big": &c.plan.Big, "round": &c.round, "rounds": &c.route.Rounds,
 	}
 	for _, word := range strings.Fields(c.cmdline) {
 		key, value, _ := strings.Cut(word, "=")
+		if key == "reserve_mem" {
+			c.region = value[strings.LastIndex(value, ":")+1:]
+		}
 		key, ours := strings.CutPrefix(key, "crossing.")
 		if !ours {
 			continue
 		}
-		if key == "direct" {
-			c.direct = value == "1"
-			continue
-		}
-		n, known := numbers[key]
-		if !known {
+		n, number := numbers[key]
+		switch {
+		case number:
+			var err error
+			if *n, err = strconv.Atoi(value); err != nil || *n < 0 {
+				return config{}, fmt.Errorf("command line: %q: want a number", word)
+			}
+		case key == "direct" && value == "1":
+			c.route.Direct = true
+		case key == "plan" && value == "mixed":
+			c.plan.Mixed = true
+		case key == "seals" && (value == "any" || value == "plain"):
+			seals = value
+		case key == "kernels" && value != "":
+			c.route.Releases = strings.Split(value, ",")
+		default:
 			return config{}, fmt.Errorf("command line: unknown word %q", word)
 		}
-		if *n, err = strconv.Atoi(value); err != nil || *n < 0 {
-			return config{}, fmt.Errorf("command line: %q: want a number", word)
-		}
 	}
+	if c.route.Releases == nil {
+		return config{}, fmt.Errorf("command line: no crossing.kernels=")
+	}
+	c.plan.Plain = seals == "plain" || seals == "" && !workload.AllHoldSeals(c.route.History(c.route.Rounds))
 	return c, nil
 }
 

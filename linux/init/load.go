@@ -13,21 +13,21 @@ import (
 	"ferry/linux"
 )
 
-// load packs the kernel with an initrd that holds the same files as this one, and loads it behind the stage. The initrd
-// is made from the running root, since an archive cannot contain itself: so every kernel of a chain gives the next one
-// the same files.
-func (c config) load() error {
-	names := []string{linux.InitPath, linux.KernelPath}
-	if !c.direct {
-		names = append(names, linux.StagePath, linux.FerryPath)
-	}
+// archive is the initrd of a kernel of the route, made from the running root: an archive cannot contain itself. Every
+// kernel of a chain gives the next one what it got, less what is not needed any more.
+func (c config) archive(round int) ([]byte, error) {
 	tree := linux.Tree{}
-	for _, name := range names {
+	for _, name := range c.route.Files(round) {
 		if err := tree.AddFile(name, name); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	initrd, err := tree.Bytes()
+	return tree.Bytes()
+}
+
+// load packs the next kernel with its initrd, and loads it behind the stage.
+func (c config) load() error {
+	initrd, err := c.archive(c.round + 1)
 	if err != nil {
 		return err
 	}
@@ -36,10 +36,11 @@ func (c config) load() error {
 		return err
 	}
 	report("initrd round=%d bytes=%d crc=%016x", c.round, len(initrd), crc64.Checksum(initrd, table))
-	if c.direct {
-		return kexec(linux.KernelPath, initrdPath, c.next())
+	kernel := linux.KernelPath(c.route.Release(c.round + 1))
+	if c.route.Direct {
+		return kexec(kernel, initrdPath, c.next())
 	}
-	if err := command(linux.FerryPath, "pack", "--kernel", linux.KernelPath, "--initrd", initrdPath, "--output", payloadPath); err != nil {
+	if err := command(linux.FerryPath, "pack", "--kernel", kernel, "--initrd", initrdPath, "--output", payloadPath); err != nil {
 		return err
 	}
 	// Loaded, taken back, loaded again: so every run also shows that --unload works.

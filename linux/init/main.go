@@ -10,7 +10,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"hash/crc64"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -34,17 +37,15 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	cpu, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
+	if err := c.inspect(); err != nil {
 		return err
 	}
-	report("machine round=%d la57=%v", c.round, bytes.Contains(cpu, []byte(" la57")))
 	live, err := c.begin()
 	if err != nil {
 		return fmt.Errorf("round %d: %w", c.round, err)
 	}
-	if c.round == c.rounds {
-		report("DONE rounds=%d", c.rounds)
+	if c.round == c.route.Rounds {
+		report("DONE rounds=%d", c.route.Rounds)
 		return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	}
 	if err := c.load(); err != nil {
@@ -54,10 +55,43 @@ func run() error {
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_KEXEC)
 }
 
+// inspect reports the machine, wants the kernel and the root to be those of the route, and looks after the region.
+func (c config) inspect() error {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return err
+	}
+	release := unix.ByteSliceToString(uts.Release[:])
+	if want := c.route.Release(c.round); release != want {
+		return fmt.Errorf("round %d: linux %s runs, want %s", c.round, release, want)
+	}
+	cpu, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return err
+	}
+	_, err = os.Stat("/sys/module/test_kho")
+	report("machine round=%d release=%s luo=%v test_kho=%v la57=%v", c.round, release, hasLUO(), err == nil, bytes.Contains(cpu, []byte(" la57")))
+	root, err := c.archive(c.round)
+	if err != nil {
+		return err
+	}
+	report("root round=%d bytes=%d crc=%016x", c.round, len(root), crc64.Checksum(root, table))
+	if err := finalize(); err != nil {
+		return err
+	}
+	if c.region == "" {
+		return nil
+	}
+	return c.checkRegion()
+}
+
 // begin makes the live state in the first kernel, and takes it over in every other one.
 func (c config) begin() (*state, error) {
 	if err := limits(); err != nil {
 		return nil, err
+	}
+	if len(c.plan.List()) == 0 {
+		return &state{}, nil
 	}
 	if c.round == 0 {
 		return c.create()
@@ -79,6 +113,20 @@ func mounts() error {
 		return err
 	}
 	return nil
+}
+
+// finalize tells a kernel without LUO to make its handover. It does so at once, not at the reboot, and hands it to an
+// image only if that is loaded later.
+func finalize() error {
+	if hasLUO() {
+		return nil
+	}
+	return os.WriteFile("/sys/kernel/debug/kho/out/finalize", []byte("1"), 0)
+}
+
+func hasLUO() bool {
+	_, err := os.Stat("/dev/liveupdate")
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // limits lets this process hold as many sessions as a test wants.

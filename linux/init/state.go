@@ -4,10 +4,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"hash/crc64"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -34,7 +37,9 @@ func (s *state) close() {
 	for _, session := range s.sessions {
 		session.Close()
 	}
-	s.device.Close()
+	if s.device != nil {
+		s.device.Close()
+	}
 }
 
 // create makes everything that the plan lists and preserves it.
@@ -44,7 +49,6 @@ func (c config) create() (*state, error) {
 		return nil, err
 	}
 	s := &state{device: device}
-	var sum totals
 	for _, want := range c.plan.List() {
 		files := make([]*os.File, len(want.Files))
 		for i, f := range want.Files {
@@ -55,14 +59,11 @@ func (c config) create() (*state, error) {
 		if err := s.preserve(want, files); err != nil {
 			return nil, err
 		}
-		sum.sessions++
-		for _, f := range want.Files {
-			sum.files++
-			sum.bytes += f.Size
-		}
 	}
-	report("made round=%d sessions=%d files=%d bytes=%d", c.round, sum.sessions, sum.files, sum.bytes)
-	return s, nil
+	sessions, files, bytes := c.plan.Totals()
+	huge, err := hugeFolios()
+	report("made round=%d sessions=%d files=%d bytes=%d huge=%d", c.round, sessions, files, bytes, huge)
+	return s, err
 }
 
 // preserve enters the files in a new session, and closes them.
@@ -135,6 +136,7 @@ func (c config) takeOver() (*state, error) {
 			if files[i], err = session.RetrieveFile(f.Token); err != nil {
 				return nil, err
 			}
+			f.Seals = workload.Arrived(f.Seals, c.route.History(c.round))
 			if err := s.compare(files[i], f); err != nil {
 				return nil, fmt.Errorf("session %q: token %#x: %w", want.Name, f.Token, err)
 			}
@@ -144,7 +146,7 @@ func (c config) takeOver() (*state, error) {
 		}
 		session.Close()
 		s.totals.sessions++
-		if c.round < c.rounds {
+		if c.round < c.route.Rounds {
 			err = s.preserve(want, files)
 		} else {
 			for _, f := range files {
@@ -155,9 +157,26 @@ func (c config) takeOver() (*state, error) {
 			return nil, err
 		}
 	}
-	report("kept round=%d sessions=%d files=%d bytes=%d digest=%016x",
-		c.round, s.totals.sessions, s.files, s.bytes, s.digest)
-	return s, nil
+	huge, err := hugeFolios()
+	report("kept round=%d sessions=%d files=%d bytes=%d digest=%016x huge=%d",
+		c.round, s.totals.sessions, s.files, s.bytes, s.digest, huge)
+	return s, err
+}
+
+// hugeFolios returns how many folios of 2 MiB the memfds of this kernel have.
+func hugeFolios() (int, error) {
+	const key = "ShmemHugePages:"
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, key); ok {
+			kib, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
+			return kib << 10 / workload.HugeSize, err
+		}
+	}
+	return 0, errors.New("/proc/meminfo has no " + key)
 }
 
 // compare checks one file against what was made, and adds it to the totals.

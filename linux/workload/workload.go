@@ -1,6 +1,7 @@
 // Package workload says what the crossings between real kernels carry: sessions and memfds whose names, tokens, sizes,
-// positions, seals and bytes all follow from a few numbers. Every kernel of a chain computes the same, so that nothing
-// has to be handed over but the live state itself, and a kernel can tell what arrived from what should have.
+// positions, seals and bytes all follow from a few numbers, and the content of a reserved region of memory. Every kernel
+// of a chain computes the same, so that nothing has to be handed over but the live state itself, and a kernel can tell
+// what arrived from what should have.
 package workload
 
 import (
@@ -11,11 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Plan is the size of a workload.
+// A Plan is the size and kind of a workload.
 type Plan struct {
-	Sessions int // number of sessions
-	Files    int // files in each session
-	Big      int // MiB of one more file in the first session, 0 for none
+	Sessions int  // number of sessions
+	Files    int  // files in each session
+	Big      int  // MiB of one more file in the first session, 0 for none
+	Mixed    bool // instead of all that: one session of each kind that the formats treat differently
+	Plain    bool // no seals but F_SEAL_SEAL: what every kernel's memfd handler can hold
 }
 
 // A Session is one session to preserve.
@@ -34,6 +37,13 @@ type File struct {
 	seed   uint64
 }
 
+// FileLimit is how many files a session of Linux 6.19, 7.0 and 7.1 holds, and SessionLimit how many sessions they hold.
+// Source: ABI of luo-v1, kernel/liveupdate/luo_file.c and luo_session.c of 7.1.13.
+const (
+	FileLimit    = 128
+	SessionLimit = 819
+)
+
 // sizes of the files, in turn: none, less than a page, around a page, around a few pages, and with holes.
 var sizes = []int64{4096, 1, 0, 4095, 4097, 3 * 4096, 65537, 100_000}
 
@@ -41,19 +51,7 @@ var sizes = []int64{4096, 1, 0, 4095, 4097, 3 * 4096, 65537, 100_000}
 func (p Plan) List() []Session {
 	sessions := make([]Session, p.Sessions)
 	for i := range sessions {
-		s := &sessions[i]
-		s.Name = fmt.Sprintf("vm-%05d", i)
-		switch i % 4 {
-		case 1:
-			s.Name += strings.Repeat("x", 63-len(s.Name))
-		case 2:
-			s.Name = fmt.Sprintf("%d", i)
-		case 3:
-			s.Name += " with spaces/and-a-slash é"
-		}
-		for j := range p.Files {
-			s.Files = append(s.Files, file(i, j))
-		}
+		sessions[i] = session(i, p.Files)
 	}
 	if p.Big > 0 && p.Sessions > 0 {
 		f := file(0, p.Files)
@@ -61,7 +59,65 @@ func (p Plan) List() []Session {
 		f.Pos = f.Size / 2
 		sessions[0].Files = append(sessions[0].Files, f)
 	}
+	if p.Mixed {
+		sessions = mixed()
+	}
+	if p.Plain {
+		for _, s := range sessions {
+			for i := range s.Files {
+				s.Files[i].Seals = unix.F_SEAL_SEAL * (i % 2)
+			}
+		}
+	}
 	return sessions
+}
+
+// Totals returns the number of sessions, files and bytes.
+func (p Plan) Totals() (sessions, files, bytes int64) {
+	for _, s := range p.List() {
+		sessions++
+		for _, f := range s.Files {
+			files++
+			bytes += f.Size
+		}
+	}
+	return sessions, files, bytes
+}
+
+func session(i, files int) Session {
+	s := Session{Name: fmt.Sprintf("vm-%05d", i)}
+	switch i % 4 {
+	case 1:
+		s.Name += strings.Repeat("x", 63-len(s.Name))
+	case 2:
+		s.Name = fmt.Sprintf("%d", i)
+	case 3:
+		s.Name += " with spaces/and-a-slash é"
+	}
+	for j := range files {
+		s.Files = append(s.Files, file(i, j))
+	}
+	return s
+}
+
+// mixed is a few ordinary sessions, one without files, one with a single file, one at the limit of files, and one with
+// files of special sizes.
+func mixed() []Session {
+	sessions := []Session{session(0, 5), session(1, 9), session(2, 0), session(3, 1), session(4, FileLimit)}
+	special := session(5, 0)
+	for j, f := range []File{
+		{Size: 0},
+		{Size: 1, Pos: 1},
+		{Size: 3 * PageSize, Pos: PageSize + 1},
+		{Size: HugeSize, Pos: 12345, Seals: unix.F_SEAL_SHRINK},
+		{Size: 2*HugeSize + 3*PageSize + 7, Pos: 2 * HugeSize},
+		{Size: 3 * HugeSize, Pos: 3 * HugeSize, Sparse: true},
+	} {
+		like := file(5, j)
+		f.Token, f.seed = like.Token, like.seed
+		special.Files = append(special.Files, f)
+	}
+	return append(sessions, special, session(6, 2))
 }
 
 func file(session, index int) File {
@@ -84,8 +140,11 @@ func file(session, index int) File {
 	return f
 }
 
-// PageSize is the unit of Fill.
-const PageSize = 4096
+// Sizes of pages. Fill works in units of PageSize; a memfd takes folios of HugeSize where it is large enough.
+const (
+	PageSize = 4096
+	HugeSize = 2 << 20
+)
 
 // Fill writes the bytes of one page of the file into page, as many as page holds.
 func (f File) Fill(page []byte, number int64) {
@@ -93,7 +152,14 @@ func (f File) Fill(page []byte, number int64) {
 		clear(page)
 		return
 	}
-	x := mix(f.seed ^ uint64(number))
+	fill(page, f.seed^uint64(number))
+}
+
+// FillRegion writes the bytes of one page of a reserved region of memory.
+func FillRegion(page []byte, number int64) { fill(page, mix(0x5265736572766564)^uint64(number)) }
+
+func fill(page []byte, seed uint64) {
+	x := mix(seed)
 	var word [8]byte
 	for i := 0; i < len(page); i += 8 {
 		x = mix(x)

@@ -1,0 +1,225 @@
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"ferry/linux/workload"
+)
+
+// A Run is what one machine does: its kernels, and what they carry from the first to the last.
+type Run struct {
+	Route
+	Plan   workload.Plan
+	Region bool // also a region of memory that reserve_mem= reserves
+}
+
+// Words returns the words of the command line that tell linux/init what to do.
+func (r Run) Words() string {
+	words := []string{r.Route.Words()}
+	if r.Plan.Mixed {
+		words = append(words, "crossing.plan=mixed")
+	}
+	if r.Plan.Sessions > 0 {
+		words = append(words, fmt.Sprintf("crossing.sessions=%d crossing.files=%d crossing.big=%d", r.Plan.Sessions, r.Plan.Files, r.Plan.Big))
+	}
+	if r.Region {
+		words = append(words, "reserve_mem=1M:4096:ferry")
+	}
+	return strings.Join(words, " ")
+}
+
+// Initrd returns the tree of the first kernel's initrd, from what make built in a folder.
+func (r Run) Initrd(build string) (Tree, error) {
+	tree := Tree{}
+	for _, name := range r.Files(0) {
+		host := map[string]string{InitPath: "linux/init", StagePath: "ferry.bzimage", FerryPath: "ferry"}[name]
+		if host == "" {
+			host = Image(strings.TrimPrefix(name, kernelsPath))
+		}
+		if err := tree.AddFile(name, filepath.Join(build, host)); err != nil {
+			return nil, err
+		}
+	}
+	return tree, nil
+}
+
+// Image is where the kernel of a release is in the folder in which make builds.
+func Image(release string) string { return "linux/" + release + "/bzImage" }
+
+// Judge returns all that is wrong in the log of the run: nothing if every kernel was the one that it should be, got all
+// that the first one made, and did not complain.
+func (r Run) Judge(log Log) (wrong []string) {
+	kernels := log.Kernels()[1:]
+	if len(kernels) != r.Rounds+1 {
+		wrong = append(wrong, fmt.Sprintf("%d kernels booted, want %d", len(kernels), r.Rounds+1))
+	}
+	for i, kernel := range kernels[:min(len(kernels), r.Rounds+1)] {
+		for _, err := range r.judge(i, kernels) {
+			wrong = append(wrong, fmt.Sprintf("kernel %d, %s: %v", i, kernel.Release(), err))
+		}
+	}
+	if want := fmt.Sprintf("%sDONE rounds=%d", ReportPrefix, r.Rounds); !log.Has(want) {
+		wrong = append(wrong, "the last kernel does not report that everything arrived")
+	}
+	return wrong
+}
+
+func (r Run) judge(i int, kernels []Log) (wrong []error) {
+	kernel := kernels[i]
+	if got := kernel.Release(); got != r.Release(i) {
+		wrong = append(wrong, fmt.Errorf("want %s", r.Release(i)))
+	}
+	for _, line := range r.known(i, kernel).Complaints() {
+		wrong = append(wrong, errors.New(line))
+	}
+	if line, ok := kernel.Find(ReportPrefix + "FAIL"); ok {
+		wrong = append(wrong, errors.New(line))
+	}
+	for _, text := range r.expected(i, kernels) {
+		if !kernel.Has(text) {
+			wrong = append(wrong, fmt.Errorf("does not say %q", text))
+		}
+	}
+	for _, text := range r.unexpected(i) {
+		if line, ok := kernel.Find(text); ok {
+			wrong = append(wrong, fmt.Errorf("says %q", line))
+		}
+	}
+	return wrong
+}
+
+// expected returns what kernel i has to say.
+func (r Run) expected(i int, kernels []Log) (lines []string) {
+	sessions, files, bytes := r.Plan.Totals()
+	if i == 0 {
+		if sessions > 0 {
+			lines = append(lines, fmt.Sprintf("%smade round=0 sessions=%d files=%d bytes=%d ", ReportPrefix, sessions, files, bytes))
+		}
+		return lines
+	}
+	lines = append(lines, "KHO: found kexec handover data.")
+	if sessions > 0 {
+		first := kernels[1].field(ReportPrefix+"kept ", "digest")
+		lines = append(lines, fmt.Sprintf("%skept round=%d sessions=%d files=%d bytes=%d digest=%s ", ReportPrefix, i, sessions, files, bytes, first))
+	}
+	// The root of this kernel is the initrd that the one before made.
+	lines = append(lines, fmt.Sprintf("%sroot round=%d bytes=%s crc=%s", ReportPrefix, i,
+		kernels[i-1].field(ReportPrefix+"initrd ", "bytes"), kernels[i-1].field(ReportPrefix+"initrd ", "crc")))
+	if n := r.before(i, hasLUO); n > 0 {
+		lines = append(lines, fmt.Sprintf("luo: Retrieved live update data, liveupdate number: %d", n))
+	}
+	if n := r.before(i, hasMetadata); n > 0 {
+		lines = append(lines, fmt.Sprintf("KHO: exec from: %s (count %d)", r.Release(i-1), n))
+	}
+	if r.Region {
+		first := kernels[0].field(ReportPrefix+"region ", "start")
+		lines = append(lines, "Revived memory reservation 'ferry' from KHO",
+			fmt.Sprintf("%sregion round=%d start=%s ", ReportPrefix, i, first))
+		if !kernels[i].Has(fmt.Sprintf("%sregion round=%d start=%s ", ReportPrefix, i, first)) || kernels[i].field(ReportPrefix+"region ", "kept") != "true" {
+			lines = append(lines, "kept=true")
+		}
+	}
+	if savesTest(i-1, kernels) && hasTest(kernels[i]) {
+		lines = append(lines, "KHO restore succeeded")
+	}
+	return lines
+}
+
+// unexpected returns what kernel i must not say.
+func (r Run) unexpected(i int) (lines []string) {
+	if i == 0 {
+		lines = append(lines, "KHO: found kexec handover data.")
+	}
+	if r.before(i, hasMetadata) == 0 {
+		lines = append(lines, "KHO: exec from: ")
+	}
+	return append(lines, "KHO restore failed", ": ERROR - ")
+}
+
+// before counts the kernels in a row before kernel i that have something, if that one has it too.
+func (r Run) before(i int, has func(release string) bool) (n int) {
+	for has(r.Release(i)) && n < i && has(r.Release(i-n-1)) {
+		n++
+	}
+	return n
+}
+
+// known returns the log of kernel i without what is known and no fault of Ferry's: a kernel with CONFIG_LIVEUPDATE_TEST
+// that gets files from one whose LUO has no FLBs warns once that a reference count underflows when a file is finished.
+// A record for it could only be invented.
+func (r Run) known(i int, kernel Log) Log {
+	if i == 0 || hasFLB(r.Release(i-1)) {
+		return kernel
+	}
+	return kernel.withoutWarning("refcount_t: underflow; use-after-free.", "luo_flb_file_finish")
+}
+
+// savesTest reports whether kernel i hands over what test_kho makes: each kernel that has the test does, but for one
+// that got it.
+func savesTest(i int, kernels []Log) bool {
+	return hasTest(kernels[i]) && (i == 0 || !savesTest(i-1, kernels))
+}
+
+func hasTest(kernel Log) bool { return kernel.field(ReportPrefix+"machine ", "test_kho") == "true" }
+
+func hasLUO(release string) bool      { return series(release) >= 619 }
+func hasFLB(release string) bool      { return series(release) >= 700 }
+func hasMetadata(release string) bool { return series(release) >= 701 }
+
+// series is 100 times the first number of a release and the second, 0 if it is none.
+func series(release string) (n int) {
+	var major, minor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
+		return 0
+	}
+	return 100*major + minor
+}
+
+var version = regexp.MustCompile(`Linux version (\S+)`)
+
+// Release returns the release of the kernel whose log this is, as its banner names it.
+func (l Log) Release() string {
+	if line, ok := l.Find("Linux version "); ok {
+		return version.FindStringSubmatch(line)[1]
+	}
+	return "unknown"
+}
+
+// field returns the value of key=value in the first line that contains the text.
+func (l Log) field(text, key string) string {
+	line, _ := l.Find(text)
+	for _, word := range strings.Fields(line) {
+		if value, ok := strings.CutPrefix(word, key+"="); ok {
+			return value
+		}
+	}
+	return "(none)"
+}
+
+// withoutWarning returns the log without the first warning, from its cut to its end, in which all the texts stand.
+func (l Log) withoutWarning(texts ...string) Log {
+	at := func(from int, text string) int {
+		return from + slices.IndexFunc(l.Lines[from:], func(line string) bool { return strings.Contains(line, text) })
+	}
+	for begin := 0; begin < len(l.Lines); {
+		cut := at(begin, "[ cut here ]")
+		if cut < begin {
+			break
+		}
+		end := at(cut, "[ end trace ")
+		if end < cut {
+			break
+		}
+		warning := Log{Lines: l.Lines[cut : end+1]}
+		if !slices.ContainsFunc(texts, func(text string) bool { return !warning.Has(text) }) {
+			return Log{Lines: slices.Concat(l.Lines[:cut], l.Lines[end+1:])}
+		}
+		begin = end + 1
+	}
+	return l
+}
