@@ -92,6 +92,16 @@ func Parse(a phys.Addr, b []byte) (*Tree, error) {
 	return t, nil
 }
 
+// TotalSize returns what the header at the start of b says of the size of a whole
+// tree, so that as much can be looked at; ok is false where no header is there.
+// Nothing else is checked.
+func TotalSize(b []byte) (size uint32, ok bool) {
+	if len(b) < headerSize || word(b, 4*fieldMagic) != magic {
+		return 0, false
+	}
+	return word(b, 4*fieldTotalSize), true
+}
+
 // Size returns the size of the whole tree in bytes.
 func (t *Tree) Size() int { return int(t.size) }
 

@@ -1,9 +1,6 @@
 package kho
 
 import (
-	"encoding/binary"
-	"slices"
-
 	"ferry/fdt"
 	"ferry/phys"
 )
@@ -20,8 +17,8 @@ func (d *Draft) Commit() (Data, error) {
 		return Data{}, errDone(d.data.FDT)
 	}
 	defer func() { d.done = true }()
-	if d.data.FDT != 0 {
-		if err := d.Retire(phys.Block{Addr: d.data.FDT}); err != nil {
+	if tree := (phys.Block{Addr: d.data.FDT}); d.now.Preserved(tree) {
+		if err := d.Retire(tree); err != nil {
 			return Data{}, phys.In("kho: root device tree", d.data.FDT, err)
 		}
 	}
@@ -42,111 +39,31 @@ func (d *Draft) Commit() (Data, error) {
 	return d.data, nil
 }
 
-// write copies the nodes above the draft's own leaves, level by level, and
-// sets the new root.
-func (radix) write(d *Draft) error {
-	var changed []node
-	for o := int(maxOrder); o >= 0; o-- { // ascending prefixes
-		for i := range d.now.orders[o] {
-			if l := &d.now.orders[o][i]; l.own {
-				changed = append(changed, node{prefix(phys.Order(o), l.window), l.addr})
-			}
-		}
-	}
-	for l := 1; l <= topLevel; l++ {
-		var err error
-		if changed, err = d.writeLevel(l, changed); err != nil {
-			return err
-		}
-	}
-	d.now.root = changed[0].addr
-	d.now.listNodes()
-	d.stats.NodesKept = len(d.now.nodes) - d.stats.Nodes
-	return nil
-}
-
-// listNodes lists the pages of the tree anew.
-func (m *Map) listNodes() {
-	m.nodes = nil
-	for _, level := range m.levels {
-		for _, n := range level {
-			m.nodes = append(m.nodes, n.addr.PFN())
-		}
-	}
-	for o := range m.orders {
-		for i := range m.orders[o] {
-			m.nodes = append(m.nodes, m.orders[o][i].addr.PFN())
-		}
-	}
-	slices.Sort(m.nodes)
-}
-
-// writeLevel writes the nodes of level l above the changed ones below, and
-// returns them.
-func (d *Draft) writeLevel(l int, below []node) ([]node, error) {
-	var changed []node
-	for i := 0; i < len(below); {
-		p := below[i].prefix >> tableShift
-		a, page, err := d.newNode()
-		if err != nil {
-			return nil, err
-		}
-		if j, ok := findNode(d.old.levels[l], p); ok {
-			old, err := d.mem.View(d.old.levels[l][j].addr, phys.PageSize)
-			if err != nil {
-				return nil, err
-			}
-			copy(page, old)
-		}
-		for ; i < len(below) && below[i].prefix>>tableShift == p; i++ {
-			slot := below[i].prefix & (tableSlots - 1)
-			binary.LittleEndian.PutUint64(page[8*slot:], uint64(below[i].addr))
-		}
-		changed = append(changed, node{p, a})
-	}
-	level := slices.Clone(d.old.levels[l])
-	for _, n := range changed {
-		if j, ok := findNode(level, n.prefix); ok {
-			level[j] = n
-		} else {
-			level = slices.Insert(level, j, n)
-		}
-	}
-	d.now.levels[l] = level
-	return changed, nil
-}
-
-// findNode returns the position of the node with this prefix, or where it would
-// be.
-func findNode(level []node, p uint64) (int, bool) {
-	return slices.BinarySearchFunc(level, p, func(n node, p uint64) int {
-		switch {
-		case n.prefix < p:
-			return -1
-		case n.prefix > p:
-			return 1
-		}
-		return 0
-	})
-}
-
 // writeTree writes the root device tree. What came in is repeated byte for byte
-// but for the address of the map and what the draft set.
+// but for the address of the map and what the draft set; towards another format
+// the version string and the properties of sub-trees are that format's.
 func (d *Draft) writeTree(page []byte) error {
-	w := fdt.NewWriter(page, d.format.mapProperty, compatibleProperty, d.format.pointerProperty, d.format.sizeProperty)
+	f := d.format
+	names := []string{f.mapProperty, compatibleProperty, f.pointerProperty}
+	if f.sizeProperty != "" {
+		names = append(names, f.sizeProperty)
+	}
+	w := fdt.NewWriter(page, names...)
 	w.Begin("")
 	for _, p := range d.root {
-		if p.name == d.format.mapProperty {
+		switch {
+		case p.name == f.mapProperty:
 			w.Address(p.name, d.now.root)
-		} else {
+		case p.name == compatibleProperty && d.from != nil && d.from.compatible != f.compatible:
+			w.String(p.name, f.compatible)
+		default:
 			w.Property(p.name, p.value)
 		}
 	}
 	for _, s := range d.subtrees {
 		w.Begin(s.Name)
 		if s.node == (fdt.Node{}) {
-			w.Address(d.format.pointerProperty, s.Data)
-			w.Uint64(d.format.sizeProperty, s.Size)
+			f.place(w, s)
 		} else {
 			d.repeat(w, s)
 		}
@@ -158,16 +75,40 @@ func (d *Draft) writeTree(page []byte) error {
 	return err
 }
 
+// place writes the properties by which the format finds a sub-tree.
+func (f *Format) place(w *fdt.Writer, s Subtree) {
+	w.Address(f.pointerProperty, s.Data)
+	if f.sizeProperty != "" {
+		w.Uint64(f.sizeProperty, s.Size)
+	}
+}
+
 // repeat writes the properties of a sub-tree that came in.
 func (d *Draft) repeat(w *fdt.Writer, s Subtree) {
+	f, from := d.format, d.from
+	if from != nil && (from.pointerProperty != f.pointerProperty || from.sizeProperty != f.sizeProperty) {
+		// Nothing may come to mean what it did not mean where it came from.
+		f.place(w, s)
+		for p := range s.node.Properties() {
+			if !from.places(p.Name) && !f.places(p.Name) {
+				w.Property(string(p.Name), p.Value)
+			}
+		}
+		return
+	}
 	for p := range s.node.Properties() {
-		switch name := string(p.Name); name {
-		case d.format.pointerProperty:
-			w.Address(name, s.Data)
-		case d.format.sizeProperty:
-			w.Uint64(name, s.Size)
+		switch {
+		case string(p.Name) == f.pointerProperty:
+			w.Address(f.pointerProperty, s.Data)
+		case f.places(p.Name):
+			w.Uint64(f.sizeProperty, s.Size)
 		default:
-			w.Property(name, p.Value)
+			w.Property(string(p.Name), p.Value)
 		}
 	}
+}
+
+// places reports whether the format finds sub-trees by this property.
+func (f *Format) places(name []byte) bool {
+	return len(name) > 0 && (string(name) == f.pointerProperty || string(name) == f.sizeProperty)
 }

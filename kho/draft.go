@@ -15,7 +15,8 @@ import (
 type Draft struct {
 	mem      phys.Memory
 	format   *Format
-	data     Data // scratch of the result, device tree of the old one
+	from     *Format // of what came in, where that is another
+	data     Data    // scratch of the result, device tree of the old one
 	usable   phys.Ranges
 	old, now *Map
 	alloc    *allocator
@@ -32,6 +33,7 @@ type Draft struct {
 type Stats struct {
 	Preserved uint64 // blocks added to the map, pages of Alloc among them
 	Retired   uint64 // blocks taken out of the map
+	Split     uint64 // blocks that are written in parts, being too large for the format
 	Pages     uint64 // free pages taken for any purpose
 	Nodes     int    // new pages of the map's own structure
 	NodesKept int    // old ones that the new map shares; known after Commit
@@ -52,11 +54,18 @@ func (h *Handover) Draft(f *Format, avoid phys.Ranges) (*Draft, error) {
 		f = h.format
 	}
 	d := &Draft{mem: h.mem, format: f, data: h.Data, old: h.Map, now: h.Map.clone()}
+	if h.format != f {
+		d.from = h.format
+	}
 	for p := range h.tree.Root().Properties() {
 		d.root = append(d.root, carried{string(p.Name), p.Value})
 	}
 	d.subtrees = append(d.subtrees, h.Subtrees...)
-	d.prepare(h.mem.RAM(), h.Scratch, avoid)
+	// A list that names nothing does not keep even the device tree.
+	d.prepare(h.mem.RAM(), h.Scratch, avoid.Add(phys.Block{Addr: h.Data.FDT}.Range()))
+	if err := d.split(); err != nil {
+		return nil, phys.In("kho", h.Data.FDT, err)
+	}
 	return d, nil
 }
 
@@ -144,7 +153,8 @@ func errDone(a phys.Addr) error {
 
 // Preserve adds b, memory that the caller owns, to the map. It must be RAM
 // outside scratch, naturally aligned, and overlap neither a member nor a page of
-// the old or the new map's structure.
+// the old or the new map's structure. A block too large for the format becomes
+// several members, which [Draft.Retire] takes out together.
 func (d *Draft) Preserve(b phys.Block) error {
 	bad := func(rule error, found, want string) error {
 		return &phys.Error{Object: "block", Addr: b.Addr, Found: found, Want: want, Err: rule}
@@ -169,82 +179,18 @@ func (d *Draft) Preserve(b phys.Block) error {
 	return d.insert(b)
 }
 
-// ownNode reports whether a node that the draft wrote lies in r.
-func (d *Draft) ownNode(r phys.Range) bool {
-	for _, n := range d.newNodes {
-		if n >= r.Start && n < r.End {
-			return true
-		}
-	}
-	return false
-}
-
-// insert sets the bit of b, which was proved free.
-func (d *Draft) insert(b phys.Block) error {
-	n := number(b.Addr, b.Order)
-	l, err := d.leaf(b.Order, n>>leafShift)
-	if err != nil {
-		return err
-	}
-	l.bits[n&(leafBits-1)>>3] |= 1 << (n & 7)
-	d.stats.Preserved++
-	return nil
-}
-
 // Retire takes b out of the map, where it must be with exactly this order. Its
 // memory stays as it is, and is not used again before the next kernel runs.
 func (d *Draft) Retire(b phys.Block) error {
 	if d.done {
 		return errDone(b.Addr)
 	}
-	if !d.now.Preserved(b) {
+	if !d.member(b) {
 		return notPreserved("block to retire", b)
 	}
-	n := number(b.Addr, b.Order)
-	l, err := d.leaf(b.Order, n>>leafShift)
-	if err != nil {
+	if err := d.mark(b, false); err != nil {
 		return err
 	}
-	l.bits[n&(leafBits-1)>>3] &^= 1 << (n & 7)
 	d.stats.Retired++
 	return nil
-}
-
-// leaf returns the draft's own copy of a leaf, making it the first time.
-func (d *Draft) leaf(o phys.Order, window uint64) (*leaf, error) {
-	i := search(d.now.orders[o], window)
-	exists := i < len(d.now.orders[o]) && d.now.orders[o][i].window == window
-	if exists && d.now.orders[o][i].own {
-		return &d.now.orders[o][i], nil
-	}
-	a, b, err := d.newNode()
-	if err != nil {
-		return nil, err
-	}
-	// Taking the page may not have changed the leaves: nodes are not members.
-	l := leaf{window: window, addr: a, bits: (*[phys.PageSize]byte)(b), own: true}
-	if d.ownLeaves>>o&1 == 0 {
-		d.now.orders[o] = append([]leaf(nil), d.now.orders[o]...)
-		d.ownLeaves |= 1 << o
-	}
-	if exists {
-		*l.bits = *d.now.orders[o][i].bits
-		d.now.orders[o][i] = l
-	} else {
-		d.now.orders[o] = append(d.now.orders[o], leaf{})
-		copy(d.now.orders[o][i+1:], d.now.orders[o][i:])
-		d.now.orders[o][i] = l
-		d.now.present |= 1 << o
-	}
-	return &d.now.orders[o][i], nil
-}
-
-// newNode takes a zeroed page for the map's own structure.
-func (d *Draft) newNode() (phys.Addr, []byte, error) {
-	a, b, err := d.take(0)
-	if err == nil {
-		d.newNodes = append(d.newNodes, a)
-		d.stats.Nodes++
-	}
-	return a, b, err
 }

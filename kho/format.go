@@ -21,6 +21,7 @@ type Format struct {
 
 	maxBlock   phys.Order // largest order that readers of the map size right
 	maxRestore phys.Order // largest order that the next kernel takes back as one unit
+	liveUpdate bool       // there are kernels of this format that know the sub-tree of live update
 	index      index      // how the bitmaps of the map are found
 }
 
@@ -37,7 +38,7 @@ type index interface {
 
 // formats is the table of what [Open] reads and a [Draft] writes, the newest
 // first. Removing a format is deleting its file and its row.
-var formats = [...]*Format{V4, V3}
+var formats = [...]*Format{V4, V3, V1, V1Small}
 
 // Formats returns every format that can be read and written, the newest first.
 func Formats() []*Format { return slices.Clone(formats[:]) }

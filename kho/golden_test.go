@@ -34,7 +34,7 @@ func TestOpenReadsTheHandoverOfLinux734(t *testing.T) {
 	if diff := cmp.Diff(phys.Ranges{{Start: 0x2d40_0000, End: 0x3e40_0000}}, h.Scratch); diff != "" {
 		t.Errorf("scratch (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]kho.Subtree{{Name: "memblock", Data: 0x82f000, Size: 206}, {Name: "LUO", Data: 0x82d000, Size: 32},
+	if diff := cmp.Diff([]kho.Subtree{{Name: "memblock", Data: 0x82f000, Size: 206, FDT: true}, {Name: "LUO", Data: 0x82d000, Size: 32},
 		{Name: "kexec-metadata", Data: 0x8f1000, Size: 73}}, h.Subtrees, cmpopts.IgnoreUnexported(kho.Subtree{})); diff != "" {
 		t.Errorf("sub-trees (-want +got):\n%s", diff)
 	}

@@ -103,7 +103,8 @@ type Handover struct {
 // Afterwards: the scratch areas are RAM; every node of the map is RAM outside
 // scratch and referenced once; every preserved block is RAM outside scratch,
 // above [phys.LowMemory], overlaps no other block and no node; the device tree and
-// every byte of every sub-tree are preserved.
+// every byte of every sub-tree are preserved. Only a handover of the older kernels
+// that preserves nothing at all does not preserve its device tree either.
 func Open(mem phys.Memory, d Data, hint *Format) (*Handover, error) {
 	h := &Handover{Data: d, mem: mem}
 	var err error
@@ -142,11 +143,16 @@ func (h *Handover) openTree(hint *Format) error {
 	if err != nil {
 		return phys.In("root device tree", d.FDT, err)
 	}
-	h.format = fit[0]
+	if h.format, err = h.choose(fit, root, phys.Addr(pointer), hint); err != nil {
+		return err
+	}
 	h.Compatible = h.format.compatible
 	h.Map = &Map{mem: h.mem, root: phys.Addr(pointer)}
 	if err := h.Map.read(h.format, h.Scratch); err != nil {
 		return phys.In("preserved-memory map", phys.Addr(pointer), err)
+	}
+	if pointer == 0 {
+		return unfinished(root)
 	}
 	if b := (phys.Block{Addr: d.FDT}); !h.Map.Preserved(b) {
 		return notPreserved("root device tree", b)
@@ -157,6 +163,16 @@ func (h *Handover) openTree(hint *Format) error {
 			return phys.In("root device tree", n.Addr(), err)
 		}
 		h.Subtrees = append(h.Subtrees, s)
+	}
+	return nil
+}
+
+// unfinished proves a handover that preserves nothing, not even its own device
+// tree, to name nothing either.
+func unfinished(root fdt.Node) error {
+	for n := range root.Children() {
+		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", n.Name()), Addr: n.Addr(), Found: "a handover without a map of what is preserved",
+			Want: "one that was finished", Hint: "write 1 to kho/out/finalize in debugfs before the kexec, or let live update do it", Err: ErrPreserved}
 	}
 	return nil
 }

@@ -1,10 +1,8 @@
 package kho
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"slices"
-	"sort"
 
 	"ferry/phys"
 )
@@ -13,16 +11,17 @@ import (
 // a member with its exact order; the next kernel takes its size from here alone.
 //
 // A Map of a handover never changes. Queries cost a search among the leaves of
-// each order in use; they neither allocate nor fail, because the tree was proved
-// when it was read.
+// each order in use; they neither allocate nor fail, because the structure was
+// proved when it was read.
 type Map struct {
 	mem  phys.Memory
 	root phys.Addr
 
-	levels  [topLevel + 1][]node // nodes of levels 5 to 1, ascending by prefix
+	levels  [topLevel + 1][]node // of a radix tree, nodes of levels 5 to 1, ascending by prefix
+	chunks  []phys.Addr          // of a list, in its order
 	orders  [maxOrder + 1][]leaf // leaves of each order, ascending by window
 	present uint64               // bit o: order o has a leaf
-	nodes   []phys.PFN           // every page of the tree, ascending
+	nodes   []phys.PFN           // every page of the structure, ascending
 }
 
 // read fills the map, written as f at m.root, and proves it.
@@ -36,26 +35,6 @@ func (m *Map) read(f *Format, scratch phys.Ranges) error {
 // usable returns where preserved memory may lie.
 func usable(ram, scratch phys.Ranges) phys.Ranges {
 	return ram.Sub(scratch...).Sub(phys.Range{End: phys.LowMemory})
-}
-
-// leaf is a bitmap page of one order: bit b stands for block number
-// window<<leafShift + b.
-type leaf struct {
-	window uint64
-	addr   phys.Addr
-	bits   *[phys.PageSize]byte
-	own    bool // written by a draft, which may go on writing it
-}
-
-// word returns bits 64i to 64i+63.
-func (l *leaf) word(i int) uint64 { return binary.LittleEndian.Uint64(l.bits[8*i:]) }
-
-// has reports bit b of the leaf, which is below leafBits.
-func (l *leaf) has(b uint64) bool { return l.bits[b>>3]>>(b&7)&1 != 0 }
-
-// search returns the position of the first leaf at or after window.
-func search(ls []leaf, window uint64) int {
-	return sort.Search(len(ls), func(i int) bool { return ls[i].window >= window })
 }
 
 // at returns the leaf of the given order and window, or nil.
@@ -173,55 +152,12 @@ func (m *Map) next(o phys.Order, from, to uint64) (uint64, bool) {
 	return 0, false
 }
 
-// next returns the first set bit in [lo, hi), hi being at most leafBits.
-func (l *leaf) next(lo, hi uint64) (uint64, bool) {
-	for i := lo / 64; i*64 < hi; i++ {
-		w := l.word(int(i))
-		if i == lo/64 {
-			w &= ^uint64(0) << (lo % 64)
-		}
-		if w != 0 {
-			b := i*64 + uint64(bits.TrailingZeros64(w))
-			return b, b < hi
-		}
-	}
-	return 0, false
-}
-
-// gap returns the first clear bit at or after lo, leafBits where there is none.
-func (l *leaf) gap(lo uint64) uint64 {
-	for i := lo / 64; i < leafWords; i++ {
-		w := ^l.word(int(i))
-		if i == lo/64 {
-			w &= ^uint64(0) << (lo % 64)
-		}
-		if w != 0 {
-			return i*64 + uint64(bits.TrailingZeros64(w))
-		}
-	}
-	return leafBits
-}
-
 // Walk calls visit for every member, larger orders first, ascending addresses
 // inside an order, until visit returns an error, which Walk returns.
 func (m *Map) Walk(visit func(phys.Block) error) error {
 	for o := int(maxOrder); o >= 0; o-- {
 		for i := range m.orders[o] {
 			if err := m.orders[o][i].walk(phys.Order(o), visit); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (l *leaf) walk(o phys.Order, visit func(phys.Block) error) error {
-	shift := phys.PageShift + o
-	for i := range leafWords {
-		base := (l.window<<leafShift | uint64(i)<<6) << shift
-		for w := l.word(i); w != 0; w &= w - 1 {
-			b := phys.Block{Addr: phys.Addr(base + uint64(bits.TrailingZeros64(w))<<shift), Order: o}
-			if err := visit(b); err != nil {
 				return err
 			}
 		}

@@ -92,8 +92,9 @@ func (radix) read(m *Map, scratch phys.Ranges) error {
 			return err
 		}
 		o := maxOrder - phys.Order(bits.Len64(n.prefix)-1)
-		m.orders[o] = append(m.orders[o], leaf{
-			window: n.prefix - prefix(o, 0), addr: n.addr, bits: (*[phys.PageSize]byte)(b)})
+		leaf := leaf{window: n.prefix - prefix(o, 0), addr: n.addr}
+		leaf.setPage(b)
+		m.orders[o] = append(m.orders[o], leaf)
 		m.present |= 1 << o
 	}
 	return nil

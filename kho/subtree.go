@@ -79,15 +79,57 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 	if err != nil {
 		return s, err
 	}
-	if s.Data = phys.Addr(a); h.format.sizeProperty != "" {
-		if s.Size, err = n.Uint64(h.format.sizeProperty); err != nil {
-			return s, err
-		}
+	if s.Data = phys.Addr(a); h.format.sizeProperty == "" {
+		return s, s.measure(h.mem, h.Map)
+	}
+	if s.Size, err = n.Uint64(h.format.sizeProperty); err != nil {
+		return s, err
 	}
 	if err := s.checkSize(); err != nil {
 		return s, err
 	}
-	return s, s.checkPreserved(h.Map)
+	if err := s.checkPreserved(h.Map); err != nil {
+		return s, err
+	}
+	t, err := s.tree(h.mem)
+	s.FDT = err == nil && uint64(t.Size()) <= s.Size
+	return s, nil
+}
+
+// measure finds out how large a sub-tree is whose node does not say it. A device
+// tree says it itself, and metadata is known; of anything else one page is all
+// that is proved to be there.
+func (s *Subtree) measure(mem phys.Memory, m *Map) error {
+	s.Size = phys.PageSize - uint64(s.Data)%phys.PageSize
+	if err := s.checkPreserved(m); err != nil {
+		return err
+	}
+	if s.Name == MetadataName && s.Size >= MetadataSize {
+		s.Size = MetadataSize
+		return nil
+	}
+	head, err := mem.View(s.Data, s.Size)
+	if err != nil {
+		return phys.In(fmt.Sprintf("sub-tree %q", s.Name), s.Data, err)
+	}
+	size, ok := fdt.TotalSize(head)
+	if s.Size = uint64(size); ok && s.checkSize() == nil && s.checkPreserved(m) == nil {
+		if _, err = s.tree(mem); err == nil {
+			s.FDT = true
+			return nil
+		}
+	}
+	s.Size = 0
+	return nil
+}
+
+// tree reads the sub-tree as a device tree.
+func (s *Subtree) tree(mem phys.Memory) (*fdt.Tree, error) {
+	b, err := mem.View(s.Data, s.Size)
+	if err != nil {
+		return nil, err
+	}
+	return fdt.Parse(s.Data, b)
 }
 
 // Subtree returns the sub-tree of this name.
@@ -132,11 +174,32 @@ func (d *Draft) DropSubtree(name string) bool {
 	return false
 }
 
-// checkSubtrees proves that everything the tree will name is preserved.
+// checkSubtrees proves that everything the tree will name is preserved, and that
+// the format can name it: with a size that is known, or as a device tree, which
+// tells its own.
 func (d *Draft) checkSubtrees() error {
 	for _, s := range d.subtrees {
+		bad := func(found, want, hint string) error {
+			return &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: s.Data, Found: found, Want: want, Hint: hint, Err: ErrTree}
+		}
+		if s.Name == luoName && !d.format.liveUpdate {
+			return bad("state of live update", fmt.Sprintf("none: no kernel of %s knows it", d.format), "finish the sessions before the kexec, or hand over to a newer kernel")
+		}
+		if s.Size == 0 {
+			// It came in without a size, so its kernel's readers know what it is.
+			if d.format.sizeProperty != "" {
+				return bad("data of unknown size", fmt.Sprintf("a device tree, or a known kind, for %s", d.format), "leave it out, or hand over to a kernel of the same format")
+			}
+			continue
+		}
 		if err := s.checkPreserved(d.now); err != nil {
 			return err
+		}
+		if d.format.sizeProperty != "" {
+			continue
+		}
+		if t, err := s.tree(d.mem); err != nil || uint64(t.Size()) > s.Size {
+			return bad(fmt.Sprintf("%d bytes that are no device tree", s.Size), fmt.Sprintf("a device tree, the only kind of %s", d.format), "leave it out")
 		}
 	}
 	return nil

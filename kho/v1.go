@@ -18,5 +18,6 @@ var V1 = &Format{
 	pointerProperty: "fdt",
 	maxBlock:        18,
 	maxRestore:      10,
+	liveUpdate:      true,
 	index:           list{bitmap: phys.PageSize},
 }

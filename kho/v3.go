@@ -13,5 +13,6 @@ var V3 = &Format{
 	sizeProperty:    "blob-size",
 	maxBlock:        18,
 	maxRestore:      18,
+	liveUpdate:      true,
 	index:           radix{},
 }

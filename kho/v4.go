@@ -18,5 +18,6 @@ var V4 = &Format{
 	sizeProperty:    "blob-size",
 	maxBlock:        maxOrder,
 	maxRestore:      maxOrder,
+	liveUpdate:      true,
 	index:           radix{},
 }

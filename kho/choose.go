@@ -1,0 +1,56 @@
+package kho
+
+import (
+	"fmt"
+	"slices"
+
+	"ferry/fdt"
+	"ferry/phys"
+)
+
+// choose returns which of the formats that the version string may stand for the
+// handover is written in, whose map is at the given address. Memory decides as
+// far as it can, and only then the hint.
+func (h *Handover) choose(fit []*Format, root fdt.Node, at phys.Addr, hint *Format) (*Format, error) {
+	if l, ok := fit[0].index.(list); ok && len(fit) > 1 {
+		f, open, err := h.chooseList(fit, root, at)
+		if f != nil || err != nil {
+			return f, err
+		}
+		if open && !slices.Contains(fit, hint) {
+			return nil, &phys.Error{Object: "root device tree: root node", Addr: root.Addr(),
+				Found: fmt.Sprintf("%q, and bitmaps of %d or of %d bytes", fit[0].compatible, l.bitmap, fit[len(fit)-1].index.(list).bitmap),
+				Want:  "to know which", Hint: "say which release of the kernel wrote the handover", Err: ErrAmbiguous}
+		}
+	}
+	if slices.Contains(fit, hint) {
+		return hint, nil
+	}
+	return fit[0], nil
+}
+
+// chooseList looks for what tells lists apart that have bitmaps of different
+// sizes, the larger ones being of newer kernels: live update is newer than the
+// smaller ones; bitmaps and what they speak of are multiples of their own sizes.
+// Without a format it returns whether that leaves anything open: a list of
+// nothing is the same in all.
+func (h *Handover) chooseList(fit []*Format, root fdt.Node, at phys.Addr) (f *Format, open bool, err error) {
+	newest, oldest := fit[0], fit[len(fit)-1]
+	if _, ok := root.Child(luoName); ok {
+		return newest, false, nil
+	}
+	if at == 0 {
+		return nil, false, nil
+	}
+	_, all, err := oldest.index.(list).scan(h.mem, at, h.Scratch)
+	if err != nil {
+		return nil, false, phys.In("preserved-memory map", at, err)
+	}
+	large := newest.index.(list)
+	for _, e := range all {
+		if !e.bitmap.Aligned(large.bitmap) || !e.start.Aligned(large.reach(e.order)) {
+			return oldest, false, nil
+		}
+	}
+	return nil, len(all) > 0, nil
+}
