@@ -1,7 +1,6 @@
 package crossing
 
 import (
-	"bytes"
 	"fmt"
 
 	"ferry/blockset"
@@ -30,7 +29,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 		p.report.From = m.Release
 	}
 	for _, handler := range st.Handlers() {
-		if handler.Name != memfd.Compatible {
+		if memfd.ByHandler([]byte(handler.Name)) == nil {
 			p.report.note(fmt.Sprintf("%d files of handler %q are carried as they are", handler.Files, handler.Name))
 		}
 	}
@@ -39,7 +38,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	if err != nil {
 		return none, err
 	}
-	if err := luo.Serialize(st, draft); err != nil {
+	if err := luo.Serialize(st, draft, luo.Options{Format: luo.V5}); err != nil {
 		return none, err
 	}
 	p.report.step("serialize")
@@ -149,13 +148,13 @@ func claim(h *kho.Handover, check *blockset.Checker, object string, r phys.Range
 
 // claimFiles proves every file whose handler is known.
 func claimFiles(h *kho.Handover, st *luo.State, check *blockset.Checker) error {
-	handler := []byte(memfd.Compatible)
 	for i, s := range st.Sessions() {
 		for _, f := range s.Files() {
-			if !bytes.Equal(f.Handler(), handler) {
+			format := memfd.ByHandler(f.Handler())
+			if format == nil {
 				continue
 			}
-			file, err := memfd.Open(h, check, phys.Addr(f.Data()))
+			file, err := memfd.Open(format, h, check, phys.Addr(f.Data()))
 			if err == nil {
 				err = file.Check(check)
 			}
@@ -174,7 +173,7 @@ func (p *passage) verify(d kho.Data, want *luo.State) error {
 	if err != nil {
 		return err
 	}
-	if err := st.Diff(want); err != nil {
+	if err := st.Diff(want, nil); err != nil {
 		return err
 	}
 	p.report.Out = census(h, st)

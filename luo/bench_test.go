@@ -58,7 +58,7 @@ func BenchmarkSerializeMillionFiles(b *testing.B) {
 	ratio(b, million*fileSize, func() {
 		d, err := h.Draft(nil, nil)
 		if err == nil {
-			err = Serialize(st, d)
+			err = Serialize(st, d, Options{Format: V5})
 		}
 		if err != nil {
 			b.Fatal(err)

@@ -18,16 +18,28 @@ var (
 	ErrCount     = errors.New("count does not match")
 	ErrSize      = errors.New("wrong size")
 	ErrVersion   = errors.New("unknown format")
+	ErrTree      = errors.New("bad device tree of a state")
+)
+
+// Reasons for which a format cannot hold a state, for [errors.Is].
+var (
+	ErrLimit = errors.New("beyond a limit of the format")
+	ErrFLB   = errors.New("the format has no FLBs")
 )
 
 // checkText proves a field to hold a name: not empty, ended by a NUL and padded
 // with zeros to its end. what is what the error calls it.
 func checkText(what string, field []byte) *phys.Error {
-	name := text(field)
-	switch {
-	case len(name) == 0:
+	if field[0] == 0 {
 		return &phys.Error{Found: "empty " + what, Want: "a name", Err: ErrName}
-	case len(name) == len(field):
+	}
+	return checkPadding(what, field)
+}
+
+// checkPadding is checkText for a name that may be empty.
+func checkPadding(what string, field []byte) *phys.Error {
+	name := text(field)
+	if len(name) == len(field) {
 		return &phys.Error{Found: fmt.Sprintf("%s %q does not end", what, name),
 			Want: fmt.Sprintf("a NUL within %d bytes", len(field)), Err: ErrName}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ferry/blockset"
+	"ferry/fdt"
 	"ferry/phys"
 )
 
@@ -54,13 +55,13 @@ func TestRestoreRejects(t *testing.T) {
 		want error
 		text string
 	}{
-		{"blob size too small", func(h *handover) { h.d.size = 31 }, ErrSize, "sub-tree 0x10000000: 31 bytes, want 32"},
+		{"blob size too small", func(h *handover) { h.d.size = 31 }, ErrSize, "sub-tree 0x10000000: 31 bytes, want 32, the size of a luo-v5 root"},
 		{"blob size of a later format", func(h *handover) { h.d.size = 48 }, ErrSize, "48 bytes"},
 		{"blob size of a page", func(h *handover) { h.d.size = 4096 }, ErrSize, "4096 bytes"},
 		{"root outside RAM", func(h *handover) { h.d.root = 1 << 45 }, phys.ErrNotRAM, "root 0x200000000000"},
 		{"root not at the start of a page", func(h *handover) { h.d.root += 64 }, blockset.ErrUnaligned, "root"},
 		{"another format", func(h *handover) { copy(h.root, "luo-v4\x00\x00") }, ErrVersion, `compatible "luo-v4`},
-		{"an FDT", func(h *handover) { copy(h.root, "\xd0\x0d\xfe\xed") }, ErrVersion, "compatible"},
+		{"an FDT", func(h *handover) { copy(h.root, "\xd0\x0d\xfe\xed") }, fdt.ErrHeader, "device tree header"},
 		{"string padding", func(h *handover) { h.root[7] = 1 }, ErrVersion, "compatible"},
 		{"string without end", func(h *handover) { copy(h.root, "luo-v5xx") }, ErrVersion, "compatible"},
 		{"session pointer outside RAM", func(h *handover) { put(h.root, 16, 1<<44) }, phys.ErrNotRAM, "session block 0 0x100000000000"},
@@ -72,8 +73,9 @@ func TestRestoreRejects(t *testing.T) {
 		{"session chain in a circle", func(h *handover) { put(h.sess, 0, u64(h.root[16:])) }, blockset.ErrCycle, "session block 1"},
 		{"session count 0", func(h *handover) { put(h.sess, 8, 0) }, blockset.ErrCount, "count 0, want 1..51"},
 		{"session count too large", func(h *handover) { put(h.sess, 8, 52) }, blockset.ErrCount, "count 52, want 1..51"},
-		{"session count beyond what was written", func(h *handover) { put(h.sess, 8, 4) }, ErrName, `session 3 "": record`},
-		{"session name empty", func(h *handover) { clear(h.sess[one : one+64]) }, ErrName, "empty name"},
+		{"session count beyond what was written", func(h *handover) { put(h.sess, 8, 5) }, ErrDuplicate, `session 4 0x10001150: name "" of session 3`},
+		{"session name that begins with a NUL", func(h *handover) { h.sess[one] = 0 }, ErrName, `bytes behind the end of name ""`},
+		{"two empty session names", func(h *handover) { clear(h.sess[16:80]); clear(h.sess[one : one+64]) }, ErrDuplicate, `name "" of session 0`},
 		{"session name without end", func(h *handover) { copy(h.sess[one:], strings.Repeat("n", 64)) }, ErrName, "does not end"},
 		{"session name with rubbish behind it", func(h *handover) { h.sess[one+63] = 1 }, ErrName, `session 1 "vm-1": record 0x10001060: bytes behind`},
 		{"duplicate session name", func(h *handover) { h.sess[one+3] = '0' }, ErrDuplicate, `session 1 0x10001060: name "vm-0" of session 0`},
@@ -114,11 +116,11 @@ func TestRestoreRejects(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := breakable(t)
 			c := blockset.NewChecker(h.mem, h.d, scratch)
-			if _, err := restoreV5(c, h.d.root, h.d.size); err != nil {
+			if _, err := restoreFrom(c, h.d, h.d.root, h.d.size); err != nil {
 				t.Fatalf("before it was broken: %v", err)
 			}
 			tt.do(h)
-			_, err := restoreV5(blockset.NewChecker(h.mem, h.d, scratch), h.d.root, h.d.size)
+			_, err := restoreFrom(blockset.NewChecker(h.mem, h.d, scratch), h.d, h.d.root, h.d.size)
 			var e *phys.Error
 			if !errors.Is(err, tt.want) || !errors.As(err, &e) {
 				t.Fatalf("got %v, want %v", err, tt.want)

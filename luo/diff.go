@@ -10,13 +10,20 @@ import (
 var ErrDiffer = errors.New("states differ")
 
 // Diff compares what st and want preserve: the number, the sessions by name and
-// order, the records of their files and of the FLBs byte for byte. How the
-// records are spread over blocks, and where these lie, does not count. It returns
-// nil where they are the same, and otherwise an error that names the first
+// order, the records of their files and of the FLBs. How the records are spread
+// over blocks or arrays, and where these lie, does not count; nor do FLBs that the
+// format of st does not hold, where [Fits] lets them be left out. It returns nil
+// where they are the same, and otherwise an error that names the first
 // difference.
 //
-// It costs one comparison of the records and allocates nothing for any of them.
-func (st *State) Diff(want *State) error {
+// same compares two files whose tokens are equal, for where one was rewritten for
+// the other's kernel; nil compares the records byte for byte, which allocates
+// nothing for any of them.
+func (st *State) Diff(want *State, same func(got, want File) error) error {
+	flbs := want.flbs
+	if st.format != nil && !st.format.HoldsFLBs() {
+		flbs = nil
+	}
 	switch {
 	case st.absent != want.absent:
 		return differ("luo: absent %v, want %v", st.absent, want.absent)
@@ -24,8 +31,8 @@ func (st *State) Diff(want *State) error {
 		return differ("luo: number %d, want %d", st.Number, want.Number)
 	case st.Len() != want.Len():
 		return differ("luo: %d sessions, want %d", st.Len(), want.Len())
-	case len(st.flbs) != len(want.flbs):
-		return differ("luo: %d FLBs, want %d", len(st.flbs)/flbSize, len(want.flbs)/flbSize)
+	case len(st.flbs) != len(flbs):
+		return differ("luo: %d FLBs, want %d", len(st.flbs)/flbSize, len(flbs)/flbSize)
 	}
 	ours, theirs := st.sessionRecords(), want.sessionRecords()
 	for i := range st.Len() {
@@ -36,18 +43,18 @@ func (st *State) Diff(want *State) error {
 		if !bytes.Equal(s.rec[:sessionName], other.rec[:sessionName]) {
 			return differ("luo: session %d: name %q, want %q", i, s.Name(), other.Name())
 		}
-		if err := s.diff(other); err != nil {
+		if err := s.diff(other, same); err != nil {
 			return fmt.Errorf("luo: session %d %q: %w", i, s.Name(), err)
 		}
 	}
-	if i := differsAt(st.flbs, want.flbs); i >= 0 {
-		return differRecord("luo: FLB", i, st.flbs[i*flbSize:], want.flbs[i*flbSize:])
+	if i := differsAt(st.flbs, flbs); i >= 0 {
+		return differRecord("luo: FLB", i, st.flbs[i*flbSize:], flbs[i*flbSize:])
 	}
 	return nil
 }
 
 // diff compares the files of two sessions.
-func (s Session) diff(want Session) error {
+func (s Session) diff(want Session, same func(got, want File) error) error {
 	n := s.Len()
 	if n != want.Len() {
 		return differ("%d files, want %d", n, want.Len())
@@ -59,12 +66,33 @@ func (s Session) diff(want Session) error {
 			return fmt.Errorf("file %d: %w", at, err)
 		}
 		size := min(len(a), len(b))
-		if i := differsAt(a[:size], b[:size]); i >= 0 {
-			return differRecord("file", at+i, a[i*fileSize:], b[i*fileSize:])
+		if err := diffFiles(a[:size], b[:size], at, same); err != nil {
+			return err
 		}
 		ours.skip(size)
 		theirs.skip(size)
 		at += size / fileSize
+	}
+	return nil
+}
+
+// diffFiles compares the records a of files with b, as many, the first of which
+// is file number at.
+func diffFiles(a, b []byte, at int, same func(got, want File) error) error {
+	if same == nil {
+		if i := differsAt(a, b); i >= 0 {
+			return differRecord("file", at+i, a[i*fileSize:], b[i*fileSize:])
+		}
+		return nil
+	}
+	for ; len(a) > 0; a, b, at = a[fileSize:], b[fileSize:], at+1 {
+		got, want := File(a[:fileSize:fileSize]), File(b[:fileSize:fileSize])
+		if got.Token() != want.Token() {
+			return differRecord("file", at, a, b)
+		}
+		if err := same(got, want); err != nil {
+			return fmt.Errorf("file %d token %#x: %w", at, got.Token(), err)
+		}
 	}
 	return nil
 }

@@ -58,11 +58,11 @@ func TestDiffNamesTheFirstDifference(t *testing.T) {
 		{"an FLB's count", func(st *State) { put(st.flbs, flbSize+flbCount, 1) },
 			`luo: FLB 1: "flb-v1" 0xfeedf00dcafebee1 0x1, want "flb-v1" 0xfeedf00dcafebee1 0x89: states differ`},
 	} {
-		if err := build(tt.edit).Diff(want); !errors.Is(err, ErrDiffer) || err.Error() != tt.text {
+		if err := build(tt.edit).Diff(want, nil); !errors.Is(err, ErrDiffer) || err.Error() != tt.text {
 			t.Errorf("%s: got %v\nwant %s", tt.name, err, tt.text)
 		}
 	}
-	if err := build(func(*State) {}).Diff(want); err != nil {
+	if err := build(func(*State) {}).Diff(want, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -83,14 +83,14 @@ func TestDiffIgnoresWhereRecordsLie(t *testing.T) {
 	states := map[string]*State{"built": built, "incoming": in, "outgoing": out}
 	for a, got := range states {
 		for b, want := range states {
-			if err := got.Diff(want); err != nil {
+			if err := got.Diff(want, nil); err != nil {
 				t.Errorf("%s against %s: %v", a, b, err)
 			}
 		}
 	}
 	out.flbs = bytes.Clone(out.flbs)
 	put(out.flbs, flbData, 1)
-	if err := in.Diff(out); !errors.Is(err, ErrDiffer) {
+	if err := in.Diff(out, nil); !errors.Is(err, ErrDiffer) {
 		t.Errorf("got %v of states with other FLBs", err)
 	}
 }
@@ -98,7 +98,7 @@ func TestDiffIgnoresWhereRecordsLie(t *testing.T) {
 func TestDiffAllocatesNothing(t *testing.T) {
 	a, b := sessions(t, 100, 100, true), sessions(t, 100, 100, true)
 	var err error
-	if n := testing.AllocsPerRun(5, func() { err = a.Diff(b) }); n > 1 || err != nil {
+	if n := testing.AllocsPerRun(5, func() { err = a.Diff(b, nil) }); n > 1 || err != nil {
 		t.Errorf("%v allocations to compare 100 sessions of 100 files: %v", n, err)
 	}
 }
@@ -108,7 +108,7 @@ func TestDiffAllocatesNothing(t *testing.T) {
 func scatter(t *testing.T, st *State, d *draft) {
 	t.Helper()
 	serialize(t, st, d)
-	root, err := d.Mem.Edit(d.root, v5RootSize)
+	root, err := d.Mem.Edit(d.root, 32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func scatter(t *testing.T, st *State, d *draft) {
 		}
 		return at
 	}
-	put(root, v5Sessions, uint64(loosen(phys.Addr(u64(root[v5Sessions:])), sessionLayout, 3, func(rec []byte) {
-		put(rec, v5Files, uint64(loosen(phys.Addr(u64(rec[v5Files:])), fileLayout, 5, nil)))
+	put(root, 16, uint64(loosen(phys.Addr(u64(root[16:])), sessionLayout, 3, func(rec []byte) {
+		put(rec, sessionFiles, uint64(loosen(phys.Addr(u64(rec[sessionFiles:])), fileLayout, 5, nil)))
 	})))
 }

@@ -52,7 +52,7 @@ func readWriteRead(t *testing.T, data []byte) error {
 		copy(page, data[:n])
 		data = data[n:]
 	}
-	in, err := restoreV5(blockset.NewChecker(mem, d, nil), base, 32)
+	in, err := restoreFrom(blockset.NewChecker(mem, d, nil), d, base, 32)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func TestStateOfLinux734CrossesTwice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Serialize(st, d); err != nil {
+		if err := Serialize(st, d, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		data, err := d.Commit()

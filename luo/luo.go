@@ -8,7 +8,10 @@
 // every release; what differs is how they are found. [State] is the part that
 // does not differ. One file a generation reads a State and writes it:
 //
-//	v5.go   luo-v5, Linux 7.2 and 7.3
+//	v1.go       luo-v1, Linux 6.19: a device tree, records in arrays
+//	v1flb.go    luo-v1 of Linux 7.0 and 7.1: the same with FLBs
+//	v4block.go  luo-v4-kho-block-v1, never released: records in linked blocks
+//	v5.go       luo-v5, Linux 7.2 and 7.3: the same, named anew
 //
 // # Security
 //
@@ -19,12 +22,17 @@
 // handler and is not followed here: see package memfd.
 //
 // No memory is sized by a number before that was proved: lists grow as the blocks
-// that they name are, and the count of a session only has to match.
+// that they name are, the count of a session only has to match, and the count of
+// an array has to fit the block that the preserved-memory map says it lies in.
+//
+// An empty session name is taken: Linux up to 7.1.3 let users make one, and no
+// reader rejects it. It is carried as the 64 zeros that it is.
 //
 // # Memory
 //
 // A State holds no object for a session or a file: its records stay in the blocks
-// they were read from. It takes 8 bytes a block and 4 bytes a session; proving
+// they were read from. It takes 8 bytes a block, 8 bytes more for an array, and 4
+// bytes a session; proving
 // names and tokens takes 8 bytes for each session and for each file of the
 // largest session while it lasts.
 package luo
@@ -52,13 +60,22 @@ const (
 	flbName     = 48
 )
 
-// Offsets of the u64 fields behind the names. Those of a session name its files,
-// which every generation does in its own way.
+// Offsets of the u64 fields behind the names. That of a session's files is the
+// address of their array in some generations, of their first block in others.
 const (
-	fileData  = 48
-	fileToken = 56
-	flbData   = 48
-	flbCount  = 56
+	sessionFiles = 64 // 0 if there are none
+	sessionCount = 72 // of the files
+	fileData     = 48
+	fileToken    = 56
+	flbData      = 48
+	flbCount     = 56
+)
+
+// Offsets in the FLB page, the same in every generation that has one.
+const (
+	flbPages   = 0 // u64: always 1
+	flbNumber  = 8 // u64: records in the page
+	flbRecords = 16
 )
 
 // Longest names in bytes: each ends in a NUL.
@@ -84,14 +101,12 @@ type State struct {
 	// is no kernel and hands it on as it is.
 	Number uint64
 
-	// Source names the format that the state was restored from, "luo-v5". It is
-	// empty for a state built from nothing, and for a handover that has none.
-	Source string
-
+	format   *Format   // that it was restored from; nil for a state from nothing
 	mem      memory    // holds the records of sessions and files
 	sessions runs      // session records
 	files    runs      // file records, session after session
 	first    []uint32  // session i has the runs first[i] to first[i+1]-1 of files
+	arrays   blocks    // that hold them, where they are no chains
 	nfiles   int       // in all sessions
 	flbs     []byte    // FLB records
 	flbPage  phys.Addr // where they are preserved; 0: nowhere yet
@@ -119,6 +134,15 @@ const maxHandlers = 64
 // OtherHandlers is the name under which a [Handler] counts the files of all
 // handlers beyond the first 64.
 const OtherHandlers = "(others)"
+
+// Format returns the format that the state was restored from, nil for a state
+// built from nothing and for a handover that has none.
+func (st *State) Format() *Format { return st.format }
+
+// NoFLBs reports whether the handover that the state was restored from has no FLB
+// page, not even an empty one. Linux 6.19 writes none, and 7.0 panics without
+// one: [Serialize] gives such a state an empty page where its format wants one.
+func (st *State) NoFLBs() bool { return st.noFLBs }
 
 // Absent reports whether the handover has no LUO state at all, as opposed to one
 // without sessions.

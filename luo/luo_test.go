@@ -44,24 +44,36 @@ func machine(t testing.TB) (phys.Memory, *draft) {
 	return mem, &draft{Pages: blocktest.New(mem, phys.Range{Start: base, End: base + sizeRAM})}
 }
 
-// serialize writes st into d.
+func (d *draft) DropSubtree(name string) bool {
+	had := d.name == name
+	d.name, d.root, d.size = "", 0, 0
+	return had
+}
+
+// serialize writes st into d in the format of Linux 7.3.
 func serialize(t testing.TB, st *State, d *draft) {
 	t.Helper()
-	if err := st.check(); err != nil {
+	serializeAs(t, V5, st, d)
+	if d.size != 32 {
+		t.Fatalf("sub-tree of %d bytes, want 32", d.size)
+	}
+}
+
+// serializeAs writes st into d in format f, beyond its limits if need be.
+func serializeAs(t testing.TB, f *Format, st *State, d *draft) {
+	t.Helper()
+	if err := serializeTo(st, d, Options{Format: f, BeyondLimits: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := serializeV5(st, d); err != nil {
-		t.Fatal(err)
-	}
-	if d.name != "LUO" || d.size != 32 {
-		t.Fatalf("sub-tree %q of %d bytes, want LUO of 32", d.name, d.size)
+	if d.name != "LUO" {
+		t.Fatalf("sub-tree %q, want LUO", d.name)
 	}
 }
 
 // restore reads what d holds.
 func restore(t testing.TB, mem phys.Memory, d *draft) *State {
 	t.Helper()
-	st, err := restoreV5(blockset.NewChecker(mem, d, scratch), d.root, d.size)
+	st, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,8 +171,8 @@ func TestWhatIsSerializedIsRestored(t *testing.T) {
 			if want := 2 + tt.sessions + tt.blocks; d.Len() != want {
 				t.Errorf("%d pages preserved, want %d: root, FLB page, blocks", d.Len(), want)
 			}
-			if got.Len() != len(tt.files) || got.Files() != st.Files() || got.Source != "luo-v5" || got.Absent() {
-				t.Errorf("%d sessions, %d files from %q, absent %v", got.Len(), got.Files(), got.Source, got.Absent())
+			if got.Len() != len(tt.files) || got.Files() != st.Files() || got.Format() != V5 || got.Absent() {
+				t.Errorf("%d sessions, %d files from %v, absent %v", got.Len(), got.Files(), got.Format(), got.Absent())
 			}
 		})
 	}

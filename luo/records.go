@@ -30,8 +30,7 @@ func (r run) len() int        { return int(r >> runShift) }
 // runs is a list of the runs of one kind of record. It grows by chunks: it takes
 // from the heap what was added and at most one chunk more, and never copies.
 type runs struct {
-	size   int        // of a record in bytes
-	order  phys.Order // of the blocks that hold them
+	size   int // of a record in bytes
 	n      int
 	chunks []*[chunkRuns]run
 }
@@ -49,9 +48,41 @@ func (l *runs) add(r run) {
 // at returns run i, which the list must have.
 func (l *runs) at(i int) *run { return &l.chunks[i/chunkRuns][i%chunkRuns] }
 
-// block returns the block of run i.
-func (l *runs) block(i int) phys.Block {
-	return phys.Block{Addr: phys.AlignDown(l.at(i).addr(), l.order.Bytes()), Order: l.order}
+// append adds the n records at a.
+func (l *runs) append(a phys.Addr, n int) error {
+	for n > 0 {
+		part := min(n, maxRun)
+		r, err := newRun(a, part)
+		if err != nil {
+			return err
+		}
+		l.add(r)
+		a, n = a+phys.Addr(part*l.size), n-part
+	}
+	return nil
+}
+
+// find returns where record n of runs [from, end) lies, 0 where they have fewer.
+func (l *runs) find(from, end, n int) phys.Addr {
+	for i := from; i < end; i++ {
+		r := *l.at(i)
+		if n < r.len() {
+			return r.addr() + phys.Addr(n*l.size)
+		}
+		n -= r.len()
+	}
+	return 0
+}
+
+// blocks is a list of naturally aligned blocks: of each its address and, in the
+// bits of a page's offset, its order.
+type blocks []uint64
+
+func (l *blocks) add(b phys.Block) { *l = append(*l, uint64(b.Addr)|uint64(b.Order)) }
+
+func (l blocks) at(i int) phys.Block {
+	const low = phys.PageSize - 1
+	return phys.Block{Addr: phys.Addr(l[i] &^ low), Order: phys.Order(l[i] & low)}
 }
 
 // memory is where the records of a state lie: that of a handover, or an [arena].

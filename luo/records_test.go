@@ -21,18 +21,42 @@ func TestRunHoldsItsAddressAndLength(t *testing.T) {
 	}
 }
 
-func TestRunsLiveInTheBlocksTheyCameFrom(t *testing.T) {
-	l := runs{size: fileSize, order: 1}
-	for i := range 3 * chunkRuns {
-		r, err := newRun(base+phys.Addr(i)*2*phys.PageSize+16, 63)
-		if err != nil {
+func TestRunsAreFoundByTheirRecords(t *testing.T) {
+	l := runs{size: fileSize}
+	for i, n := range []int{1, 63, 2*maxRun + 7, 0, 5} {
+		if err := l.append(base+phys.Addr(i)<<24, n); err != nil {
 			t.Fatal(err)
 		}
-		l.add(r)
 	}
-	for i := range 3 * chunkRuns {
-		if got, want := l.block(i), (phys.Block{Addr: base + phys.Addr(i)*2*phys.PageSize, Order: 1}); got != want {
-			t.Fatalf("run %d lies in %v, want %v", i, got, want)
+	if l.n != 6 { // the third takes three, the fourth none
+		t.Errorf("%d runs, want 6", l.n)
+	}
+	for _, tt := range []struct {
+		from, n int
+		want    phys.Addr
+	}{
+		{0, 0, base}, {0, 1, base + 1<<24}, {0, 63, base + 1<<24 + 62*fileSize}, {0, 64, base + 2<<24},
+		{0, 64 + 2*maxRun + 6, base + 2<<24 + (2*maxRun+6)*fileSize}, {0, 64 + 2*maxRun + 7, base + 4<<24},
+		{2, maxRun, base + 2<<24 + maxRun*fileSize}, {5, 4, base + 4<<24 + 4*fileSize}, {5, 5, 0}, {0, 1 << 20, 0},
+	} {
+		if got := l.find(tt.from, l.n, tt.n); got != tt.want {
+			t.Errorf("record %d from run %d on lies at %v, want %v", tt.n, tt.from, got, tt.want)
+		}
+	}
+	if err := l.append(1<<52-64, maxRun+1); !errors.Is(err, phys.ErrNotRAM) {
+		t.Errorf("records across 2^52: %v, want ErrNotRAM", err)
+	}
+}
+
+func TestBlocksKeepAddressAndOrder(t *testing.T) {
+	var l blocks
+	all := []phys.Block{{Addr: base}, {Addr: base + 1<<16, Order: 4}, {Addr: 1 << 51, Order: 10}, {Addr: 0, Order: phys.MaxOrder}}
+	for _, b := range all {
+		l.add(b)
+	}
+	for i, want := range all {
+		if got := l.at(i); got != want {
+			t.Errorf("block %d: %v, want %v", i, got, want)
 		}
 	}
 }
@@ -58,10 +82,10 @@ func TestLostMemoryIsNoShorterState(t *testing.T) {
 		serialize(t, state(t, 1, 3, 0, 70), d)
 		in := restore(t, mem, d)
 		in.mem = gone{in.mem, size}
-		if err := serializeV5(in, d); !errors.Is(err, phys.ErrNotRAM) {
+		if err := serializeTo(in, d, Options{Format: V5}); !errors.Is(err, phys.ErrNotRAM) {
 			t.Errorf("serializing without the memory of %s: %v, want ErrNotRAM", name, err)
 		}
-		if err := in.Diff(state(t, 1, 3, 0, 70)); !errors.Is(err, phys.ErrNotRAM) {
+		if err := in.Diff(state(t, 1, 3, 0, 70), nil); !errors.Is(err, phys.ErrNotRAM) {
 			t.Errorf("comparing without the memory of %s: %v, want ErrNotRAM", name, err)
 		}
 	}

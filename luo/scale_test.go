@@ -28,7 +28,7 @@ func handoverMachine(t testing.TB, size uint64) *kho.Draft {
 // commit serializes st and returns the handover with it.
 func commit(t testing.TB, st *State, d *kho.Draft) *kho.Handover {
 	t.Helper()
-	if err := Serialize(st, d); err != nil {
+	if err := Serialize(st, d, Options{Format: V5}); err != nil {
 		t.Fatal(err)
 	}
 	data, err := d.Commit()
@@ -128,7 +128,7 @@ func TestFalseCountsTakeNoMemory(t *testing.T) {
 	mem := phystest.New(t, ram)
 	d := &draft{Pages: blocktest.New(mem, ram)}
 	serialize(t, sessions(t, 1000, 3, true), d)
-	first, err := mem.View(d.root+v5Sessions, 8)
+	first, err := mem.View(d.root+16, 8)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,13 +139,13 @@ func TestFalseCountsTakeNoMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		for rec := page[blockset.HeaderSize:][:u64(page[8:])*sessionSize]; len(rec) > 0; rec = rec[sessionSize:] {
-			put(rec, v5FileCount, 630000)
+			put(rec, sessionCount, 630000)
 		}
 		a = phys.Addr(u64(page))
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err = restoreV5(blockset.NewChecker(mem, d, nil), d.root, d.size)
+	_, err = restoreFrom(blockset.NewChecker(mem, d, nil), d, d.root, d.size)
 	runtime.ReadMemStats(&after)
 	if want := `session 0 "session-0": record ` + (head + blockset.HeaderSize).String() + ": count 630000, but 3 files"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q", err, want)

@@ -30,7 +30,7 @@ func TestWriteRefusesWhatReadersWould(t *testing.T) {
 		{"a folio that is not preserved", memfd.Meta{Size: 1}, []memfd.Folio{{Block: phys.Block{Addr: base + 9<<20}}}, kho.ErrPreserved},
 		{"unknown seals", memfd.Meta{Seals: 0x40}, nil, memfd.ErrStruct},
 	} {
-		if _, err := memfd.Write(d, tt.meta, tt.folios); !errors.Is(err, tt.want) {
+		if _, err := memfd.Write(d, memfd.V2, tt.meta, tt.folios); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
 	}
@@ -86,12 +86,12 @@ func TestOpenRejects(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := first(t)
 			fs, pages := folios(t, d, 0, 0, 1, 0)
-			a, err := memfd.Write(d, memfd.Meta{Size: pages * phys.PageSize}, fs)
+			a, err := memfd.Write(d, memfd.V2, memfd.Meta{Size: pages * phys.PageSize}, fs)
 			if err != nil {
 				t.Fatal(err)
 			}
 			h, c := commit(t, d)
-			f, err := memfd.Open(h, c, a)
+			f, err := memfd.Open(memfd.V2, h, c, a)
 			if err == nil {
 				err = f.Check(c)
 			}
@@ -110,7 +110,7 @@ func TestOpenRejects(t *testing.T) {
 			b.array = edit(phys.Addr(u64(b.chunk[8:])))
 			tt.do(b)
 			c = blockset.NewChecker(d.Memory(), h.Map, h.Scratch)
-			if f, err = memfd.Open(h, c, b.at); err == nil {
+			if f, err = memfd.Open(memfd.V2, h, c, b.at); err == nil {
 				err = f.Check(c)
 			}
 			var e *phys.Error
@@ -127,13 +127,13 @@ func TestFolioOfTwoFilesIsRefused(t *testing.T) {
 	var addrs [2]phys.Addr
 	for i := range addrs {
 		var err error
-		if addrs[i], err = memfd.Write(d, memfd.Meta{Size: 4096}, []memfd.Folio{{Block: fs[0].Block}}); err != nil {
+		if addrs[i], err = memfd.Write(d, memfd.V2, memfd.Meta{Size: 4096}, []memfd.Folio{{Block: fs[0].Block}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	h, c := commit(t, d)
 	for i, want := range []error{nil, blockset.ErrShared} {
-		f, err := memfd.Open(h, c, addrs[i])
+		f, err := memfd.Open(memfd.V2, h, c, addrs[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestFolioOfTwoFilesIsRefused(t *testing.T) {
 			t.Errorf("file %d: %v, want %v", i, err, want)
 		}
 	}
-	if _, err := memfd.Open(h, c, addrs[0]); !errors.Is(err, blockset.ErrShared) {
+	if _, err := memfd.Open(memfd.V2, h, c, addrs[0]); !errors.Is(err, blockset.ErrShared) {
 		t.Errorf("the same structure again: %v, want ErrShared", err)
 	}
 }

@@ -14,7 +14,7 @@ func FuzzOpen(f *testing.F) {
 	seed := func(orders ...int) []byte {
 		d := first(f)
 		fs, pages := folios(f, d, orders...)
-		a, err := memfd.Write(d, memfd.Meta{Size: pages * phys.PageSize}, fs)
+		a, err := memfd.Write(d, memfd.V2, memfd.Meta{Size: pages * phys.PageSize}, fs)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -35,7 +35,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := first(t)
 		fs, pages := folios(t, d, 0, 0, 1, 0)
-		a, err := memfd.Write(d, memfd.Meta{Size: pages * phys.PageSize}, fs)
+		a, err := memfd.Write(d, memfd.V2, memfd.Meta{Size: pages * phys.PageSize}, fs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func FuzzOpen(f *testing.F) {
 		edit(a, 48)
 		edit(chunkAt, 16)
 		edit(arrayAt, 4096)
-		file, err := memfd.Open(h, c, a)
+		file, err := memfd.Open(memfd.V2, h, c, a)
 		if err != nil {
 			return
 		}

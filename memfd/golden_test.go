@@ -53,7 +53,7 @@ func TestWorkedExampleIsRead(t *testing.T) {
 		copy(page, b)
 	}
 	h, c := commit(t, d)
-	f, err := memfd.Open(h, c, 0x100005000)
+	f, err := memfd.Open(memfd.V2, h, c, 0x100005000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestWorkedExampleIsWritten(t *testing.T) {
 		}
 		folios = append(folios, memfd.Folio{Block: b, Index: uint64(i), Flags: memfd.Dirty | memfd.UpToDate})
 	}
-	a, err := memfd.Write(d, memfd.Meta{Size: 8192}, folios)
+	a, err := memfd.Write(d, memfd.V2, memfd.Meta{Size: 8192}, folios)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestEveryMemfdOfLinux734IsWhole(t *testing.T) {
 	for _, s := range st.Sessions() {
 		for _, rec := range s.Files() {
 			files++
-			f, err := memfd.Open(h, c, phys.Addr(rec.Data()))
+			f, err := memfd.Open(memfd.V2, h, c, phys.Addr(rec.Data()))
 			if err == nil {
 				err = f.Check(c)
 			}

@@ -4,8 +4,11 @@
 // Linux A's file handler wrote it (memfd_luo_preserve and memfd_luo_freeze,
 // mm/memfd_luo.c): a structure in a page of its own, whose address is the data
 // of the file's record in package luo, and behind it an array with one entry a
-// folio in a kho_vmalloc area. The format "memfd-v2" is that of Linux 7.1 to
-// 7.3 (include/linux/kho/abi/memfd.h); its constants are in v2.go.
+// folio in a kho_vmalloc area. The array never changed; the structure did, and
+// the name of the handler with it:
+//
+//	v1.go  memfd-v1, Linux 6.19 and 7.0: without seals
+//	v2.go  memfd-v2, Linux 7.1 to 7.3
 //
 // # Security
 //
@@ -29,6 +32,8 @@ import (
 var (
 	ErrStruct = errors.New("bad memfd structure")
 	ErrFolio  = errors.New("bad folio entry")
+	ErrFormat = errors.New("the format cannot hold the file")
+	ErrDiffer = errors.New("files differ")
 )
 
 // Seals of a memfd, as in F_ADD_SEALS.
@@ -42,7 +47,8 @@ const (
 	allSeals        = 0x3f
 )
 
-// Flags of a folio. Linux 7.3 always writes both.
+// Flags of a folio. Linux writes both, but for 6.19 up to some release between
+// 6.19.8 and 6.19.14, which writes those of the moment.
 const (
 	Dirty    = 0x1
 	UpToDate = 0x2
@@ -72,21 +78,36 @@ type File struct {
 	Addr   phys.Addr // of the structure
 	Folios uint64    // entries of the array
 
-	h    *kho.Handover
-	area *kho.Area // the array; nil where there are no entries
+	format *Format
+	h      *kho.Handover
+	area   *kho.Area // the array; nil where there are no entries
+	survey *survey   // nil before the array was walked
 }
 
-// Open reads the memfd whose structure lies at a. c, made for h, proves and
-// remembers the pages of the structure and of the array, so that no other object
-// of the handover may claim them; the folios are left to [File.Check].
+// survey is what a walk over all folios finds.
+type survey struct {
+	unset   int        // folios that lack a flag
+	largest phys.Order // of a folio
+}
+
+// Format returns the format that the file was read in.
+func (f *File) Format() *Format { return f.format }
+
+// Open reads the memfd in format f whose structure lies at a. c, made for h,
+// proves and remembers the pages of the structure and of the array, so that no
+// other object of the handover may claim them; the folios are left to
+// [File.Check]. A nil c is for opening again what was proved and claimed before.
+//
+// The seals of a file from a format without them are [SealSeal], which the kernels
+// that write it give to every memfd that they restore.
 //
 // The error is a [*phys.Error].
-func Open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File, error) {
-	f, err := openV2(h, c, a)
+func Open(f *Format, h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File, error) {
+	file, err := f.open(h, c, a)
 	if err != nil {
 		return nil, phys.In("memfd", a, err)
 	}
-	return f, nil
+	return file, nil
 }
 
 // Walk proves each entry of the array in turn and calls visit for it: in
@@ -132,7 +153,7 @@ func (f *File) place(folio Folio, free uint64, at phys.Addr) (next uint64, err e
 // costs time with the number of folios, and a bit of memory a page.
 func (f *File) Check(c *blockset.Checker) error {
 	i := -1
-	return f.Walk(func(folio Folio) error {
+	return f.walk(func(folio Folio) error {
 		i++
 		if folio.Hole() {
 			return nil
@@ -142,6 +163,45 @@ func (f *File) Check(c *blockset.Checker) error {
 		}
 		return nil
 	})
+}
+
+// walk is Walk that remembers what it finds.
+func (f *File) walk(visit func(Folio) error) error {
+	var s survey
+	err := f.Walk(func(folio Folio) error {
+		if !folio.Hole() {
+			if folio.Flags != allFlags {
+				s.unset++
+			}
+			s.largest = max(s.largest, folio.Block.Order)
+		}
+		return visit(folio)
+	})
+	if err == nil {
+		f.survey = &s
+	}
+	return err
+}
+
+// look walks the array if nobody did.
+func (f *File) look() (survey, error) {
+	if f.survey == nil {
+		if err := f.walk(func(Folio) error { return nil }); err != nil {
+			return survey{}, err
+		}
+	}
+	return *f.survey, nil
+}
+
+// Unset returns how many folios were recorded without [Dirty] or [UpToDate]; see
+// [File.Rewrite]. It walks the array unless [File.Check] did, which is what proves
+// the array: of a file whose array is unsound it returns 0.
+func (f *File) Unset() int {
+	s, err := f.look()
+	if err != nil {
+		return 0
+	}
+	return s.unset
 }
 
 // Contents calls visit for each stretch of the file in order, up to its size: n

@@ -103,12 +103,12 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 			d := first(t)
 			fs, pages := folios(t, d, tt.orders...)
 			tt.meta.Size = pages*phys.PageSize - tt.cut
-			a, err := memfd.Write(d, tt.meta, fs)
+			a, err := memfd.Write(d, memfd.V2, tt.meta, fs)
 			if err != nil {
 				t.Fatal(err)
 			}
 			h, c := commit(t, d)
-			f, err := memfd.Open(h, c, a)
+			f, err := memfd.Open(memfd.V2, h, c, a)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,12 +159,12 @@ func TestRandomFilesAreRead(t *testing.T) {
 		orders = append(orders, 0) // the file does not end in a hole without an entry
 		fs, n := folios(t, d, orders...)
 		m := memfd.Meta{Size: n*phys.PageSize - rnd.Uint64N(phys.PageSize), Pos: rnd.Uint64() >> 1, Seals: rnd.Uint32() & 0x3f}
-		a, err := memfd.Write(d, m, fs)
+		a, err := memfd.Write(d, memfd.V2, m, fs)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		h, c := commit(t, d)
-		f, err := memfd.Open(h, c, a)
+		f, err := memfd.Open(memfd.V2, h, c, a)
 		if err == nil {
 			err = f.Check(c)
 		}
@@ -215,12 +215,12 @@ func checkContents(t *testing.T, f *memfd.File, fs []memfd.Folio) {
 func TestWalkingAllocatesNothing(t *testing.T) {
 	d := first(t)
 	fs, pages := folios(t, d, repeat(2000, 0)...)
-	a, err := memfd.Write(d, memfd.Meta{Size: pages * phys.PageSize}, fs)
+	a, err := memfd.Write(d, memfd.V2, memfd.Meta{Size: pages * phys.PageSize}, fs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h, c := commit(t, d)
-	f, err := memfd.Open(h, c, a)
+	f, err := memfd.Open(memfd.V2, h, c, a)
 	if err != nil {
 		t.Fatal(err)
 	}

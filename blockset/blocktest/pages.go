@@ -44,6 +44,29 @@ func (p *Pages) Alloc() (phys.Addr, []byte, error) {
 	return a, page, nil
 }
 
+// AllocBlock zeroes the next free block of order o, preserves it and returns it.
+// Pages that alignment skips are lost.
+func (p *Pages) AllocBlock(o phys.Order) (phys.Addr, []byte, error) {
+	a, ok := phys.AlignUp(p.Free.Start, o.Bytes())
+	if !ok || a > p.Free.End || uint64(p.Free.End-a) < o.Bytes() {
+		return 0, nil, ErrNoPages
+	}
+	b, err := p.Mem.Edit(a, o.Bytes())
+	if err != nil {
+		return 0, nil, err
+	}
+	clear(b)
+	p.Free.Start = a + phys.Addr(o.Bytes())
+	p.orders[a] = o
+	return a, b, nil
+}
+
+// Head returns the preserved block that starts at a.
+func (p *Pages) Head(a phys.Addr) (phys.Block, bool) {
+	o, ok := p.orders[a]
+	return phys.Block{Addr: a, Order: o}, ok
+}
+
 // Preserve enters a block.
 func (p *Pages) Preserve(b phys.Block) error {
 	p.orders[b.Addr] = b.Order

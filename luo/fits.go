@@ -1,0 +1,85 @@
+package luo
+
+import (
+	"bytes"
+	"fmt"
+
+	"ferry/phys"
+)
+
+// testFLBs begins the names of the FLBs of Linux's own test, lib/tests/liveupdate.c.
+// Their data is a pattern and no memory stands behind it, so that they may be left
+// out where a format has no FLBs.
+var testFLBs = []byte("liveupdate-test-flb-")
+
+// Fits reports, before anything is written, why f cannot hold st: an error that
+// names the session, the file and the limit, nil where it can.
+//
+// The kernels of some formats write no more than their arrays hold, but read
+// what a larger array holds. beyond allows as many as that: it is the operator's
+// to say, by ferry.beyond-limits=1, because no kernel documents it.
+//
+// A format without FLBs holds none but those of Linux's own test, which are left
+// out; see [State.LeftOut].
+func Fits(st *State, f *Format, beyond bool) error {
+	sessions, files := f.maxSessions, f.maxFiles
+	if beyond {
+		sessions, files = f.beyondSessions, f.beyondFiles
+	}
+	recs := st.sessionRecords()
+	for i := range st.Len() {
+		s := Session{st, recs.next(), i}
+		if recs.err != nil {
+			return fmt.Errorf("luo: session %d: %w", i, recs.err)
+		}
+		name := func() string { return fmt.Sprintf("luo: session %d %q", i, s.Name()) }
+		if i >= sessions {
+			return limit(name(), st.sessionAddr(i), fmt.Sprintf("1 of %d sessions", st.Len()),
+				fmt.Sprintf("at most %d in %v (Linux %s)", sessions, f, f.releases), st.Len() <= f.beyondSessions)
+		}
+		if n := s.Len(); n > files {
+			for j, file := range s.Files() {
+				if j < files {
+					continue
+				}
+				return limit(fmt.Sprintf("%s: file %d token %#x", name(), j, file.Token()), st.fileAddr(i, j), fmt.Sprintf("1 of %d files", n),
+					fmt.Sprintf("at most %d in a session of %v (Linux %s)", files, f, f.releases), n <= f.beyondFiles)
+			}
+		}
+	}
+	if f.HoldsFLBs() {
+		return nil
+	}
+	for i, flb := range st.FLBs() {
+		if !bytes.HasPrefix(flb.Name(), testFLBs) {
+			return &phys.Error{Object: fmt.Sprintf("luo: FLB %d %q", i, flb.Name()), Addr: st.flbPage + phys.Addr(flbRecords+i*flbSize),
+				Found: fmt.Sprintf("used by %d files", flb.Count()), Want: fmt.Sprintf("none in %v (Linux %s)", f, f.releases), Err: ErrFLB}
+		}
+	}
+	return nil
+}
+
+// limit is the error of an object beyond a limit.
+func limit(object string, a phys.Addr, found, want string, readable bool) error {
+	e := &phys.Error{Object: object, Addr: a, Found: found, Want: want, Err: ErrLimit}
+	if readable {
+		e.Hint = "ferry.beyond-limits=1 writes them all the same: the readers of those kernels take them"
+	}
+	return e
+}
+
+// LeftOut returns how many FLBs of st f does not hold; see [Fits].
+func (st *State) LeftOut(f *Format) int {
+	if f.HoldsFLBs() {
+		return 0
+	}
+	return len(st.flbs) / flbSize
+}
+
+// sessionAddr returns where the record of session i lies.
+func (st *State) sessionAddr(i int) phys.Addr { return st.sessions.find(0, st.sessions.n, i) }
+
+// fileAddr returns where the record of file j of session i lies.
+func (st *State) fileAddr(i, j int) phys.Addr {
+	return st.files.find(int(st.first[i]), int(st.first[i+1]), j)
+}

@@ -1,0 +1,171 @@
+package luo
+
+import (
+	"fmt"
+
+	"ferry/blockset"
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// Restore reads the state that h hands over, in whatever format it is. It proves
+// every pointer with c, which must have been made for h and which remembers the
+// pages it passed, and writes nothing. A handover without the sub-tree gives an
+// empty state that is [State.Absent].
+//
+// The error is a [*phys.Error] that names the session, the block and its
+// address. It wraps [ErrVersion] where the format is none of [Formats]; its text
+// then says what was found and what is known of that.
+func Restore(h *kho.Handover, c *blockset.Checker) (*State, error) {
+	t, ok := h.Subtree(Subtree)
+	if !ok {
+		st := newState(0, h.Memory())
+		st.absent, st.sealed = true, true
+		return st, nil
+	}
+	st, err := restoreFrom(c, h.Map, t.Data, t.Size)
+	if err != nil {
+		return nil, phys.In("luo", t.Data, err)
+	}
+	return st, nil
+}
+
+// heads is the preserved-memory map, which alone says how large an array may be.
+type heads interface {
+	// Head returns the preserved block that starts at a.
+	Head(a phys.Addr) (phys.Block, bool)
+}
+
+// restoreFrom reads the state whose root is size bytes at root.
+func restoreFrom(c *blockset.Checker, m heads, root phys.Addr, size uint64) (*State, error) {
+	page, err := c.Page("root", root)
+	if err != nil {
+		return nil, err
+	}
+	f, err := recognise(root, page, size)
+	if err != nil {
+		return nil, err
+	}
+	st := newState(0, c.Memory())
+	st.format, st.root, st.sealed = f, root, true
+	return st, f.form().restore(&reader{st: st, c: c, heads: m}, page)
+}
+
+// reader restores one state.
+type reader struct {
+	st     *State
+	c      *blockset.Checker
+	heads  heads
+	chain  []blockset.Block // of files, being read
+	tokens repeats
+	rising bool   // the tokens of the session being read only rise so far
+	last   uint64 // token of its last file
+
+	// The handler field of the file read last, which is proved and counted once
+	// for all files in a row that have the same.
+	handler [handlerName]byte
+	proved  bool
+}
+
+// sessions reads the session records seg, which lie at address a behind those
+// read before, and the files of each.
+func (r *reader) sessions(seg []byte, a phys.Addr) error {
+	st := r.st
+	i := st.Len()
+	if err := st.sessions.append(a, len(seg)/sessionSize); err != nil {
+		return err
+	}
+	for ; len(seg) > 0; seg = seg[sessionSize:] {
+		s := Session{st, seg[:sessionSize:sessionSize], i}
+		if err := r.session(s, a); err != nil {
+			return phys.In(fmt.Sprintf("session %d %q", i, s.Name()), a, err)
+		}
+		a, i = a+sessionSize, i+1
+	}
+	return nil
+}
+
+// uniqueNames proves that no two sessions have one name, when all are read.
+func (r *reader) uniqueNames() error {
+	st := r.st
+	if d := st.checkNames(); d != nil {
+		return d.fault("session", st.sessions.find(0, st.sessions.n, d.second))
+	}
+	return nil
+}
+
+// session reads one session, whose record lies at a.
+func (r *reader) session(s Session, a phys.Addr) error {
+	if e := checkPadding("name", s.rec[:sessionName]); e != nil {
+		e.Object, e.Addr = "record", a
+		return e
+	}
+	st := r.st
+	r.rising = true
+	n, err := st.format.form().files(r, a, phys.Addr(u64(s.rec[sessionFiles:])), u64(s.rec[sessionCount:]))
+	if err != nil {
+		return err
+	}
+	st.nfiles += n
+	st.first = append(st.first, uint32(st.files.n))
+	if r.rising {
+		return nil
+	}
+	if d := s.checkTokens(&r.tokens); d != nil {
+		return d.fault("file", st.files.find(int(st.first[s.i]), int(st.first[s.i+1]), d.second))
+	}
+	return nil
+}
+
+// files reads the file records seg, which lie at address a, block i of those of
+// the session, of which n came before, and returns how many there were with them.
+func (r *reader) files(seg []byte, a phys.Addr, i, n int) (int, error) {
+	st := r.st
+	if err := st.files.append(a, len(seg)/fileSize); err != nil {
+		return n, err
+	}
+	same := 0 // files of r.handler that are not counted yet
+	rising, last := r.rising, r.last
+	for off := 0; off < len(seg); off += fileSize {
+		rec := (*[fileSize]byte)(seg[off:])
+		token := u64(rec[fileToken:])
+		rising = rising && (token > last || n+off == 0)
+		last = token
+		if handler := (*[handlerName]byte)(rec[:]); *handler != r.handler || !r.proved {
+			st.count(text(r.handler[:]), same)
+			same = 0
+			if e := checkText("handler", handler[:]); e != nil {
+				e.Object = fmt.Sprintf("file block %d: file %d", i, n+off/fileSize)
+				e.Addr = a + phys.Addr(off)
+				return n, e
+			}
+			r.handler, r.proved = *handler, true
+		}
+		same++
+	}
+	st.count(text(r.handler[:]), same)
+	r.rising, r.last = rising, last
+	return n + len(seg)/fileSize, nil
+}
+
+// flbs reads the FLB page.
+func (r *reader) flbs(a phys.Addr) error {
+	page, err := r.c.Page("header", a)
+	if err != nil {
+		return err
+	}
+	pages, count := u64(page[flbPages:]), u64(page[flbNumber:])
+	if pages != 1 {
+		return &phys.Error{Object: "header", Addr: a, Found: fmt.Sprintf("%d pages", pages), Want: "1", Err: ErrCount}
+	}
+	if count > MaxFLBs {
+		return &phys.Error{Object: "header", Addr: a, Found: fmt.Sprintf("count %d", count), Want: fmt.Sprintf("0..%d", MaxFLBs), Err: ErrCount}
+	}
+	r.st.flbPage = a
+	r.st.flbs = page[flbRecords : flbRecords+count*flbSize]
+	if e := r.st.checkFLBs(); e != nil {
+		e.Addr += a + flbRecords
+		return e
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package memfd
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"ferry/blockset"
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// Format is how one family of kernel releases lays out the structure of a memfd.
+// There is one value for each, in a file of its own with all of its constants.
+// Fields are little endian.
+type Format struct {
+	handler  string // compatible string of the file handler
+	releases string // that write it
+
+	// Offsets in the structure, which lies at the start of a page of its own.
+	pos    uint64 // u64
+	size   uint64 // u64
+	seals  uint64 // u32, where there is one
+	flags  uint64 // u32, always 0, where there is one
+	count  uint64 // nr_folios, u64
+	folios uint64 // struct kho_vmalloc, the last field
+	sealed bool   // has seals and flags
+}
+
+// table is every format, the oldest first. Removing a format is deleting its file
+// and its row.
+var table = [...]*Format{V1, V2}
+
+// Formats returns every format that can be read and written, the oldest first.
+func Formats() []*Format { return slices.Clone(table[:]) }
+
+// ByHandler returns the format of the files of this handler, nil where they are
+// no memfds or in no format that is known.
+func ByHandler(handler []byte) *Format {
+	for _, f := range table {
+		if string(handler) == f.handler {
+			return f
+		}
+	}
+	return nil
+}
+
+// Handler returns the compatible string of the format's file handler.
+func (f *Format) Handler() string { return f.handler }
+
+// String names the format.
+func (f *Format) String() string { return f.handler }
+
+// Releases says which kernel releases write the format.
+func (f *Format) Releases() string { return f.releases }
+
+// end returns the length of the structure in bytes.
+func (f *Format) end() uint64 { return f.folios + kho.VmallocSize }
+
+// The array of folios, the same in every format: 16 bytes for each, little endian.
+const (
+	entrySize   = 16 // one folio: pfn and flags, index
+	entryIndex  = 8
+	pfnBits     = 52 // flags are above
+	pageEntries = phys.PageSize / entrySize
+)
+
+// open is Open without the name of the object.
+func (f *Format) open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File, error) {
+	b, err := page(h, c, a)
+	if err != nil {
+		return nil, err
+	}
+	u := binary.LittleEndian.Uint64
+	file := &File{Addr: a, Meta: Meta{Pos: u(b[f.pos:]), Size: u(b[f.size:]), Seals: SealSeal},
+		Folios: u(b[f.count:]), format: f, h: h}
+	if f.sealed {
+		file.Seals = binary.LittleEndian.Uint32(b[f.seals:])
+		if flags := binary.LittleEndian.Uint32(b[f.flags:]); flags != 0 {
+			return nil, bad(a+phys.Addr(f.flags), fmt.Sprintf("flags %#x", flags), "0")
+		}
+	}
+	if err := file.check(); err != nil {
+		return nil, err
+	}
+	at := a + phys.Addr(f.folios)
+	v := kho.ParseVmalloc(b[f.folios:f.end()])
+	if file.Folios == 0 {
+		if v != (kho.Vmalloc{}) {
+			return nil, bad(at, "an array without folios", "zeros")
+		}
+		return file, nil
+	}
+	if want := (file.Folios + pageEntries - 1) / pageEntries; uint64(v.Pages) != want {
+		return nil, bad(at, fmt.Sprintf("array of %d pages", v.Pages), fmt.Sprintf("%d for %d folios", want, file.Folios))
+	}
+	if file.area, err = h.Map.Vmalloc(v); err != nil {
+		return nil, phys.In("folio array", v.First, err)
+	}
+	if c == nil {
+		return file, nil
+	}
+	return file, file.claim(c)
+}
+
+// page returns the page of the structure, proved with c unless that is nil.
+func page(h *kho.Handover, c *blockset.Checker, a phys.Addr) ([]byte, error) {
+	if c == nil {
+		return h.Memory().View(a, phys.PageSize)
+	}
+	return c.Page("structure", a)
+}
+
+// check proves the plain fields of the structure.
+func (f *File) check() error {
+	at := func(offset uint64) phys.Addr { return f.Addr + phys.Addr(offset) }
+	switch {
+	case f.Size > math.MaxInt64:
+		return bad(at(f.format.size), fmt.Sprintf("size %#x", f.Size), "at most 2^63-1")
+	case f.Pos > math.MaxInt64:
+		return bad(at(f.format.pos), fmt.Sprintf("position %#x", f.Pos), "at most 2^63-1")
+	case f.Seals&^allSeals != 0:
+		return bad(at(f.format.seals), fmt.Sprintf("seals %#x", f.Seals), fmt.Sprintf("seals %#x at most", allSeals))
+	case f.Folios > filePages(f.Size) || (f.Folios == 0) != (f.Size == 0):
+		return bad(at(f.format.count), fmt.Sprintf("%d folios for %d bytes", f.Folios, f.Size),
+			fmt.Sprintf("1..%d, 0 for an empty file", filePages(f.Size)))
+	}
+	return nil
+}
+
+// claim makes the file the owner of its array.
+func (f *File) claim(c *blockset.Checker) error {
+	for _, a := range f.area.Chunks {
+		if err := c.Block("chunk of the folio array", phys.Block{Addr: a}); err != nil {
+			return err
+		}
+	}
+	for i := range f.area.Len() {
+		if err := c.Block("folio array", f.area.Block(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry reads entry i of the array and finds the order of its folio. at is where
+// the entry lies.
+func (f *File) entry(i uint64) (folio Folio, at phys.Addr, err error) {
+	off := i * entrySize
+	block := phys.Order(f.area.Order).Bytes()
+	page := f.area.Block(int(off / block))
+	at = page.Addr + phys.Addr(off%block)
+	b, err := f.h.Memory().View(at, entrySize)
+	if err != nil {
+		return folio, at, err
+	}
+	word := binary.LittleEndian.Uint64(b)
+	folio = Folio{Index: binary.LittleEndian.Uint64(b[entryIndex:]), Flags: uint16(word >> pfnBits)}
+	pfn := phys.PFN(word & (1<<pfnBits - 1))
+	if pfn == 0 {
+		return folio, at, nil
+	}
+	var ok bool
+	if folio.Block, ok = f.h.Map.Head(pfn.Addr()); !ok {
+		return folio, at, &phys.Error{Object: "memory", Addr: pfn.Addr(), Found: "not the head of a preserved block",
+			Want: "a block of the preserved-memory map", Err: kho.ErrPreserved}
+	}
+	return folio, at, nil
+}
+
+func bad(a phys.Addr, found, want string) error {
+	return &phys.Error{Object: "structure", Addr: a, Found: found, Want: want, Err: ErrStruct}
+}

@@ -1,0 +1,153 @@
+package memfd
+
+import (
+	"fmt"
+
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// Fits reports why f cannot be handed over as as, to a kernel that takes back
+// folios of order restore at most; nil where it can.
+//
+// A format without seals gives every file [SealSeal] and no other. A file with
+// none is written to it all the same, for what it loses is that it may be sealed
+// later. Any other set of seals is a promise to whoever maps the file, and
+// breaking it in silence would be a change of security: it is refused.
+func (f *File) Fits(as *Format, restore phys.Order) error {
+	if err := f.fitsSeals(as); err != nil {
+		return phys.In("memfd", f.Addr, err)
+	}
+	if restore >= phys.MaxOrder {
+		return nil
+	}
+	s, err := f.look()
+	if err != nil || s.largest <= restore {
+		return err
+	}
+	i := -1
+	return f.Walk(func(folio Folio) error {
+		i++
+		if folio.Block.Order <= restore {
+			return nil
+		}
+		return &phys.Error{Object: fmt.Sprintf("memfd %v: folio %d", f.Addr, i), Addr: folio.Block.Addr,
+			Found: fmt.Sprintf("order %d", folio.Block.Order), Want: fmt.Sprintf("at most order %d", restore),
+			Hint: "the next kernel takes no larger one back", Err: ErrFormat}
+	})
+}
+
+func (f *File) fitsSeals(as *Format) error {
+	if as.sealed || f.Seals&^SealSeal == 0 {
+		return nil
+	}
+	return &phys.Error{Object: "structure", Addr: f.Addr, Found: fmt.Sprintf("seals %#x", f.Seals),
+		Want: fmt.Sprintf("none but %#x in %v (Linux %s)", SealSeal, as, as.releases),
+		Hint: "the file would come back unsealed", Err: ErrFormat}
+}
+
+// Rewrite writes f as as into d and returns where its structure lies then. Its
+// old structure leaves d; array and folios are shared with the old handover. A
+// file that needs no change stays where it is.
+//
+// Folios that were recorded without [Dirty] or [UpToDate] are repaired on the
+// way, whichever format they go to: there is a new array, with both flags for
+// each, and what lacked UpToDate, whose memory was never written, is replaced by a
+// new zeroed block of the same order. The old array and those blocks leave d; not
+// a byte of them is changed.
+func (f *File) Rewrite(d *kho.Draft, as *Format) (phys.Addr, error) {
+	s, err := f.look()
+	if err != nil {
+		return 0, err
+	}
+	if as == f.format && s.unset == 0 {
+		return f.Addr, nil
+	}
+	file := File{Meta: f.Meta, Folios: f.Folios, format: as}
+	a, err := file.write(d, func() (v kho.Vmalloc, err error) {
+		switch {
+		case f.area == nil:
+			return v, nil
+		case s.unset == 0:
+			return f.area.Vmalloc, nil
+		}
+		return f.repair(d, &file)
+	})
+	if err == nil {
+		err = d.Retire(phys.Block{Addr: f.Addr})
+	}
+	if err != nil {
+		return 0, phys.In(fmt.Sprintf("memfd %v: rewriting", f.Addr), f.Addr, err)
+	}
+	return a, nil
+}
+
+// repair writes the array of f anew for file, its successor, and retires the old
+// one.
+func (f *File) repair(d *kho.Draft, file *File) (v kho.Vmalloc, err error) {
+	w := file.array(d)
+	err = f.Walk(func(folio Folio) error {
+		if !folio.Hole() && folio.Flags&UpToDate == 0 {
+			old := folio.Block
+			if err := d.Retire(old); err != nil {
+				return err
+			}
+			if folio.Block.Addr, _, err = d.AllocBlock(old.Order); err != nil {
+				return err
+			}
+		}
+		if !folio.Hole() {
+			folio.Flags = allFlags
+		}
+		return w.append(folio)
+	})
+	if err != nil {
+		return v, err
+	}
+	for _, a := range f.area.Chunks {
+		if err := d.Retire(phys.Block{Addr: a}); err != nil {
+			return v, err
+		}
+	}
+	for i := range f.area.Len() {
+		if err := d.Retire(f.area.Block(i)); err != nil {
+			return v, err
+		}
+	}
+	return w.finish()
+}
+
+// Same reports how f, read back from the new handover, differs from want, the
+// file that it was rewritten from; nil where it does not. Seals are equal where
+// a format on the way has none, as long as [File.Fits] let them pass. A folio that
+// [File.Rewrite] repairs must have both flags and, where it never was up to date,
+// memory of its own.
+func (f *File) Same(want *File) error {
+	got, was := f.Meta, want.Meta
+	if !f.format.sealed || !want.format.sealed {
+		got.Seals, was.Seals = got.Seals|SealSeal, was.Seals|SealSeal
+	}
+	if got != was || f.Folios != want.Folios {
+		return fmt.Errorf("memfd %v: %+v and %d folios, want %+v and %d of memfd %v: %w",
+			f.Addr, f.Meta, f.Folios, want.Meta, want.Folios, want.Addr, ErrDiffer)
+	}
+	i := uint64(0)
+	return f.Walk(func(folio Folio) error {
+		old, _, err := want.entry(i)
+		if err != nil {
+			return err
+		}
+		repaired := old
+		if !old.Hole() && old.Flags != allFlags {
+			repaired.Flags = allFlags
+			if old.Flags&UpToDate == 0 {
+				repaired.Block.Addr = folio.Block.Addr
+			}
+		}
+		if folio != old && folio != repaired || repaired != old && old.Flags&UpToDate == 0 && folio.Block == old.Block && folio.Flags == allFlags {
+			return fmt.Errorf("memfd %v: folio %d: %+v, want %+v of memfd %v: %w", f.Addr, i, folio, old, want.Addr, ErrDiffer)
+		}
+		i++
+		return nil
+	})
+}
