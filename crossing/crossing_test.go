@@ -294,9 +294,9 @@ func damages() map[string]func(m *machine) string {
 			return payloadAt.String()
 		},
 	}
-	for _, d := range standin.Damages {
+	for _, d := range standin.DamagesOf(standin.F) {
 		all[d.Name] = func(m *machine) string {
-			named, err := d.Do(m.Memory, free, m.fdt, scratch[0].Start)
+			named, err := d.Do(m.made, scratch[0].Start)
 			if err != nil {
 				m.t.Fatal(err)
 			}

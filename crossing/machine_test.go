@@ -44,6 +44,7 @@ var (
 type machine struct {
 	Machine
 	t     *testing.T
+	made  standin.Handover
 	fdt   phys.Addr
 	left  standin.Census
 	log   *bytes.Buffer
@@ -60,11 +61,11 @@ func newMachine(t *testing.T, shape standin.Shape, cmdline string) *machine {
 		Nanotime: func() int64 { m.ticks += 1000; return m.ticks },
 		Random:   func(b []byte) { copy(b, bytes.Repeat([]byte{0xa5}, len(b))) },
 	}
-	h, err := standin.Produce(m.Memory, free, shape)
+	h, err := standin.Produce(m.Memory, free, standin.F, shape)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.fdt, m.left = h.FDT, h.Census
+	m.made, m.fdt, m.left = h, h.FDT, h.Census
 	size, err := standin.Scratch(m.Memory, tableAt, scratch)
 	if err != nil {
 		t.Fatal(err)
@@ -205,5 +206,5 @@ func (m *machine) arrive(j Jump) (a arrived) {
 // receive consumes the handover that arrived.
 func (a arrived) receive(mem phys.Memory) (got, left standin.Census, err error) {
 	u := func(i int) uint64 { return le.Uint64(a.kho[8*i:]) }
-	return standin.Receive(mem, phys.Addr(u(0)), phys.Addr(u(2)), u(3))
+	return standin.Receive(mem, standin.F, phys.Addr(u(0)), phys.Addr(u(2)), u(3))
 }

@@ -42,17 +42,17 @@ func arrive(o options) error {
 	if p.FDT == o.fdt {
 		return fmt.Errorf("the handover at %v is A's own: Ferry did not write a new one", p.FDT)
 	}
-	got, left, err := standin.Receive(mem, p.FDT, p.Scratch, p.ScratchSize)
+	got, left, err := standin.Receive(mem, o.to, p.FDT, p.Scratch, p.ScratchSize)
 	if err != nil {
 		return err
 	}
-	return compare(left, got)
+	return compare(o, left, got)
 }
 
 // compare prints what left and what arrived, and fails where they differ in
 // anything but how it is stored.
-func compare(left, got standin.Census) error {
-	fmt.Printf("\n%-34s %20s %20s\n", "", "before (Linux A)", "after (Linux B)")
+func compare(o options, left, got standin.Census) error {
+	fmt.Printf("\n%-36s %20s %20s\n", "", "before (Linux "+o.from.Name+")", "after (Linux "+o.to.Name+")")
 	var lost error
 	for _, l := range []struct {
 		name        string
@@ -65,13 +65,15 @@ func compare(left, got standin.Census) error {
 		{"folios", left.Folios, got.Folios, false, false},
 		{"pages of data", left.Pages, got.Pages, false, false},
 		{"checksum of the data", left.Sum, got.Sum, false, true},
-		{"blocks of sessions and files", left.Blocks, got.Blocks, true, false},
+		{"regions of reserved memory", left.Regions, got.Regions, false, false},
+		{"folios of test_kho", left.Tests, got.Tests, false, false},
+		{"blocks or arrays of sessions, files", left.Blocks, got.Blocks, true, false},
 		{"entries of the preserved map", left.Preserved, got.Preserved, true, false},
 		{"pages of the map itself", left.Nodes, got.Nodes, true, false},
 	} {
-		format := "%-34s %20d %20d\n"
+		format := "%-36s %20d %20d\n"
 		if l.hexadecimal {
-			format = "%-34s %20x %20x\n"
+			format = "%-36s %20x %20x\n"
 		}
 		fmt.Printf(format, l.name, l.left, l.got)
 		if l.left != l.got && !l.mayDiffer {

@@ -9,8 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-
-	"ferry/cmd/probe/standin"
 )
 
 // cross runs one crossing and returns the console log and the exit code. words go
@@ -58,12 +56,14 @@ func TestCrossingOnMetal(t *testing.T) {
 
 func TestDamagedHandoverOnMetal(t *testing.T) {
 	const words = "probe.sessions=3 probe.files=3 probe.fill=2 probe.regions=1 probe.break="
-	for i, d := range standin.Damages {
+	// The crossing's own tests have all there are.
+	for i, d := range []string{"cycle", "count-zero", "count-too-large", "counts-beyond-files", "pointer-outside-ram",
+		"pointer-into-scratch", "pointer-unaligned", "truncated-tree", "unknown-version", "region-not-preserved", "folio-of-two-files"} {
 		// Every damage meets the default; the other policies take turns.
 		policies := [][2]string{{"", "untouched"}, {" ferry.on-error=cold", "cold"}, {" ferry.on-error=halt", ""}}
 		for _, p := range [][2]string{policies[0], policies[1+i%2]} {
-			t.Run(d.Name+p[0], func(t *testing.T) {
-				log, code := cross(t, words+d.Name+p[0]+" probe.expect="+p[1])
+			t.Run(d+p[0], func(t *testing.T) {
+				log, code := cross(t, words+d+p[0]+" probe.expect="+p[1])
 				_, named, ok := strings.Cut(log, "Ferry has to say \"")
 				named, _, _ = strings.Cut(named, "\"")
 				if _, report, found := strings.Cut(log, "ferry: error: "); !ok || !found || !strings.Contains(report, named) {

@@ -42,22 +42,23 @@ func depart(o options) error {
 	}
 	free = free.Sub(scratch...)
 
-	made, err := standin.Produce(mem, free, o.shape)
+	made, err := standin.Produce(mem, free, o.from, o.shape)
 	if err != nil {
 		return err
 	}
 	if o.damage != "" {
-		d, err := standin.DamageOf(o.damage)
+		d, err := standin.DamageOf(o.from, o.damage)
 		if err != nil {
 			return err
 		}
-		named, err := d.Do(mem, free, made.FDT, scratch[0].Start)
+		named, err := d.Do(made, scratch[0].Start)
 		if err != nil {
 			return err
 		}
 		fmt.Printf("probe A: the handover is damaged (%s): Ferry has to say %q\n", o.damage, named)
 	}
-	words := fmt.Sprintf("probe.role=b probe.expect=%s probe.fdt=%v%s", o.expect, made.FDT, o.ferry)
+	words := fmt.Sprintf("probe.role=b probe.from=%s probe.to=%s probe.expect=%s probe.fdt=%v%s",
+		o.from.Word(), o.to.Word(), o.expect, made.FDT, o.ferry)
 	if o.expect == untouched {
 		sum, err := standin.Sum(mem, made.Used)
 		if err != nil {

@@ -8,9 +8,13 @@
 // Words of the command line, all optional:
 //
 //	probe.role=a|b
+//	probe.from=G probe.to=G           generations of Linux A and B: A to F, Ep for E'
 //	probe.sessions=N probe.files=N    sessions, and memfds in each
 //	probe.fill=N                      entries a block holds at most
 //	probe.regions=N probe.order=N     reserve_mem blocks of an order
+//	probe.tests=N                     folios of test_kho
+//	probe.plain                       memfds without seals
+//	probe.odd=NAME,NAME               what kernels seldom write, see package standin
 //	probe.break=NAME                  break the handover, see package standin
 //	probe.expect=crossed|untouched|cold    what B has to find
 //

@@ -19,6 +19,8 @@ const (
 
 type options struct {
 	role   string
+	from   *standin.Generation // that Linux A is of
+	to     *standin.Generation // that Linux B is of
 	shape  standin.Shape
 	damage string
 	expect string
@@ -30,9 +32,9 @@ type options struct {
 
 // parse reads the probe's words.
 func parse(cmdline string) (options, error) {
-	o := options{role: "a", expect: crossed, shape: standin.Shape{Sessions: 1, Files: 1, RegionOrder: 9}}
+	o := options{role: "a", from: standin.F, to: standin.F, expect: crossed, shape: standin.Shape{Sessions: 1, Files: 1, RegionOrder: 9}}
 	numbers := map[string]*int{"probe.sessions": &o.shape.Sessions, "probe.files": &o.shape.Files,
-		"probe.fill": &o.shape.Fill, "probe.regions": &o.shape.Regions}
+		"probe.fill": &o.shape.Fill, "probe.regions": &o.shape.Regions, "probe.tests": &o.shape.Tests}
 	for _, w := range boot.Options(cmdline) {
 		var err error
 		switch {
@@ -52,6 +54,14 @@ func parse(cmdline string) (options, error) {
 			o.sum, err = strconv.ParseUint(w.Value, 0, 64)
 		case w.Name == "probe.used":
 			o.used, err = ranges(w.Value)
+		case w.Name == "probe.from":
+			o.from, err = standin.ByName(w.Value)
+		case w.Name == "probe.to":
+			o.to, err = standin.ByName(w.Value)
+		case w.Name == "probe.odd":
+			o.shape.Odd, err = standin.ParseOdd(w.Value)
+		case w.Name == "probe.plain":
+			o.shape.Plain = true
 		case w.Name == "probe.role":
 			o.role = w.Value
 		case w.Name == "probe.break":

@@ -2,157 +2,295 @@ package standin
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"ferry/phys"
 )
 
 // Damage is a way to break a handover that [Produce] made. It takes a shape of
-// at least two blocks of sessions, with two files or more in a block, and one
-// region.
+// one region and, where there are sessions, at least two blocks of sessions, with
+// two files or more in a block.
 type Damage struct {
 	Name string
+	// when reports whether the generation's handovers can be broken so.
+	when func(g *Generation) bool
 	// do breaks the handover and returns what an error about it has to name.
 	do func(d *damager) string
 }
 
-// Damages lists the ways to break a handover: each is one that a kernel follows
-// into memory that is not what it says.
-var Damages = []Damage{
-	{"cycle", func(d *damager) string {
-		at, b := d.block(sessionName(0))
-		le.PutUint64(b, uint64(at))
-		return at.String() + ": "
-	}},
-	{"count-zero", func(d *damager) string {
-		at, b := d.block(sessionName(0))
-		le.PutUint64(b[8:], 0)
-		return at.String() + ": count 0"
-	}},
-	{"count-too-large", func(d *damager) string {
-		at, b := d.block(memfdHandler)
-		le.PutUint64(b[8:], 64)
-		return at.String() + ": count 64"
-	}},
-	{"counts-beyond-files", func(d *damager) string {
-		first, _ := d.block(sessionName(0))
-		for at := first; at != 0; at = phys.Addr(le.Uint64(d.page(at))) {
-			b := d.page(at)
-			for i := range int(le.Uint64(b[8:])) {
-				le.PutUint64(b[blockHeader+i*sessionSize+72:], 630000)
+// DamagesOf lists the ways to break a handover of the generation: each is one
+// that a kernel follows into memory that is not what it says.
+func DamagesOf(g *Generation) (all []Damage) {
+	for _, list := range [][]Damage{mapDamages, listDamages, radixDamages, sessionDamages, arrayDamages, blockDamages} {
+		for _, d := range list {
+			if d.when(g) {
+				all = append(all, d)
 			}
 		}
-		return fmt.Sprintf("record %v: count 630000", first+blockHeader)
-	}},
-	{"pointer-outside-ram", func(d *damager) string { return d.relink(0x7f00000000) }},
-	{"pointer-into-scratch", func(d *damager) string { return d.relink(d.scratch) }},
-	{"block-not-preserved", func(d *damager) string { return d.relink(d.free[len(d.free)-1].End - phys.PageSize) }},
-	{"pointer-unaligned", func(d *damager) string {
-		at, _ := d.block(memfdHandler)
-		return d.relink(at + 8)
-	}},
-	{"truncated-tree", func(d *damager) string {
-		be.PutUint32(d.page(d.fdt)[4:], 0x40)
-		return d.fdt.String()[:len(d.fdt.String())-3]
-	}},
-	{"unknown-version", func(d *damager) string {
-		b := d.page(d.fdt)
-		b[bytes.Index(b, []byte(khoCompatible))+5] = '9'
-		return "kho-v9"
-	}},
-	{"region-not-preserved", func(d *damager) string {
-		for _, r := range d.free {
-			for a := r.Start; a < r.End; a += phys.PageSize {
-				if tree, err := parseTree(d.page(a)); err == nil && len(tree.kids) > 0 && tree.kids[0].name == "region0" {
-					start, _ := tree.kids[0].prop("start")
-					copy(start, le64(uint64(r.End-phys.PageSize)))
-					return (r.End - phys.PageSize).String()
-				}
-			}
-		}
-		d.err = errors.New("no region is reserved")
-		return ""
-	}},
-	{"file-without-memory", func(d *damager) string {
-		_, b := d.block(memfdHandler)
-		le.PutUint64(b[blockHeader+48:], 0)
-		return fmt.Sprintf("file token %#x", le.Uint64(b[blockHeader+56:]))
-	}},
-	{"folio-outside-map", func(d *damager) string {
-		_, b := d.block(memfdHandler)
-		at := d.free[len(d.free)-1].End - phys.PageSize
-		le.PutUint64(d.folios(b[blockHeader:]), uint64(at.PFN())|3<<52)
-		return "folio 0: memory " + at.String() + ": not the head of a preserved block"
-	}},
-	{"folio-of-two-files", func(d *damager) string {
-		_, b := d.block(memfdHandler)
-		folio := d.folios(b[blockHeader:])[:8]
-		copy(d.folios(b[blockHeader+fileSize:]), folio)
-		return "folio 0: memory " + phys.PFN(le.Uint64(folio)&(1<<52-1)).Addr().String() + ": already part of another object"
-	}},
+	}
+	return all
 }
 
-// DamageOf returns the damage of the name.
-func DamageOf(name string) (Damage, error) {
+// DamageOf returns the generation's damage of the name.
+func DamageOf(g *Generation, name string) (Damage, error) {
 	var names []string
-	for _, d := range Damages {
+	for _, d := range DamagesOf(g) {
 		if d.Name == name {
 			return d, nil
 		}
 		names = append(names, d.Name)
 	}
-	return Damage{}, fmt.Errorf("no damage is called %q: %v", name, names)
+	return Damage{}, fmt.Errorf("no damage to a handover of %s is called %q: %v", g.Name, name, names)
 }
 
-// Do breaks the handover at fdt that [Produce] laid into free, and returns what
-// an error about it has to name. scratch is an address inside a scratch area.
-func (w Damage) Do(mem phys.Memory, free phys.Ranges, fdt, scratch phys.Addr) (named string, err error) {
-	d := &damager{mem: mem, free: free, fdt: fdt, scratch: scratch}
+// Do breaks the handover and returns what an error about it has to name. scratch
+// is an address inside a scratch area.
+func (w Damage) Do(h Handover, scratch phys.Addr) (named string, err error) {
+	d := &damager{producer: h.p, scratch: scratch}
 	named = w.do(d)
 	return named, d.err
 }
 
 type damager struct {
-	mem          phys.Memory
-	free         phys.Ranges
-	fdt, scratch phys.Addr
-	err          error
+	*producer
+	scratch phys.Addr
+	err     error
+}
+
+// at returns where the first thing of the name lies, and its page.
+func (d *damager) at(mark string) (phys.Addr, []byte) {
+	at := d.marks[mark]
+	if at == 0 {
+		d.err = fmt.Errorf("the handover has no %s to break", mark)
+	}
+	return at, d.page(at)
 }
 
 // page returns the page at a, or an empty one after an error.
 func (d *damager) page(a phys.Addr) []byte {
 	b, err := d.mem.Edit(a, phys.PageSize)
-	if err != nil {
+	if err != nil && d.err == nil {
 		d.err = err
+	}
+	if err != nil {
 		return make([]byte, phys.PageSize)
 	}
 	return b
 }
 
-// block returns the first block whose first entry begins with s.
-func (d *damager) block(s string) (phys.Addr, []byte) {
-	for _, r := range d.free {
-		for a := r.Start; a < r.End; a += phys.PageSize {
-			if b := d.page(a); string(b[blockHeader:blockHeader+len(s)]) == s {
-				return a, b
+// value returns the value of a property of the device tree in the page: of the
+// root or of a node that the path names.
+func (d *damager) value(page []byte, name string, path ...string) []byte {
+	n, err := parseTree(page)
+	if err != nil && d.err == nil {
+		d.err = err
+	}
+next:
+	for _, p := range path {
+		for _, kid := range n.kids {
+			if kid.name == p {
+				n = kid
+				continue next
 			}
 		}
+		d.err = fmt.Errorf("no node %q to break", p)
 	}
-	d.err = fmt.Errorf("no block begins with %q", s)
-	return 0, make([]byte, phys.PageSize)
+	v, ok := n.prop(name)
+	if !ok {
+		d.err = fmt.Errorf("no property %q to break", name)
+		return make([]byte, phys.PageSize)
+	}
+	return v
 }
 
-// folios returns the array of the folios of the file that rec names.
-func (d *damager) folios(rec []byte) []byte {
-	structure := d.page(phys.Addr(le.Uint64(rec[48:])))
-	chunk := d.page(phys.Addr(le.Uint64(structure[32:])))
-	return d.page(phys.Addr(le.Uint64(chunk[8:])))
+// unused is a page of free memory that nobody preserved.
+func (d *damager) unused() phys.Addr { return d.free[len(d.free)-1].End - phys.PageSize }
+
+const beyondRAM = phys.Addr(0x7000000000)
+
+// insert enters a block into the map that is there already.
+func (d *damager) insert(b phys.Block) string {
+	if !d.from.list() {
+		if err := d.enter(b, true); err != nil {
+			d.err = err
+		}
+		return b.Addr.String()
+	}
+	known := len(d.list.bitmaps)
+	bitmap, bit, _, err := d.list.bit(&d.arena, b)
+	if err != nil {
+		d.err = err
+		return ""
+	}
+	bitmap[bit/8] |= 1 << (bit % 8)
+	if len(d.list.bitmaps) == known {
+		return b.Addr.String()
+	}
+	// A bitmap that the list does not know yet: a chunk of its own, after the first.
+	at, chunk, err := d.take(0)
+	if err != nil {
+		d.err = err
+		return ""
+	}
+	w := window{b.Order, uint64(b.Addr) / d.list.span(b.Order)}
+	_, first := d.at("map")
+	copy(chunk, first[:8])
+	le.PutUint64(first, uint64(at))
+	le.PutUint32(chunk[8:], uint32(b.Order))
+	le.PutUint32(chunk[12:], 1)
+	le.PutUint64(chunk[16:], w.index*d.list.span(b.Order))
+	le.PutUint64(chunk[24:], uint64(d.list.bitmaps[w]))
+	return b.Addr.String()
 }
 
-// relink makes the second block of sessions lie at a.
-func (d *damager) relink(a phys.Addr) string {
-	_, b := d.block(sessionName(0))
-	le.PutUint64(b, uint64(a))
-	return a.String() + ": "
+func always(*Generation) bool { return true }
+
+// mapDamages break what all handovers have.
+var mapDamages = []Damage{
+	{"truncated-tree", always, func(d *damager) string {
+		at, b := d.at("fdt")
+		be.PutUint32(b[4:], 0x40)
+		return at.String()[:len(at.String())-3]
+	}},
+	{"unknown-version", always, func(d *damager) string {
+		_, b := d.at("fdt")
+		b[bytes.Index(b, []byte(d.from.kho))+5] = '9'
+		return "kho-v9"
+	}},
+	{"no-map", always, func(d *damager) string {
+		_, b := d.at("fdt")
+		clear(d.value(b, "preserved-memory-map"))
+		return "map"
+	}},
+	{"map-outside-ram", always, func(d *damager) string {
+		_, b := d.at("fdt")
+		copy(d.value(b, "preserved-memory-map"), le64(uint64(beyondRAM)))
+		return beyondRAM.String()
+	}},
+	{"map-in-scratch", always, func(d *damager) string {
+		_, b := d.at("map")
+		copy(d.page(d.scratch), b)
+		_, b = d.at("fdt")
+		copy(d.value(b, "preserved-memory-map"), le64(uint64(d.scratch)))
+		return d.scratch.String()
+	}},
+	{"map-preserved", always, func(d *damager) string {
+		at, _ := d.at("map")
+		return d.insert(phys.Block{Addr: at})
+	}},
+	{"preserved-in-scratch", always, func(d *damager) string { return d.insert(phys.Block{Addr: d.scratch}) }},
+	{"preserved-outside-ram", always, func(d *damager) string { return d.insert(phys.Block{Addr: beyondRAM}) }},
+	{"preserved-twice", always, func(d *damager) string {
+		at, _ := d.at("fdt")
+		d.insert(phys.Block{Addr: phys.AlignDown(at, 2*phys.PageSize), Order: 1})
+		return phys.AlignDown(at, 2*phys.PageSize).String()
+	}},
+	{"region-not-preserved", always, func(d *damager) string {
+		_, b := d.at("memblock")
+		at := d.unused()
+		copy(d.value(b, "start", "region0"), le64(uint64(at)))
+		return at.String()
+	}},
+	{"sub-tree-not-preserved", always, func(d *damager) string {
+		_, b := d.at("fdt")
+		at := d.unused()
+		copy(d.value(b, d.from.pointer, "memblock"), le64(uint64(at)))
+		return at.String()
+	}},
+}
+
+// listDamages break the list of bitmaps.
+var listDamages = []Damage{
+	{"chunk-cycle", (*Generation).list, func(d *damager) string {
+		at, b := d.at("map")
+		le.PutUint64(b, uint64(at))
+		return at.String()
+	}},
+	{"chunk-misaligned", (*Generation).list, func(d *damager) string {
+		at, b := d.at("map")
+		le.PutUint64(b, uint64(at)+8)
+		return (at + 8).String()
+	}},
+	{"chunk-outside-ram", (*Generation).list, func(d *damager) string {
+		_, b := d.at("map")
+		le.PutUint64(b, uint64(beyondRAM))
+		return beyondRAM.String()
+	}},
+	{"too-many-elements", (*Generation).list, func(d *damager) string {
+		at, b := d.at("map")
+		le.PutUint32(b[12:], 256)
+		return at.String()
+	}},
+	{"order-19", (*Generation).list, func(d *damager) string {
+		at, b := d.at("map")
+		le.PutUint32(b[8:], 19)
+		return at.String()
+	}},
+	{"order-64", (*Generation).list, func(d *damager) string {
+		at, b := d.at("map")
+		le.PutUint32(b[8:], 64)
+		return at.String()
+	}},
+	{"start-misaligned", (*Generation).list, func(d *damager) string {
+		_, b := d.at("map")
+		start := le.Uint64(b[16:]) + phys.PageSize
+		le.PutUint64(b[16:], start)
+		return phys.Addr(start).String()
+	}},
+	{"window-twice", (*Generation).list, func(d *damager) string {
+		at, b := d.at("map")
+		n := le.Uint32(b[12:])
+		copy(b[16+16*n:], b[16:32])
+		le.PutUint32(b[12:], n+1)
+		return at.String()
+	}},
+	{"bitmap-outside-ram", (*Generation).list, func(d *damager) string {
+		_, b := d.at("map")
+		le.PutUint64(b[24:], uint64(beyondRAM))
+		return beyondRAM.String()
+	}},
+	{"bitmap-misaligned", (*Generation).list, func(d *damager) string {
+		_, b := d.at("map")
+		at := le.Uint64(b[24:]) + 8
+		le.PutUint64(b[24:], at)
+		return phys.Addr(at).String()
+	}},
+	{"no-bitmap", (*Generation).list, func(d *damager) string {
+		at, b := d.at("map")
+		le.PutUint64(b[24:], 0)
+		return at.String()
+	}},
+}
+
+func radix(g *Generation) bool { return !g.list() }
+
+// radixDamages break the tree.
+var radixDamages = []Damage{
+	{"node-cycle", radix, func(d *damager) string {
+		at, b := d.at("map")
+		le.PutUint64(b[8*2:], uint64(at)) // the keys of order 0
+		return at.String()
+	}},
+	{"node-outside-ram", radix, func(d *damager) string {
+		_, b := d.at("map")
+		le.PutUint64(b[8*2:], uint64(beyondRAM))
+		return beyondRAM.String()
+	}},
+	{"node-misaligned", radix, func(d *damager) string {
+		_, b := d.at("map")
+		at := le.Uint64(b[8*2:]) + 8
+		le.PutUint64(b[8*2:], at)
+		return phys.Addr(at).String()
+	}},
+	{"node-of-two", radix, func(d *damager) string {
+		_, b := d.at("map")
+		copy(b[8*1:], b[8*2:8*3])
+		return phys.Addr(le.Uint64(b[8*1:])).String()
+	}},
+	{"key-too-wide", radix, func(d *damager) string {
+		at, b := d.at("map")
+		copy(b[8*4:], b[8*2:8*3])
+		clear(b[8*2 : 8*3])
+		return at.String()[:len(at.String())-3]
+	}},
 }

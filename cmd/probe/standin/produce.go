@@ -2,6 +2,7 @@ package standin
 
 import (
 	"fmt"
+	"math/bits"
 
 	"ferry/phys"
 )
@@ -37,21 +38,63 @@ func (a *arena) take(order phys.Order) (phys.Addr, []byte, error) {
 // producer is Linux A in the moment of liveupdate_reboot.
 type producer struct {
 	arena
-	root   phys.Addr // of the preserved-memory tree
+	origin
 	shape  Shape
+	root   phys.Addr // of the tree of preserved memory, where it is one
+	list   list      // or the list
 	census Census
+	marks  map[string]phys.Addr
 }
 
-// preserve takes a block and enters it in the map: kho_alloc_preserve.
+// mark remembers where the first thing of its name lies, for damages.
+func (p *producer) mark(name string, at phys.Addr) {
+	if p.marks[name] == 0 {
+		p.marks[name] = at
+	}
+}
+
+// enter puts a block into the map, or takes it out.
+func (p *producer) enter(b phys.Block, present bool) (err error) {
+	var bitmap []byte
+	var bit, added uint64
+	if p.from.list() {
+		bitmap, bit, added, err = p.list.bit(&p.arena, b)
+	} else {
+		bitmap, bit, added, err = p.leaf(p.root, b)
+	}
+	p.census.Nodes += added
+	if err != nil {
+		return err
+	}
+	if present {
+		p.census.Preserved++
+		bitmap[bit/8] |= 1 << (bit % 8)
+	} else {
+		p.census.Preserved--
+		bitmap[bit/8] &^= 1 << (bit % 8)
+	}
+	return nil
+}
+
+// preserve takes a block and enters it in the map: kho_alloc_preserve, but for
+// the bytes of what is larger than a page.
 func (p *producer) preserve(order phys.Order) (phys.Addr, []byte, error) {
 	at, page, err := p.take(order)
 	if err != nil {
 		return 0, nil, err
 	}
-	added, err := p.plant(p.root, phys.Block{Addr: at, Order: order})
-	p.census.Preserved++
-	p.census.Nodes += added
-	return at, page, err
+	return at, page, p.enter(phys.Block{Addr: at, Order: order}, true)
+}
+
+// array preserves a block of the order and returns its bytes, zeroed.
+func (p *producer) array(order phys.Order) (phys.Addr, []byte, error) {
+	at, _, err := p.preserve(order)
+	if err != nil {
+		return 0, nil, err
+	}
+	b, err := p.mem.Edit(at, order.Bytes())
+	clear(b)
+	return at, b, err
 }
 
 // Handover is what [Produce] laid into memory.
@@ -59,17 +102,36 @@ type Handover struct {
 	FDT    phys.Addr // root device tree
 	Census Census
 	Used   phys.Ranges // memory that holds it, all of it but the scratch table
+
+	p *producer // for damages
 }
 
 // Produce lays a handover of the given shape into the free memory, from the
-// bottom. The free ranges must be RAM outside scratch and above 1 MiB.
-func Produce(mem phys.Memory, free phys.Ranges, shape Shape) (h Handover, err error) {
-	p := &producer{arena: arena{mem, free.Add()}, shape: shape}
-	if p.root, _, err = p.take(0); err != nil {
+// bottom, as Linux of the generation does. The free ranges must be RAM outside
+// scratch and above 1 MiB.
+func Produce(mem phys.Memory, free phys.Ranges, g *Generation, shape Shape) (h Handover, err error) {
+	if (shape.Sessions > 0 || shape.Files > 0) && !g.Sessions() {
+		return h, fmt.Errorf("kernel %s has no live update sessions to preserve", g.release)
+	}
+	p := &producer{arena: arena{mem, free.Add()}, shape: shape, marks: make(map[string]phys.Addr)}
+	p.origin = origin{from: g, plain: shape.Plain, odd: shape.Odd}
+	p.list = list{bytes: g.bitmap, aligned: shape.Odd&Aligned != 0, bitmaps: make(map[window]phys.Addr)}
+	if !g.list() {
+		if p.root, _, err = p.take(0); err != nil {
+			return h, err
+		}
+		p.census.Nodes = 1
+	}
+	kids, err := p.subtrees()
+	if err != nil {
 		return h, err
 	}
-	p.census.Nodes = 1
-	kids, err := p.subtrees()
+	// What was preserved and is not any more leaves an empty bitmap.
+	const gone = 5
+	at, _, err := p.preserve(gone)
+	if err == nil {
+		err = p.enter(phys.Block{Addr: at, Order: gone}, false)
+	}
 	if err != nil {
 		return h, err
 	}
@@ -81,13 +143,24 @@ func Produce(mem phys.Memory, free phys.Ranges, shape Shape) (h Handover, err er
 	if err != nil {
 		return h, err
 	}
-	p.census.marshal(probePage)
-	kids = append(kids, subtree(probeTree, probe, 8*censusWords))
-	tree := node{props: []prop{
-		{"compatible", []byte(khoCompatible + "\x00")},
+	p.mark("fdt", fdt)
+	if g.list() {
+		var added uint64
+		if p.root, added, err = p.list.finalize(&p.arena, shape.Odd&Reversed != 0); err != nil {
+			return h, err
+		}
+		p.census.Nodes += added
+	}
+	p.mark("map", p.root)
+	tree := p.origin.tree(p.census)
+	if err := tree.marshal(probePage); err != nil {
+		return h, err
+	}
+	root := node{props: []prop{
+		{"compatible", []byte(g.kho + "\x00")},
 		{"preserved-memory-map", le64(uint64(p.root))},
-	}, kids: kids}
-	return Handover{fdt, p.census, free.Sub(p.free...)}, tree.marshal(page)
+	}, kids: append(kids, p.treeNode(probeTree, probe, probePage))}
+	return Handover{fdt, p.census, free.Sub(p.free...), p}, root.marshal(page)
 }
 
 // Sum returns a checksum of the memory, whole pages of RAM.
@@ -119,189 +192,121 @@ func Scratch(mem phys.Memory, a phys.Addr, areas []phys.Range) (uint64, error) {
 	return n, nil
 }
 
-func subtree(name string, at phys.Addr, size uint64) node {
-	return node{name: name, props: []prop{{"preserved-data", le64(uint64(at))}, {"blob-size", le64(size)}}}
+// treeNode returns the node of the root device tree that names another one.
+func (p *producer) treeNode(name string, at phys.Addr, tree []byte) node {
+	return p.dataNode(name, at, uint64(be.Uint32(tree[4:])))
 }
 
-// subtrees writes what Linux 7.3 hands over by name.
-func (p *producer) subtrees() ([]node, error) {
-	reserved, err := p.reserveMem() // largest blocks first
-	if err != nil {
-		return nil, err
+// dataNode returns the node that names data of the size in bytes.
+func (p *producer) dataNode(name string, at phys.Addr, size uint64) node {
+	p.mark(name, at)
+	n := node{name: name, props: []prop{{p.from.pointer, le64(uint64(at))}}}
+	if p.from.size != "" {
+		n.props = append(n.props, prop{p.from.size, le64(size)})
 	}
-	luo, err := p.luo()
-	if err != nil {
-		return nil, err
-	}
-	meta, page, err := p.preserve(0)
-	if err != nil {
-		return nil, err
-	}
-	const metaSize = 73
-	le.PutUint32(page, 1)
-	copy(page[4:], "7.3.4-standin")
-	le.PutUint32(page[69:], 1)
-	return append([]node{luo, subtree("kexec-metadata", meta, metaSize)}, reserved...), nil
+	return n
 }
+
+// subtrees writes what Linux hands over by name.
+func (p *producer) subtrees() (all []node, err error) {
+	add := func(wanted bool, write func() (node, error)) {
+		if wanted && err == nil {
+			var n node
+			n, err = write()
+			all = append(all, n)
+		}
+	}
+	add(p.shape.Regions > 0, p.reserveMem) // largest blocks first
+	add(p.from.Sessions(), p.luo)
+	add(p.from.metadata, p.metadata)
+	add(p.shape.Tests > 0, p.tests)
+	add(p.shape.Odd&Raw != 0, p.raw)
+	return all, err
+}
+
+// metadata writes struct kho_kexec_metadata.
+func (p *producer) metadata() (node, error) {
+	at, page, err := p.preserve(0)
+	if err != nil {
+		return node{}, err
+	}
+	le.PutUint32(page, 1)
+	copy(page[4:69], p.from.release)
+	le.PutUint32(page[69:], 1) // kexecs so far
+	return p.dataNode("kexec-metadata", at, metadataSize), nil
+}
+
+// raw writes a sub-tree that nobody knows and that is no device tree.
+func (p *producer) raw() (node, error) {
+	at, page, err := p.preserve(0)
+	if err != nil {
+		return node{}, err
+	}
+	copy(page, rawData)
+	return p.dataNode("raw", at, uint64(len(rawData))), nil
+}
+
+const rawData = "this is no device tree\x00"
 
 // reserveMem preserves the regions: mm/memblock.c prepare_kho_fdt.
-func (p *producer) reserveMem() ([]node, error) {
-	if p.shape.Regions == 0 {
-		return nil, nil
-	}
+func (p *producer) reserveMem() (node, error) {
 	var kids []node
 	for i := range p.shape.Regions {
-		at, _, err := p.preserve(p.shape.RegionOrder)
+		at, _, err := p.take(p.shape.RegionOrder)
 		if err != nil {
-			return nil, err
+			return node{}, err
 		}
+		size := p.shape.RegionOrder.Bytes()
+		if i == p.shape.Regions-1 {
+			size += p.extend(at+phys.Addr(size), 3)
+		}
+		for _, b := range greedy(at, size) {
+			if err := p.enter(b, true); err != nil {
+				return node{}, err
+			}
+		}
+		page, err := p.mem.Edit(at, phys.PageSize)
+		if err != nil {
+			return node{}, err
+		}
+		fill(page, regionStream, i, 0)
+		p.census.Regions++
 		kids = append(kids, node{name: fmt.Sprintf("region%d", i), props: []prop{
 			{"compatible", []byte("reserve-mem-v1\x00")},
-			{"start", le64(uint64(at))}, {"size", le64(p.shape.RegionOrder.Bytes())},
+			{"start", le64(uint64(at))}, {"size", le64(size)},
 		}})
 	}
 	at, page, err := p.preserve(0)
 	if err != nil {
-		return nil, err
+		return node{}, err
 	}
 	tree := node{props: []prop{{"compatible", []byte("memblock-v1\x00")}}, kids: kids}
 	if err := tree.marshal(page); err != nil {
-		return nil, err
-	}
-	return []node{subtree("memblock", at, uint64(be.Uint32(page[4:])))}, nil
-}
-
-// luo writes the root object and everything below it.
-func (p *producer) luo() (node, error) {
-	at, page, err := p.preserve(0)
-	if err != nil {
 		return node{}, err
 	}
-	flb, flbPage, err := p.preserve(0)
-	if err != nil {
-		return node{}, err
-	}
-	le.PutUint64(flbPage, 1) // pgcnt; no records
-	sessions := chain{p: p, size: sessionSize}
-	for s := range p.shape.Sessions {
-		rec, err := sessions.next()
-		if err != nil {
-			return node{}, err
-		}
-		head, err := p.files(s)
-		if err != nil {
-			return node{}, err
-		}
-		copy(rec[:63], sessionName(s))
-		le.PutUint64(rec[64:], uint64(head))
-		le.PutUint64(rec[72:], uint64(p.shape.Files))
-		p.census.Sessions++
-	}
-	copy(page, luoCompatible)
-	le.PutUint64(page[8:], 1) // liveupdate number
-	le.PutUint64(page[16:], uint64(sessions.head))
-	le.PutUint64(page[24:], uint64(flb))
-	return subtree("LUO", at, luoSize), nil
+	return p.treeNode("memblock", at, page), nil
 }
 
-// files writes session s's chain of files and returns its first block.
-func (p *producer) files(s int) (phys.Addr, error) {
-	files := chain{p: p, size: fileSize}
-	for f := range p.shape.Files {
-		rec, err := files.next()
-		if err != nil {
-			return 0, err
+// extend takes n pages at the address as well and returns their bytes: 0 where
+// they are not free.
+func (a *arena) extend(at phys.Addr, n uint64) uint64 {
+	size := n * phys.PageSize
+	for i := range a.free {
+		if r := &a.free[i]; r.Start == at && r.Size() >= size {
+			r.Start += phys.Addr(size)
+			return size
 		}
-		want := fileOf(s, f)
-		at, err := p.memfd(s, f, want)
-		if err != nil {
-			return 0, err
-		}
-		copy(rec[:47], memfdHandler)
-		le.PutUint64(rec[48:], uint64(at))
-		le.PutUint64(rec[56:], want.token)
-		p.census.Files++
 	}
-	return files.head, nil
+	return 0
 }
 
-// memfd writes one file's struct, its array of folios and their content.
-func (p *producer) memfd(s, f int, want file) (phys.Addr, error) {
-	at, page, err := p.preserve(0)
-	if err != nil {
-		return 0, err
+// greedy splits pages into blocks: kho_preserve_pages.
+func greedy(at phys.Addr, size uint64) (blocks []phys.Block) {
+	for size > 0 {
+		order := min(bits.TrailingZeros64(uint64(at.PFN())), bits.Len64(size>>phys.PageShift)-1)
+		b := phys.Block{Addr: at, Order: phys.Order(order)}
+		blocks = append(blocks, b)
+		at, size = b.Range().End, size-b.Order.Bytes()
 	}
-	le.PutUint64(page, want.pos)
-	le.PutUint64(page[8:], want.size)
-	le.PutUint32(page[16:], want.seals)
-	le.PutUint64(page[24:], uint64(len(want.orders)))
-	if len(want.orders) == 0 {
-		return at, nil
-	}
-	array, folios, err := p.preserve(0)
-	if err != nil {
-		return 0, err
-	}
-	chunk, slots, err := p.preserve(0)
-	if err != nil {
-		return 0, err
-	}
-	le.PutUint64(slots[8:], uint64(array))
-	le.PutUint64(page[32:], uint64(chunk))
-	le.PutUint32(page[40:], 1) // pages of the array
-	le.PutUint16(page[44:], 1) // VM_ALLOC
-	index := 0
-	for i, order := range want.orders {
-		folio, _, err := p.preserve(order)
-		if err != nil {
-			return 0, err
-		}
-		le.PutUint64(folios[16*i:], uint64(folio.PFN())|3<<52) // dirty, uptodate
-		le.PutUint64(folios[16*i+8:], uint64(index))
-		for n := range int(order.Pages()) {
-			data, err := p.mem.Edit(folio+phys.Addr(n)<<phys.PageShift, phys.PageSize)
-			if err != nil {
-				return 0, err
-			}
-			fill(data, s, f, index)
-			p.census.Sum = sum(p.census.Sum, data)
-			index++
-		}
-		p.census.Folios++
-		p.census.Pages += order.Pages()
-	}
-	return at, nil
-}
-
-// chain is a linked-block chain being written: kho_block_set.
-type chain struct {
-	p    *producer
-	size int
-	head phys.Addr
-	last []byte
-}
-
-// next returns the bytes of one more entry.
-func (c *chain) next() ([]byte, error) {
-	room := (phys.PageSize - blockHeader) / c.size
-	if c.p.shape.Fill > 0 {
-		room = min(room, c.p.shape.Fill)
-	}
-	if c.last == nil || le.Uint64(c.last[8:]) == uint64(room) {
-		at, page, err := c.p.preserve(0)
-		if err != nil {
-			return nil, err
-		}
-		if c.last == nil {
-			c.head = at
-		} else {
-			le.PutUint64(c.last, uint64(at))
-		}
-		c.last = page
-		c.p.census.Blocks++
-	}
-	n := le.Uint64(c.last[8:])
-	le.PutUint64(c.last[8:], n+1)
-	at := blockHeader + int(n)*c.size
-	return c.last[at : at+c.size], nil
+	return blocks
 }

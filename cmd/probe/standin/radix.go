@@ -29,42 +29,38 @@ func slot(key uint64, level int) uint64 {
 	return key >> (leafBits + tableBits*(level-1)) % (1 << tableBits)
 }
 
-// plant enters b into the tree at root and returns the number of pages that it
-// added to it.
-func (a *arena) plant(root phys.Addr, b phys.Block) (added uint64, err error) {
+// leaf returns the bitmap of b in the tree at root, the number of its bit, and
+// how many pages had to be added to the tree.
+func (a *arena) leaf(root phys.Addr, b phys.Block) (leaf []byte, bit, added uint64, err error) {
 	key, at := keyOf(b), root
 	for level := levels - 1; level > 0; level-- {
 		page, err := a.mem.Edit(at, phys.PageSize)
 		if err != nil {
-			return added, err
+			return nil, 0, added, err
 		}
 		i := 8 * slot(key, level)
 		child := phys.Addr(le.Uint64(page[i:]))
 		if child == 0 {
 			if child, _, err = a.take(0); err != nil {
-				return added, err
+				return nil, 0, added, err
 			}
 			added++
 			le.PutUint64(page[i:], uint64(child))
 		}
 		at = child
 	}
-	leaf, err := a.mem.Edit(at, phys.PageSize)
-	if err != nil {
-		return added, err
-	}
-	leaf[key%(1<<leafBits)/8] |= 1 << (key % 8)
-	return added, nil
+	leaf, err = a.mem.Edit(at, phys.PageSize)
+	return leaf, key % (1 << leafBits), added, err
 }
 
-// harvest calls block for every entry below the node at a and node for every
+// walkRadix calls block for every entry below the node at a and node for every
 // page of the tree, as kho_radix_walk_tree does.
-func harvest(mem phys.Memory, a phys.Addr, level int, prefix uint64, node func(phys.Addr), block func(phys.Block)) error {
+func walkRadix(mem phys.Memory, a phys.Addr, level int, prefix uint64, node func(phys.Range), block func(phys.Block)) error {
 	page, err := mem.View(a, phys.PageSize)
 	if err != nil {
 		return fmt.Errorf("map node of level %d: %w", level, err)
 	}
-	node(a)
+	node(phys.Block{Addr: a}.Range())
 	for i := 0; i < phys.PageSize; i += 8 {
 		word := le.Uint64(page[i:])
 		if word == 0 {
@@ -72,7 +68,7 @@ func harvest(mem phys.Memory, a phys.Addr, level int, prefix uint64, node func(p
 		}
 		if level > 0 {
 			shift := leafBits + tableBits*(level-1)
-			if err := harvest(mem, phys.Addr(word), level-1, prefix|uint64(i/8)<<shift, node, block); err != nil {
+			if err := walkRadix(mem, phys.Addr(word), level-1, prefix|uint64(i/8)<<shift, node, block); err != nil {
 				return err
 			}
 			continue

@@ -10,31 +10,34 @@ import (
 
 // consumer is Linux B from kho_populate to the last session's finish.
 type consumer struct {
+	*Generation
+	origin  // what A said of itself
+	left    Census
 	mem     phys.Memory
 	scratch []phys.Range
 	magic   map[phys.Addr]phys.Order // heads of preserved blocks not yet restored
-	nodes   map[phys.Addr]bool       // pages of the map itself
 	census  Census
 }
 
-// Receive consumes the handover whose root FDT lies at fdt, as Linux 7.3 would,
-// and returns what it found and what A says that it left. Every file has to be
-// there with every byte; every preserved block has to be somebody's.
-func Receive(mem phys.Memory, fdt, scratch phys.Addr, scratchSize uint64) (got, left Census, err error) {
+// Receive consumes the handover whose root FDT lies at fdt, as Linux of the
+// generation would, and returns what it found and what A says that it left. Every
+// file has to be there with every byte; every preserved block has to be
+// somebody's.
+func Receive(mem phys.Memory, g *Generation, fdt, scratch phys.Addr, scratchSize uint64) (got, left Census, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the handover makes the stand-in for Linux fault: %v", r)
 		}
 	}()
-	c := &consumer{mem: mem, magic: make(map[phys.Addr]phys.Order), nodes: make(map[phys.Addr]bool)}
-	left, err = c.receive(fdt, scratch, scratchSize)
-	return c.census, left, err
+	c := &consumer{Generation: g, mem: mem, magic: make(map[phys.Addr]phys.Order)}
+	err = c.receive(fdt, scratch, scratchSize)
+	return c.census, c.left, err
 }
 
-func (c *consumer) receive(fdt, scratch phys.Addr, scratchSize uint64) (left Census, err error) {
+func (c *consumer) receive(fdt, scratch phys.Addr, scratchSize uint64) error {
 	table, err := c.mem.View(scratch, scratchSize)
 	if err != nil {
-		return left, fmt.Errorf("scratch table: %w", err)
+		return fmt.Errorf("scratch table: %w", err)
 	}
 	for ; len(table) >= 16; table = table[16:] {
 		area, _ := phys.Span(phys.Addr(le.Uint64(table)), le.Uint64(table[8:]))
@@ -42,35 +45,46 @@ func (c *consumer) receive(fdt, scratch phys.Addr, scratchSize uint64) (left Cen
 	}
 	page, err := c.mem.View(fdt, phys.PageSize)
 	if err != nil {
-		return left, fmt.Errorf("root FDT: %w", err)
+		return fmt.Errorf("root FDT: %w", err)
 	}
 	root, err := parseTree(page)
 	if err != nil {
-		return left, fmt.Errorf("root FDT %v: %w", fdt, err)
+		return fmt.Errorf("root FDT %v: %w", fdt, err)
 	}
-	if v, _ := root.prop("compatible"); string(v) != khoCompatible+"\x00" {
-		return left, fmt.Errorf("root FDT %v: incompatible with %q: %q", fdt, khoCompatible, v)
+	if v, _ := root.prop("compatible"); string(v) != c.kho+"\x00" {
+		return fmt.Errorf("root FDT %v: incompatible with %q: %q", fdt, c.kho, v)
 	}
-	tree, err := root.u64("preserved-memory-map")
+	head, err := root.u64("preserved-memory-map")
 	if err != nil {
-		return left, err
+		return err
 	}
-	if err := c.reserve(phys.Addr(tree)); err != nil {
-		return left, err
+	// Those without sessions take no map for an empty one, and would lose what is
+	// there; others refuse it.
+	if head == 0 {
+		return errors.New("there is no map of preserved memory")
+	}
+	if err := c.reserve(phys.Addr(head)); err != nil {
+		return err
 	}
 	if err := c.restore("root FDT", fdt, 0); err != nil {
-		return left, err
+		return err
 	}
-	return c.subtrees(root)
+	if err := c.subtrees(root); err != nil {
+		return err
+	}
+	for a, order := range c.magic {
+		return fmt.Errorf("%d preserved blocks belong to nobody, one at %v of order %d", len(c.magic), a, order)
+	}
+	return nil
 }
 
 // reserve walks the map and checks what the kernel trusts: no block and no node
 // in scratch, below 1 MiB or in another block.
-func (c *consumer) reserve(tree phys.Addr) error {
+func (c *consumer) reserve(head phys.Addr) error {
 	var bad []error
 	outside := func(what string, r phys.Range) {
-		if r.Start < 1<<20 {
-			bad = append(bad, fmt.Errorf("%s %v lies below 1 MiB", what, r))
+		if r.Start < 1<<20 || !c.mem.RAM().Contains(r) {
+			bad = append(bad, fmt.Errorf("%s %v lies below 1 MiB, or not in RAM", what, r))
 		}
 		for _, s := range c.scratch {
 			if r.Overlaps(s) {
@@ -78,20 +92,31 @@ func (c *consumer) reserve(tree phys.Addr) error {
 			}
 		}
 	}
-	var blocks []phys.Range
-	err := harvest(c.mem, tree, levels-1, 0, func(a phys.Addr) {
-		if c.nodes[a] {
-			bad = append(bad, fmt.Errorf("map node %v is used twice", a))
+	// Memory of the map by pages: what small bitmaps share a page with is nobody's
+	// business.
+	pages := make(map[phys.Addr]bool)
+	seen := make(map[phys.Addr]bool)
+	node := func(r phys.Range) {
+		if seen[r.Start] {
+			bad = append(bad, fmt.Errorf("map node %v is used twice", r.Start))
 		}
-		c.nodes[a] = true
-		outside("map node", phys.Block{Addr: a}.Range())
-	}, func(b phys.Block) {
+		seen[r.Start], pages[r.Start.Page()] = true, true
+		outside("map node", r)
+	}
+	var blocks []phys.Range
+	block := func(b phys.Block) {
 		outside("preserved block", b.Range())
 		blocks = append(blocks, b.Range())
 		c.magic[b.Addr] = b.Order
 		c.census.Preserved++
-	})
-	c.census.Nodes = uint64(len(c.nodes))
+	}
+	var err error
+	if c.list() {
+		err = walkList(c.mem, head, c.bitmap, node, block)
+	} else {
+		err = walkRadix(c.mem, head, levels-1, 0, node, block)
+	}
+	c.census.Nodes = uint64(len(pages))
 	set := phys.NewRanges(blocks...)
 	var total uint64
 	for _, r := range blocks {
@@ -100,13 +125,16 @@ func (c *consumer) reserve(tree phys.Addr) error {
 	if total != set.Size() {
 		bad = append(bad, errors.New("preserved blocks overlap"))
 	}
-	for a := range c.nodes {
+	for a := range pages {
 		if r, ok := set.Overlaps(phys.Block{Addr: a}.Range()); ok {
 			bad = append(bad, fmt.Errorf("map node %v is itself preserved in %v", a, r))
 		}
 	}
 	return errors.Join(append(bad, err)...)
 }
+
+// maxRestored is the largest order that kernels with a list restore.
+const maxRestored = 10
 
 // restore takes the block at a out of the map: kho_restore_page and its magic.
 func (c *consumer) restore(what string, a phys.Addr, order phys.Order) error {
@@ -116,6 +144,9 @@ func (c *consumer) restore(what string, a phys.Addr, order phys.Order) error {
 	}
 	if got != order {
 		return fmt.Errorf("%s %v: preserved with order %d, want %d", what, a, got, order)
+	}
+	if c.capped && order > maxRestored {
+		return fmt.Errorf("%s %v: order %d, restored is at most %d", what, a, order, maxRestored)
 	}
 	delete(c.magic, a)
 	return nil
@@ -129,56 +160,129 @@ func (c *consumer) page(what string, a phys.Addr) ([]byte, error) {
 	return c.mem.View(a, phys.PageSize)
 }
 
-func (c *consumer) subtrees(root node) (left Census, err error) {
-	seen := false
+// subtrees consumes what the root names, A's own count first: the others are
+// compared with what it says.
+func (c *consumer) subtrees(root node) error {
+	blobs := make(map[string][]byte)
 	for _, n := range root.kids {
-		data, err := n.u64("preserved-data")
+		if _, twice := blobs[n.name]; twice {
+			return fmt.Errorf("sub-tree %s is there twice", n.name)
+		}
+		blob, err := c.subtree(n)
 		if err != nil {
-			return left, err
+			return fmt.Errorf("sub-tree %s: %w", n.name, err)
 		}
-		size, err := n.u64("blob-size")
-		if err != nil {
-			return left, err
-		}
-		blob, err := c.page("sub-tree "+n.name, phys.Addr(data))
-		if err != nil {
-			return left, err
-		}
-		if size > phys.PageSize {
-			return left, fmt.Errorf("sub-tree %s: blob-size %d", n.name, size)
-		}
-		switch blob = blob[:size]; n.name {
-		case "LUO":
-			err = c.luo(blob)
-		case "memblock":
-			err = c.reserveMem(blob)
-		case "kexec-metadata":
-			if size != 73 || le.Uint32(blob) != 1 || string(blob[4:11]) != "7.3.4-s" {
-				err = fmt.Errorf("kexec-metadata: %x", blob)
+		blobs[n.name] = blob
+	}
+	for _, part := range []struct {
+		name    string
+		consume func(blob []byte) error
+		missing func() bool // reports whether that it is not there is an error
+	}{
+		{probeTree, c.readOrigin, func() bool { return true }},
+		{"LUO", c.luo, func() bool { return c.Sessions() && c.from.Sessions() }},
+		{"memblock", c.tree(c.reserveMem), func() bool { return c.left.Regions > 0 }},
+		{testTree, c.tree(c.tests), func() bool { return c.left.Tests > 0 }},
+		{"kexec-metadata", c.readMetadata, func() bool { return c.metadata && c.from.metadata }},
+		{"raw", c.raw, func() bool { return c.odd&Raw != 0 }},
+	} {
+		blob, ok := blobs[part.name]
+		delete(blobs, part.name)
+		if !ok {
+			if part.missing() {
+				return fmt.Errorf("the sub-tree %s is missing", part.name)
 			}
-		case probeTree:
-			left.unmarshal(blob)
-			seen = true
+			continue
 		}
-		if err != nil {
-			return left, err
+		if err := part.consume(blob); err != nil {
+			return fmt.Errorf("sub-tree %s: %w", part.name, err)
 		}
 	}
-	if !seen {
-		return left, errors.New("the sub-tree with A's own count is missing")
+	for name := range blobs {
+		return fmt.Errorf("the sub-tree %s came from nowhere", name)
 	}
-	for a, order := range c.magic {
-		return left, fmt.Errorf("%d preserved blocks belong to nobody, one at %v of order %d", len(c.magic), a, order)
-	}
-	return left, nil
+	return nil
 }
 
-func (c *consumer) reserveMem(blob []byte) error {
+// subtree returns the data that the node names: kho_retrieve_subtree. Where there
+// are no sizes, debugfs takes every one for a device tree.
+func (c *consumer) subtree(n node) ([]byte, error) {
+	data, err := n.u64(c.pointer)
+	if err != nil {
+		return nil, err
+	}
+	blob, err := c.page("data", phys.Addr(data))
+	if err != nil {
+		return nil, err
+	}
+	props := 1
+	if c.size != "" {
+		props = 2
+		size, err := n.u64(c.size)
+		if err != nil {
+			return nil, err
+		}
+		if size == 0 || size > phys.PageSize {
+			return nil, fmt.Errorf("%s %d", c.size, size)
+		}
+		blob = blob[:size]
+	} else if _, err := parseTree(blob); err != nil {
+		return nil, err
+	}
+	if len(n.props) != props {
+		return nil, fmt.Errorf("%d properties, want %d", len(n.props), props)
+	}
+	return blob, nil
+}
+
+// tree makes a consumer of bytes out of one of device trees.
+func (c *consumer) tree(consume func(node) error) func([]byte) error {
+	return func(blob []byte) error {
+		tree, err := parseTree(blob)
+		if err != nil {
+			return err
+		}
+		return consume(tree)
+	}
+}
+
+func (c *consumer) readOrigin(blob []byte) error {
 	tree, err := parseTree(blob)
 	if err != nil {
-		return fmt.Errorf("memblock: %w", err)
+		return err
 	}
-	for _, n := range tree.kids {
+	c.origin, c.left, err = parseOrigin(tree)
+	return err
+}
+
+func (c *consumer) readMetadata(blob []byte) error {
+	if !c.metadata {
+		return fmt.Errorf("kernel %s knows none", c.release)
+	}
+	if len(blob) != metadataSize || le.Uint32(blob) != 1 {
+		return fmt.Errorf("%x", blob)
+	}
+	release, _, _ := bytes.Cut(blob[4:69], []byte{0})
+	if c.from.metadata && (string(release) != c.from.release || le.Uint32(blob[69:]) != 1) {
+		return fmt.Errorf("%q, kexec %d; want %q, 1", release, le.Uint32(blob[69:]), c.from.release)
+	}
+	return nil
+}
+
+func (c *consumer) raw(blob []byte) error {
+	if string(blob) != rawData {
+		return fmt.Errorf("%q", blob)
+	}
+	return nil
+}
+
+// reserveMem finds the regions: reserve_mem_kho_revive. How the memory of one is
+// split into blocks is nobody's business.
+func (c *consumer) reserveMem(tree node) error {
+	if v, _ := tree.prop("compatible"); string(v) != "memblock-v1\x00" {
+		return fmt.Errorf("compatible %q", v)
+	}
+	for i, n := range tree.kids {
 		start, err := n.u64("start")
 		if err != nil {
 			return err
@@ -187,133 +291,37 @@ func (c *consumer) reserveMem(blob []byte) error {
 		if err != nil {
 			return err
 		}
-		order, ok := c.magic[phys.Addr(start)]
-		if !ok || order.Bytes() != size {
-			return fmt.Errorf("memblock: region %s at %#x of %#x bytes is not preserved as one block", n.name, start, size)
+		if v, _ := n.prop("compatible"); string(v) != "reserve-mem-v1\x00" || n.name != fmt.Sprintf("region%d", i) {
+			return fmt.Errorf("region %q: compatible %q", n.name, v)
 		}
-		delete(c.magic, phys.Addr(start))
-	}
-	return nil
-}
-
-func (c *consumer) luo(ser []byte) error {
-	if len(ser) != luoSize || string(ser[:8]) != luoCompatible+"\x00\x00" {
-		return fmt.Errorf("LUO: %d bytes, compatible %q", len(ser), ser[:8])
-	}
-	if n := le.Uint64(ser[8:]); n != 1 {
-		return fmt.Errorf("LUO: liveupdate number %d, want 1", n)
-	}
-	flb, err := c.page("FLB", phys.Addr(le.Uint64(ser[24:])))
-	if err != nil {
-		return err
-	}
-	if le.Uint64(flb) != 1 || le.Uint64(flb[8:]) != 0 {
-		return fmt.Errorf("FLB: %x", flb[:16])
-	}
-	return c.entries("session", phys.Addr(le.Uint64(ser[16:])), sessionSize, c.session)
-}
-
-// entries restores a chain block by block: kho_block_set_restore.
-func (c *consumer) entries(what string, head phys.Addr, size int, each func(i int, rec []byte) error) error {
-	for i := 0; head != 0; {
-		page, err := c.page(what+" block", head)
-		if err != nil {
-			return err
-		}
-		n := le.Uint64(page[8:])
-		if n == 0 || n > uint64(phys.PageSize-blockHeader)/uint64(size) {
-			return fmt.Errorf("%s block %v: count %d", what, head, n)
-		}
-		c.census.Blocks++
-		for k := range int(n) {
-			at := blockHeader + k*size
-			if err := each(i, page[at:at+size]); err != nil {
-				return fmt.Errorf("%s %d: %w", what, i, err)
+		for at, end := phys.Addr(start), phys.Addr(start+size); at < end; {
+			order, ok := c.magic[at]
+			if !ok || at+phys.Addr(order.Bytes()) > end {
+				return fmt.Errorf("region %s at %#x of %#x bytes: %v is not preserved with it", n.name, start, size, at)
 			}
-			i++
+			delete(c.magic, at)
+			at += phys.Addr(order.Bytes())
 		}
-		head = phys.Addr(le.Uint64(page))
-	}
-	return nil
-}
-
-func (c *consumer) session(s int, rec []byte) error {
-	name, _, _ := bytes.Cut(rec[:64], []byte{0})
-	if string(name) != sessionName(s) {
-		return fmt.Errorf("name %q, want %q", name, sessionName(s))
-	}
-	c.census.Sessions++
-	var n uint64
-	err := c.entries("file", phys.Addr(le.Uint64(rec[64:])), fileSize, func(f int, rec []byte) error {
-		n++
-		return c.file(s, f, rec)
-	})
-	if err == nil && n != le.Uint64(rec[72:]) {
-		err = fmt.Errorf("%d files, the session's count is %d", n, le.Uint64(rec[72:]))
-	}
-	return err
-}
-
-func (c *consumer) file(s, f int, rec []byte) error {
-	want := fileOf(s, f)
-	if string(rec[:9]) != memfdHandler+"\x00" || le.Uint64(rec[56:]) != want.token {
-		return fmt.Errorf("handler %q token %#x, want %q token %#x", rec[:9], le.Uint64(rec[56:]), memfdHandler, want.token)
-	}
-	at := phys.Addr(le.Uint64(rec[48:]))
-	ser, err := c.page("memfd", at)
-	if err != nil {
-		return err
-	}
-	got := file{token: want.token, pos: le.Uint64(ser), size: le.Uint64(ser[8:]), seals: le.Uint32(ser[16:])}
-	if got.pos != want.pos || got.size != want.size || got.seals != want.seals || le.Uint64(ser[24:]) != uint64(len(want.orders)) {
-		return fmt.Errorf("memfd %v: %x", at, ser[:memfdSize])
-	}
-	c.census.Files++
-	if len(want.orders) == 0 {
-		return nil
-	}
-	chunk, err := c.page("memfd array chunk", phys.Addr(le.Uint64(ser[32:])))
-	if err != nil {
-		return err
-	}
-	array, err := c.page("memfd array", phys.Addr(le.Uint64(chunk[8:])))
-	if err != nil {
-		return err
-	}
-	index := 0
-	for i, order := range want.orders {
-		word := le.Uint64(array[16*i:])
-		folio := phys.PFN(word & (1<<52 - 1)).Addr()
-		if word>>52 != 3 || le.Uint64(array[16*i+8:]) != uint64(index) {
-			return fmt.Errorf("folio %d: %x", i, array[16*i:16*i+16])
-		}
-		if err := c.restore("folio", folio, order); err != nil {
-			return err
-		}
-		if err := c.content(s, f, index, folio, order); err != nil {
-			return err
-		}
-		index += int(order.Pages())
-	}
-	return nil
-}
-
-// content compares every byte of a folio with what A put there.
-func (c *consumer) content(s, f, index int, folio phys.Addr, order phys.Order) error {
-	var want [phys.PageSize]byte
-	for n := range int(order.Pages()) {
-		at := folio + phys.Addr(n)<<phys.PageShift
-		data, err := c.mem.View(at, phys.PageSize)
+		page, err := c.mem.View(phys.Addr(start), phys.PageSize)
 		if err != nil {
 			return err
 		}
-		fill(want[:], s, f, index+n)
-		if !bytes.Equal(data, want[:]) {
-			return fmt.Errorf("page %d at %v: content differs from what A preserved", index+n, at)
+		if err := same(page, regionStream, i); err != nil {
+			return fmt.Errorf("region %s at %#x: %w", n.name, start, err)
 		}
-		c.census.Sum = sum(c.census.Sum, data)
+		c.census.Regions++
 	}
-	c.census.Folios++
-	c.census.Pages += order.Pages()
+	return nil
+}
+
+// same compares pages with what A put into file f of session s.
+func same(data []byte, s, f int) error {
+	var want [phys.PageSize]byte
+	for p := 0; p*phys.PageSize < len(data); p++ {
+		fill(want[:], s, f, p)
+		if !bytes.Equal(data[p*phys.PageSize:][:phys.PageSize], want[:]) {
+			return fmt.Errorf("page %d: content differs from what A preserved", p)
+		}
+	}
 	return nil
 }

@@ -20,7 +20,7 @@ func produce(t *testing.T) (phys.Memory, kho.Data) {
 		{Start: 0x10000000, End: 0x14000000}, {Start: 0x10000000, End: 0x10000000}, {Start: 0x20000000, End: 0x20000000},
 	}
 	mem := phystest.New(t, ram)
-	h, err := standin.Produce(mem, phys.NewRanges(phys.Range{Start: 0x14000000, End: 0x20000000}), standin.Shape{Sessions: 60, Files: 3})
+	h, err := standin.Produce(mem, phys.NewRanges(phys.Range{Start: 0x14000000, End: 0x20000000}), standin.F, standin.Shape{Sessions: 60, Files: 3})
 	if err != nil {
 		t.Fatal(err)
 	}

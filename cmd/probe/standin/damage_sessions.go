@@ -1,0 +1,196 @@
+package standin
+
+import (
+	"bytes"
+	"fmt"
+
+	"ferry/phys"
+)
+
+func arrays(g *Generation) bool { return g.Sessions() && !g.blocks() }
+
+// sessions returns where the records of sessions start, and the bytes from there.
+func (d *damager) sessions() (phys.Addr, []byte) {
+	at, b := d.at("sessions")
+	if d.from.blocks() {
+		return at + blockHeader, b[blockHeader:]
+	}
+	return at + 8, b[8:]
+}
+
+// files returns the records of the first session's files.
+func (d *damager) files() []byte {
+	_, b := d.at("files")
+	if d.from.blocks() {
+		return b[blockHeader:]
+	}
+	return b
+}
+
+// folios returns the array of the folios of the file that rec names.
+func (d *damager) folios(rec []byte) []byte {
+	structure := d.page(phys.Addr(le.Uint64(rec[48:])))
+	chunk := d.page(phys.Addr(le.Uint64(structure[d.from.layout().array:])))
+	return d.page(phys.Addr(le.Uint64(chunk[8:])))
+}
+
+// relink makes the second block of sessions lie at a.
+func (d *damager) relink(a phys.Addr) string {
+	_, b := d.at("sessions")
+	le.PutUint64(b, uint64(a))
+	return a.String() + ": "
+}
+
+// point makes LUO's root object name a for its sessions, or its FLBs.
+func (d *damager) point(what string, a phys.Addr) string {
+	_, b := d.at("LUO")
+	at := map[string]int{"luo-session": 8, "luo-flb": 16}[what]
+	if d.from.blocks() {
+		le.PutUint64(b[d.from.luoString+at:], uint64(a))
+	} else {
+		copy(d.value(b, what+"-header", what), le64(uint64(a)))
+	}
+	return a.String()
+}
+
+// sessionDamages break what all have that have sessions.
+var sessionDamages = []Damage{
+	{"unknown-sessions", (*Generation).Sessions, func(d *damager) string {
+		_, b := d.at("LUO")
+		b[bytes.Index(b, []byte(d.from.luo))+5] = '9'
+		return "luo-v9"
+	}},
+	{"sessions-outside-ram", (*Generation).Sessions, func(d *damager) string { return d.point("luo-session", beyondRAM) }},
+	{"sessions-not-preserved", (*Generation).Sessions, func(d *damager) string { return d.point("luo-session", d.unused()) }},
+	{"sessions-in-scratch", (*Generation).Sessions, func(d *damager) string { return d.point("luo-session", d.scratch) }},
+	{"flb-not-preserved", func(g *Generation) bool { return g.flb }, func(d *damager) string { return d.point("luo-flb", d.unused()) }},
+	{"same-name", (*Generation).Sessions, func(d *damager) string {
+		_, b := d.sessions()
+		copy(b[sessionSize:sessionSize+64], b[:64])
+		return sessionName(0)
+	}},
+	{"name-without-end", (*Generation).Sessions, func(d *damager) string {
+		at, b := d.sessions()
+		copy(b, bytes.Repeat([]byte{'n'}, 64))
+		return at.String()
+	}},
+	{"same-token", (*Generation).Sessions, func(d *damager) string {
+		b := d.files()
+		copy(b[fileSize+56:fileSize+64], b[56:64])
+		return fmt.Sprintf("token %#x", le.Uint64(b[56:]))
+	}},
+	{"file-without-memory", (*Generation).Sessions, func(d *damager) string {
+		b := d.files()
+		le.PutUint64(b[48:], 0)
+		return fmt.Sprintf("file token %#x", le.Uint64(b[56:]))
+	}},
+	{"file-of-two", (*Generation).Sessions, func(d *damager) string {
+		b := d.files()
+		copy(b[fileSize+48:fileSize+56], b[48:56])
+		return phys.Addr(le.Uint64(b[48:])).String()
+	}},
+	{"folio-outside-map", (*Generation).Sessions, func(d *damager) string {
+		at := d.unused()
+		le.PutUint64(d.folios(d.files()), uint64(at.PFN())|3<<52)
+		return "folio 0: memory " + at.String() + ": not the head of a preserved block"
+	}},
+	{"folio-of-two-files", (*Generation).Sessions, func(d *damager) string {
+		b := d.files()
+		folio := d.folios(b)[:8]
+		copy(d.folios(b[fileSize:]), folio)
+		return "folio 0: memory " + phys.PFN(le.Uint64(folio)&(1<<52-1)).Addr().String() + ": already part of another object"
+	}},
+	{"folio-index", (*Generation).Sessions, func(d *damager) string {
+		b := d.folios(d.files())
+		le.PutUint64(b[16+8:], 0)
+		return "folio 1"
+	}},
+}
+
+// arrayDamages break what is kept in a device tree and arrays.
+var arrayDamages = []Damage{
+	{"no-session-node", arrays, func(d *damager) string {
+		_, b := d.at("LUO")
+		b[bytes.Index(b, []byte("\x00luo-session\x00"))+1] = 'x'
+		return "luo-session"
+	}},
+	{"unknown-session-node", arrays, func(d *damager) string {
+		_, b := d.at("LUO")
+		b[bytes.Index(b, []byte("luo-session-v2"))+13] = '9'
+		return "luo-session-v9"
+	}},
+	{"sessions-null", arrays, func(d *damager) string {
+		d.point("luo-session", 0)
+		return "luo-session-header"
+	}},
+	{"sessions-beyond-array", arrays, func(d *damager) string {
+		at, b := d.at("sessions")
+		le.PutUint64(b, 820) // 819 fit 64 KiB
+		return at.String()
+	}},
+	{"sessions-count", arrays, func(d *damager) string {
+		at, b := d.at("sessions")
+		le.PutUint64(b, 1<<58) // times 80 is small again
+		return at.String()
+	}},
+	{"files-beyond-array", arrays, func(d *damager) string {
+		_, b := d.sessions()
+		at := phys.Addr(le.Uint64(b[64:]))
+		le.PutUint64(b[72:], 129) // 128 fit 8 KiB
+		return at.String()
+	}},
+	{"files-of-two", arrays, func(d *damager) string {
+		_, b := d.sessions()
+		copy(b[sessionSize+64:], b[64:72])
+		return phys.Addr(le.Uint64(b[64:])).String()
+	}},
+	{"files-null", arrays, func(d *damager) string {
+		_, b := d.sessions()
+		le.PutUint64(b[64:], 0)
+		return sessionName(0)
+	}},
+}
+
+// blockDamages break chains of blocks.
+var blockDamages = []Damage{
+	{"cycle", (*Generation).blocks, func(d *damager) string {
+		at, b := d.at("sessions")
+		le.PutUint64(b, uint64(at))
+		return at.String() + ": "
+	}},
+	{"count-zero", (*Generation).blocks, func(d *damager) string {
+		at, b := d.at("sessions")
+		le.PutUint64(b[8:], 0)
+		return at.String() + ": count 0"
+	}},
+	{"count-too-large", (*Generation).blocks, func(d *damager) string {
+		at, b := d.at("files")
+		le.PutUint64(b[8:], 64)
+		return at.String() + ": count 64"
+	}},
+	{"counts-beyond-files", (*Generation).blocks, func(d *damager) string {
+		first, _ := d.at("sessions")
+		for at := first; at != 0; at = phys.Addr(le.Uint64(d.page(at))) {
+			b := d.page(at)
+			for i := range int(le.Uint64(b[8:])) {
+				le.PutUint64(b[blockHeader+i*sessionSize+72:], 630000)
+			}
+		}
+		return fmt.Sprintf("record %v: count 630000", first+blockHeader)
+	}},
+	{"pointer-outside-ram", (*Generation).blocks, func(d *damager) string { return d.relink(beyondRAM) }},
+	{"pointer-into-scratch", (*Generation).blocks, func(d *damager) string { return d.relink(d.scratch) }},
+	{"block-not-preserved", (*Generation).blocks, func(d *damager) string { return d.relink(d.unused()) }},
+	{"pointer-unaligned", (*Generation).blocks, func(d *damager) string {
+		at, _ := d.at("files")
+		return d.relink(at + 8)
+	}},
+	{"feature-header", (*Generation).blocks, func(d *damager) string {
+		at, b := d.at("LUO")
+		clear(b)
+		for _, at := range []int{0, 8, 16} { // supported, required, active
+			le.PutUint64(b[at:], 7)
+		}
+		return at.String()
+	}},
+}

@@ -1,0 +1,111 @@
+package standin
+
+import (
+	"fmt"
+	"strings"
+
+	"ferry/phys"
+)
+
+// Generation is a run of Linux releases whose handovers look alike, as the
+// stand-ins know it: what its producer writes and its consumer accepts.
+type Generation struct {
+	Name    string // A to F, as Ferry's documents call it
+	release string // what uname -r of the stand-in says
+
+	kho      string // compatible string of the root device tree
+	bitmap   uint64 // bytes of a bitmap in the list of preserved memory; 0: a radix tree
+	pointer  string // property of a sub-tree's node that holds its address
+	size     string // the one that holds its size; empty: there is none
+	inline   bool   // kho_test lists its folios in the tree itself, there is no kho_vmalloc
+	capped   bool   // kho_restore_folio refuses orders above 10
+	metadata bool   // kexec-metadata is handed over
+
+	luo       string // compatible string of the root object; empty: no LUO
+	luoString int    // bytes of its field at the start of struct luo_ser; 0: a device tree
+	flb       bool   // there is a page of file-lifecycle-bound records
+	memfd     string // handler of memfds
+	sealed    bool   // their state has seals
+}
+
+// The generations. Sources are the trees of the releases, and for E' the patch
+// series "liveupdate: Remove limits on sessions and files", version 6.
+var (
+	A = &Generation{Name: "A", release: "6.17.13-standin", kho: "kho-v1", bitmap: 512, pointer: "fdt", inline: true, capped: true}
+	B = &Generation{Name: "B", release: "6.18.15-standin", kho: "kho-v1", bitmap: 4096, pointer: "fdt", capped: true}
+	C = &Generation{Name: "C", release: "6.19.14-standin", kho: "kho-v1", bitmap: 4096, pointer: "fdt", capped: true,
+		luo: "luo-v1", memfd: "memfd-v1"}
+	D = &Generation{Name: "D", release: "7.0.13-standin", kho: "kho-v1", bitmap: 4096, pointer: "fdt", capped: true,
+		luo: "luo-v1", flb: true, memfd: "memfd-v1"}
+	E = &Generation{Name: "E", release: "7.1.13-standin", kho: "kho-v3", pointer: "preserved-data", size: "blob-size", metadata: true,
+		luo: "luo-v1", flb: true, memfd: "memfd-v2", sealed: true}
+	EPrime = &Generation{Name: "E'", release: "7.1.0-v6-standin", kho: "kho-v3", pointer: "preserved-data", size: "blob-size", metadata: true,
+		luo: "luo-v4-kho-block-v1", luoString: 24, flb: true, memfd: "memfd-v2", sealed: true}
+	F = &Generation{Name: "F", release: "7.3.4-standin", kho: "kho-v4", pointer: "preserved-data", size: "blob-size", metadata: true,
+		luo: "luo-v5", luoString: 8, flb: true, memfd: "memfd-v2", sealed: true}
+
+	// Generations are all of them, in the order of their releases.
+	Generations = []*Generation{A, B, C, D, E, EPrime, F}
+)
+
+// ByName returns the generation of the name, or of its [Generation.Word].
+func ByName(name string) (*Generation, error) {
+	for _, g := range Generations {
+		if g.Name == name || g.Word() == name {
+			return g, nil
+		}
+	}
+	return nil, fmt.Errorf("no generation is called %q: want A, B, C, D, E, Ep or F", name)
+}
+
+// Word returns the name as [ByName] reads it and a command line holds it without
+// quotes.
+func (g *Generation) Word() string { return strings.ReplaceAll(g.Name, "'", "p") }
+
+// Sessions reports whether the generation hands over sessions and files.
+func (g *Generation) Sessions() bool { return g.luo != "" }
+
+// list reports whether preserved memory is a list of bitmaps.
+func (g *Generation) list() bool { return g.bitmap > 0 }
+
+// blocks reports whether sessions and files are kept in chains of blocks, not in
+// arrays.
+func (g *Generation) blocks() bool { return g.luoString > 0 }
+
+// room is the number of entries of the size that fit a block of the chains, or
+// that the producer's array has room for.
+func (g *Generation) room(size int) int {
+	switch {
+	case g.blocks():
+		return (phys.PageSize - blockHeader) / size
+	case size == sessionSize:
+		return 819
+	}
+	return 128
+}
+
+// memfdLayout is where the fields of a memfd's state stand.
+type memfdLayout struct{ folios, array, size int }
+
+func (g *Generation) layout() memfdLayout {
+	if g.sealed {
+		return memfdLayout{folios: 24, array: 32, size: 48} // seals and flags at 16
+	}
+	return memfdLayout{folios: 16, array: 24, size: 40}
+}
+
+// Carried returns shape less what a crossing between the two generations cannot
+// carry: sessions and files where one of them has no LUO, seals where one of them
+// records none, FLBs and sub-trees that one of them does not know.
+func Carried(from, to *Generation, shape Shape) Shape {
+	if !from.Sessions() || !to.Sessions() {
+		shape.Sessions, shape.Files = 0, 0
+	}
+	if !to.sealed {
+		shape.Plain = true
+	}
+	if from.list() || to.list() {
+		shape.Odd &^= Raw
+	}
+	return shape
+}
