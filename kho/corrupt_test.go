@@ -54,7 +54,10 @@ func TestOpenRefusesBadScratchTable(t *testing.T) {
 		{"area past the end of RAM", set(2, uint64(ramEnd)-2<<20, 4<<20), kho.ErrScratch, "entry 2"},
 		{"area that wraps", set(2, uint64(scratch2), ^uint64(0)&^4095), kho.ErrScratch, "entry 2"},
 		{"area unaligned", set(2, uint64(scratch2)+4096, 2<<20), kho.ErrScratch, "entry 2"},
-		{"area of half a page", set(2, uint64(scratch2), 2048), kho.ErrScratch, "entry 2"},
+		{"preserved memory in the last page of an area that is not whole pages", func(f *fixture) phys.Addr {
+			set(1, uint64(hugeBlock)-2<<20, 2<<20+2048)(f)
+			return hugeBlock
+		}, kho.ErrPlace, "block"},
 		{"areas overlap", func(f *fixture) phys.Addr { set(1, uint64(scratch0)+2<<20, 4<<20)(f); return scratch0 }, kho.ErrScratch, "scratch table"},
 		{"same area twice", func(f *fixture) phys.Addr { set(1, uint64(scratch2), 2<<20)(f); return scratch0 }, kho.ErrScratch, "scratch table"},
 		{"preserved memory made scratch", func(f *fixture) phys.Addr { set(1, uint64(hugeBlock), 2<<20)(f); return hugeBlock }, kho.ErrPlace, "block"},

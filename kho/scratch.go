@@ -21,7 +21,8 @@ const (
 )
 
 // ScratchArea is one entry of the scratch table. An area of size 0 is legal: its
-// address means nothing and may lie inside another area.
+// address means nothing and may lie inside another area. So is any other size:
+// up to 7.1 kernels take what their command line says (kho_scratch=) as it is.
 type ScratchArea struct {
 	Addr phys.Addr
 	Size uint64
@@ -65,8 +66,8 @@ func checkScratch(ram phys.Ranges, table []ScratchArea, at phys.Addr) (phys.Rang
 		switch {
 		case !ok:
 			return nil, bad(fmt.Sprintf("%#x bytes at %s", a.Size, a.Addr), "an end inside the address space")
-		case !a.Addr.Aligned(scratchAlign) || a.Size%phys.PageSize != 0:
-			return nil, bad(fmt.Sprintf("area %v", r), "a base that is a multiple of 2 MiB, whole pages")
+		case !a.Addr.Aligned(scratchAlign):
+			return nil, bad(fmt.Sprintf("area %v", r), "a base that is a multiple of 2 MiB")
 		case !ram.Contains(r):
 			return nil, bad(fmt.Sprintf("area %v", r), "RAM")
 		case i == 0 && r.End > lowMemoryEnd:

@@ -1,0 +1,46 @@
+package kho_test
+
+import (
+	"testing"
+
+	"ferry/kho"
+	"ferry/phys"
+	"ferry/phys/phystest"
+)
+
+// TestScratchOfAnySizeIsKeptFree: kernels up to 7.1 take the sizes of
+// kho_scratch= as they are, and all leave areas of size 0 anywhere.
+func TestScratchOfAnySizeIsKeptFree(t *testing.T) {
+	f := &fixture{TB: t, mem: phystest.New(t, phys.Range{Start: ramStart, End: ramEnd})}
+	table := []kho.ScratchArea{
+		{Addr: scratch0, Size: 4<<20 - 1000},    // ends inside a page
+		{Addr: scratch0 + 2<<20},                // nothing, inside the first
+		{Addr: scratch2, Size: 1<<20 + 0x30001}, // one byte into a page
+		{Addr: scratch2 + 12345},
+	}
+	d, err := kho.New(f.mem, kho.V1, f.mem.RAM(), scratch0, table, nil)
+	f.check(err)
+	last := phys.Block{Addr: scratch2 + 1<<20 + 0x30000}
+	refusedAs(t, d.Preserve(last), kho.ErrPlace, last.Addr, "block")
+	beside := phys.Block{Addr: last.Range().End}
+	f.check(d.Preserve(beside))
+	f.data, err = d.Commit()
+	f.check(err)
+	h, err := kho.Open(f.mem, f.data, kho.V1)
+	f.check(err)
+	want := phys.Ranges{{Start: scratch0, End: scratch0 + 4<<20 - 1000}, {Start: scratch2, End: scratch2 + 1<<20 + 0x30001}}
+	if len(h.Scratch) != 2 || h.Scratch[0] != want[0] || h.Scratch[1] != want[1] || len(h.Table) != 4 {
+		t.Errorf("scratch %v of %d entries, want %v of 4", h.Scratch, len(h.Table), want)
+	}
+	d, err = h.Draft(kho.V4, nil)
+	f.check(err)
+	got := exhaust(t, d)
+	for a := range got {
+		if s, hit := want.Overlaps(phys.Block{Addr: a}.Range()); hit {
+			t.Errorf("allocated %v, which touches scratch %v", a, s)
+		}
+	}
+	if a := scratch0 + 4<<20; !got[a] {
+		t.Errorf("the first page behind scratch, %v, is never allocated", a)
+	}
+}
