@@ -45,7 +45,7 @@ var (
 	// ordinary lists.
 	trouble  = regexp.MustCompile(`WARNING|BUG[: ]|Oops|Call Trace|Kernel panic|general protection|KASAN|KHO|[Hh]andover|\b(memfd_)?luo`)
 	ordinary = []*regexp.Regexp{
-		regexp.MustCompile(`KHO: found kexec handover data\.$`),
+		regexp.MustCompile(`KHO: found kexec handover data\.( Will skip init for some devices)?$`),
 		regexp.MustCompile(`KHO: exec from: \S+ \(count \d+\)$`),
 		regexp.MustCompile(`KHO: scratch (scale|areas)`),
 		regexp.MustCompile(`luo: Retrieved live update data, liveupdate number: \d+$`),

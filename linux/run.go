@@ -25,7 +25,8 @@ func (r Run) Words() string {
 		words = append(words, "crossing.plan=mixed")
 	}
 	if r.Plan.Sessions > 0 {
-		words = append(words, fmt.Sprintf("crossing.sessions=%d crossing.files=%d crossing.big=%d", r.Plan.Sessions, r.Plan.Files, r.Plan.Big))
+		words = append(words, fmt.Sprintf("crossing.sessions=%d crossing.files=%d crossing.big=%d crossing.wide=%d",
+			r.Plan.Sessions, r.Plan.Files, r.Plan.Big, r.Plan.Wide))
 	}
 	if r.Region {
 		words = append(words, "reserve_mem=1M:4096:ferry")
@@ -104,8 +105,9 @@ func (r Run) expected(i int, kernels []Log) (lines []string) {
 	}
 	lines = append(lines, "KHO: found kexec handover data.")
 	if sessions > 0 {
-		first := kernels[1].field(ReportPrefix+"kept ", "digest")
-		lines = append(lines, fmt.Sprintf("%skept round=%d sessions=%d files=%d bytes=%d digest=%s ", ReportPrefix, i, sessions, files, bytes, first))
+		digest, huge := kernels[1].field(ReportPrefix+"kept ", "digest"), kernels[0].field(ReportPrefix+"made ", "huge")
+		lines = append(lines, fmt.Sprintf("%skept round=%d sessions=%d files=%d bytes=%d digest=%s huge=%s",
+			ReportPrefix, i, sessions, files, bytes, digest, huge))
 	}
 	// The root of this kernel is the initrd that the one before made.
 	lines = append(lines, fmt.Sprintf("%sroot round=%d bytes=%s crc=%s", ReportPrefix, i,
@@ -117,12 +119,12 @@ func (r Run) expected(i int, kernels []Log) (lines []string) {
 		lines = append(lines, fmt.Sprintf("KHO: exec from: %s (count %d)", r.Release(i-1), n))
 	}
 	if r.Region {
-		first := kernels[0].field(ReportPrefix+"region ", "start")
+		start, digest := kernels[0].field(ReportPrefix+"region ", "start"), kernels[0].field(ReportPrefix+"region ", "digest")
 		lines = append(lines, "Revived memory reservation 'ferry' from KHO",
-			fmt.Sprintf("%sregion round=%d start=%s ", ReportPrefix, i, first))
-		if !kernels[i].Has(fmt.Sprintf("%sregion round=%d start=%s ", ReportPrefix, i, first)) || kernels[i].field(ReportPrefix+"region ", "kept") != "true" {
-			lines = append(lines, "kept=true")
-		}
+			fmt.Sprintf("%sregion round=%d start=%s size=1048576 digest=%s kept=true", ReportPrefix, i, start, digest))
+	}
+	if files > 0 && hasFLB(r.Release(i-1)) && hasFLB(r.Release(i)) {
+		lines = append(lines, "liveupdate-test-flb-v0: found flb data from the previous boot")
 	}
 	if savesTest(i-1, kernels) && hasTest(kernels[i]) {
 		lines = append(lines, "KHO restore succeeded")
@@ -134,6 +136,9 @@ func (r Run) expected(i int, kernels []Log) (lines []string) {
 func (r Run) unexpected(i int) (lines []string) {
 	if i == 0 {
 		lines = append(lines, "KHO: found kexec handover data.")
+	}
+	if i == 0 && r.Plan.Mixed {
+		lines = append(lines, " huge=0")
 	}
 	if r.before(i, hasMetadata) == 0 {
 		lines = append(lines, "KHO: exec from: ")
@@ -170,6 +175,7 @@ func hasTest(kernel Log) bool { return kernel.field(ReportPrefix+"machine ", "te
 func hasLUO(release string) bool      { return series(release) >= 619 }
 func hasFLB(release string) bool      { return series(release) >= 700 }
 func hasMetadata(release string) bool { return series(release) >= 701 }
+func hasBlocks(release string) bool   { return series(release) >= 702 }
 
 // series is 100 times the first number of a release and the second, 0 if it is none.
 func series(release string) (n int) {

@@ -14,7 +14,7 @@ import (
 
 // A config is what the words of the command line that begin with "crossing." say.
 type config struct {
-	plan    workload.Plan // crossing.sessions, crossing.files, crossing.big, crossing.plan=mixed
+	plan    workload.Plan // crossing.sessions, crossing.files, crossing.big, crossing.wide, crossing.plan=mixed
 	route   linux.Route   // crossing.kernels: releases, comma separated; crossing.rounds; crossing.direct=1
 	round   int           // crossing.round: kernels before this one, 0 for the first
 	region  string        // name of the region that reserve_mem= asks for, if any
@@ -34,7 +34,8 @@ func parseConfig(cmdline string) (config, error) {
 	c.route.Rounds = 1
 	seals := ""
 	numbers := map[string]*int{
-		"sessions": &c.plan.Sessions, "files": &c.plan.Files, "big": &c.plan.Big, "round": &c.round, "rounds": &c.route.Rounds,
+		"sessions": &c.plan.Sessions, "files": &c.plan.Files, "big": &c.plan.Big, "wide": &c.plan.Wide,
+		"round": &c.round, "rounds": &c.route.Rounds,
 	}
 	for _, word := range strings.Fields(c.cmdline) {
 		key, value, _ := strings.Cut(word, "=")

@@ -146,14 +146,10 @@ func (c config) takeOver() (*state, error) {
 		}
 		session.Close()
 		s.totals.sessions++
-		if c.round < c.route.Rounds {
-			err = s.preserve(want, files)
-		} else {
-			for _, f := range files {
-				f.Close()
-			}
+		if c.round == c.route.Rounds {
+			continue // files stay open: the report counts their folios
 		}
-		if err != nil {
+		if err := s.preserve(want, files); err != nil {
 			return nil, err
 		}
 	}

@@ -17,6 +17,7 @@ type Plan struct {
 	Sessions int  // number of sessions
 	Files    int  // files in each session
 	Big      int  // MiB of one more file in the first session, 0 for none
+	Wide     int  // files in one more session, 0 for none
 	Mixed    bool // instead of all that: one session of each kind that the formats treat differently
 	Plain    bool // no seals but F_SEAL_SEAL: what every kernel's memfd handler can hold
 }
@@ -58,6 +59,9 @@ func (p Plan) List() []Session {
 		f.Size, f.Seals, f.Sparse = int64(p.Big)<<20, 0, false
 		f.Pos = f.Size / 2
 		sessions[0].Files = append(sessions[0].Files, f)
+	}
+	if p.Wide > 0 {
+		sessions = append(sessions, session(p.Sessions, p.Wide))
 	}
 	if p.Mixed {
 		sessions = mixed()

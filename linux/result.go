@@ -1,0 +1,124 @@
+package linux
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A Fate is what became of the state that the first kernel of a run made.
+type Fate string
+
+// Fates.
+const (
+	Kept     Fate = "kept"    // all of it is in the last kernel, and no kernel complained
+	Panicked Fate = "panic"   // a later kernel panicked
+	Lost     Fate = "lost"    // a later kernel boots, without it
+	Damaged  Fate = "damaged" // some of it is there, or a kernel complains
+	Hung     Fate = "hung"    // the machine did not end
+	Refused  Fate = "refused" // Ferry names what the next kernel cannot hold
+)
+
+// A Result is what one run of the compatibility suite showed.
+type Result struct {
+	Kind     string    // what the run is for, a part of the suite
+	Route    Route     // of the run
+	Fate     Fate      // of the state
+	Words    []string  // lines of the console that say so; what was wrong, if it should not have been so
+	Known    int       // warnings that are known, see Run.Judge
+	Sessions int64     // made
+	Files    int64     // made
+	Bytes    int64     // made, in the files
+	Seconds  float64   // of the host's time
+	Date     time.Time // of the run
+	Command  string    // that made it
+}
+
+// Name is the name of the result's file: its kind and route.
+func (r Result) Name() string {
+	return r.Kind + "_" + strings.Join(r.Route.Releases, "_")
+}
+
+// Save writes the result and the log of its run into the folder.
+func (r Result) Save(dir string, log Log) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, r.Name())
+	return errors.Join(os.WriteFile(path+".json", b, 0o644), os.WriteFile(path+".log", []byte(log.String()+"\n"), 0o644))
+}
+
+// Results reads what Save wrote.
+func Results(dir string) (all []Result, err error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		var r Result
+		if err := json.Unmarshal(b, &r); err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// Result tells the fate of the run's state from its log and the error with which the machine ended.
+func (r Run) Result(kind string, log Log, err error) Result {
+	result := Result{Kind: kind, Route: r.Route}
+	result.Sessions, result.Files, result.Bytes = r.Plan.Totals()
+	kernels := log.Kernels()[1:]
+	for i, kernel := range kernels {
+		if len(r.known(i, kernel).Lines) < len(kernel.Lines) {
+			result.Known++
+		}
+	}
+	wrong := r.Judge(log)
+	if err != nil {
+		wrong = append(wrong, err.Error())
+	}
+	last := Log{}
+	if len(kernels) > 1 {
+		last = kernels[len(kernels)-1]
+	}
+	switch {
+	case len(wrong) == 0:
+		result.Fate = Kept
+	case errors.Is(err, ErrTimeout):
+		result.Fate, result.Words = Hung, wrong
+	case last.Has("Kernel panic"):
+		result.Fate, result.Words = Panicked, last.telling("Kernel panic", "luo", "LUO", "FLB")
+	case last.Has("disabling KHO revival"):
+		result.Fate, result.Words = Lost, last.telling("incompatible with", "disabling KHO revival", ReportPrefix+"FAIL")
+	case last.Has(ReportPrefix+"FAIL") && !last.Has("KHO: found kexec handover data."):
+		result.Fate, result.Words = Lost, last.telling(ReportPrefix+"FAIL")
+	default:
+		result.Fate, result.Words = Damaged, wrong
+	}
+	return result
+}
+
+// telling returns the lines that contain one of the texts, without the kernel's time.
+func (l Log) telling(texts ...string) (lines []string) {
+	for _, line := range l.Lines {
+		for _, text := range texts {
+			if strings.Contains(line, text) && !isOrdinary(line) {
+				lines = append(lines, kernelLine.ReplaceAllString(line, ""))
+				break
+			}
+		}
+	}
+	return lines
+}
