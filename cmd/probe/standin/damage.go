@@ -103,6 +103,16 @@ next:
 	return v
 }
 
+// find returns the bytes of the page from the first text on.
+func (d *damager) find(page []byte, text string) []byte {
+	at := bytes.Index(page, []byte(text))
+	if at < 0 {
+		d.err = fmt.Errorf("no %q to break", text)
+		at = 0
+	}
+	return page[at:]
+}
+
 // unused is a page of free memory that nobody preserved.
 func (d *damager) unused() phys.Addr { return d.free[len(d.free)-1].End - phys.PageSize }
 
@@ -154,7 +164,7 @@ var mapDamages = []Damage{
 	}},
 	{"unknown-version", always, func(d *damager) string {
 		_, b := d.at("fdt")
-		b[bytes.Index(b, []byte(d.from.kho))+5] = '9'
+		d.find(b, d.from.kho)[5] = '9'
 		return "kho-v9"
 	}},
 	{"no-map", always, func(d *damager) string {

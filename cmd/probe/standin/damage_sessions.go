@@ -57,7 +57,7 @@ func (d *damager) point(what string, a phys.Addr) string {
 var sessionDamages = []Damage{
 	{"unknown-sessions", (*Generation).Sessions, func(d *damager) string {
 		_, b := d.at("LUO")
-		b[bytes.Index(b, []byte(d.from.luo))+5] = '9'
+		d.find(b, d.from.luo)[5] = '9'
 		return "luo-v9"
 	}},
 	{"sessions-outside-ram", (*Generation).Sessions, func(d *damager) string { return d.point("luo-session", beyondRAM) }},
@@ -111,17 +111,17 @@ var sessionDamages = []Damage{
 var arrayDamages = []Damage{
 	{"no-session-node", arrays, func(d *damager) string {
 		_, b := d.at("LUO")
-		b[bytes.Index(b, []byte("\x00luo-session\x00"))+1] = 'x'
-		return "luo-session"
+		d.find(b, "\x01luo-session\x00")[1] = 'x' // behind the tag that starts a node
+		return "xuo-session"
 	}},
 	{"unknown-session-node", arrays, func(d *damager) string {
 		_, b := d.at("LUO")
-		b[bytes.Index(b, []byte("luo-session-v2"))+13] = '9'
+		d.find(b, "luo-session-v2")[13] = '9'
 		return "luo-session-v9"
 	}},
 	{"sessions-null", arrays, func(d *damager) string {
 		d.point("luo-session", 0)
-		return "luo-session-header"
+		return "session array"
 	}},
 	{"sessions-beyond-array", arrays, func(d *damager) string {
 		at, b := d.at("sessions")
@@ -186,11 +186,11 @@ var blockDamages = []Damage{
 		return d.relink(at + 8)
 	}},
 	{"feature-header", (*Generation).blocks, func(d *damager) string {
-		at, b := d.at("LUO")
+		_, b := d.at("LUO")
 		clear(b)
 		for _, at := range []int{0, 8, 16} { // supported, required, active
 			le.PutUint64(b[at:], 7)
 		}
-		return at.String()
+		return "feature bits"
 	}},
 }

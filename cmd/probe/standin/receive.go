@@ -185,6 +185,7 @@ func (c *consumer) subtrees(root node) error {
 		{testTree, c.tree(c.tests), func() bool { return c.left.Tests > 0 }},
 		{"kexec-metadata", c.readMetadata, func() bool { return c.metadata && c.from.metadata }},
 		{"raw", c.raw, func() bool { return c.odd&Raw != 0 }},
+		{"ferry", c.tree(readReport), func() bool { return false }},
 	} {
 		blob, ok := blobs[part.name]
 		delete(blobs, part.name)
@@ -244,6 +245,14 @@ func (c *consumer) tree(consume func(node) error) func([]byte) error {
 		}
 		return consume(tree)
 	}
+}
+
+// readReport reads what a crossing says of itself.
+func readReport(n node) error {
+	if what, _ := n.prop("compatible"); string(what) != "ferry-report-v1\x00" {
+		return fmt.Errorf("compatible %q", what)
+	}
+	return nil
 }
 
 func (c *consumer) readOrigin(blob []byte) error {

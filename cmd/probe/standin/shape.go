@@ -52,13 +52,12 @@ const (
 	Reversed                 // reversed: the list of bitmaps backwards, a chunk for every two of them
 	Foreign                  // foreign: one file more in each session, of a handler that nobody knows
 	Raw                      // raw: a sub-tree that is no device tree
-	Hollow                   // hollow: an empty chunk at the end of every kho_vmalloc
 	Small                    // small: arrays of sessions and files in the smallest block that holds them
 	Gaps                     // gaps: every third session has no files
 	oddEnd
 )
 
-var oddNames = []string{"unset", "no-flb", "aligned", "reversed", "foreign", "raw", "hollow", "small", "gaps"}
+var oddNames = []string{"unset", "no-flb", "aligned", "reversed", "foreign", "raw", "small", "gaps"}
 
 // ParseOdd reads names separated by commas.
 func ParseOdd(list string) (o Odd, err error) {

@@ -40,7 +40,7 @@ func (p *producer) vmalloc(n int) (desc []byte, pages [][]byte, err error) {
 		pages = append(pages, page)
 	}
 	// The kernel takes a chunk as soon as the last is full.
-	if used == vmallocSlots || p.odd&Hollow != 0 {
+	if used == vmallocSlots {
 		err = next()
 	}
 	return desc, pages, err
