@@ -48,7 +48,8 @@ func TestDivisionByZeroIsAPanic(t *testing.T) {
 }
 
 func TestStrayAccessIsACatchableFault(t *testing.T) {
-	for _, a := range []uintptr{0x10_0000, 0x7000_0000_0000, uintptr(amd64.ImageBase()), amd64.DirectMap + 1<<44} {
+	const stackTop, stackSize = 0x7fff_ff00_0000, 256 << 10 // of the first thread
+	for _, a := range []uintptr{stackTop - stackSize - 8, stackTop, 0x10_0000, 0x7000_0000_0000, uintptr(amd64.ImageBase()), amd64.DirectMap + 1<<44} {
 		if !faults(a, false) {
 			t.Errorf("reading %#x did not fault", a)
 		}

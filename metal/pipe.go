@@ -57,7 +57,7 @@ func readPipe(t *thread, f *file, buf, n uint64) uint64 {
 		return fail(eFAULT)
 	}
 	for i := uint64(0); i < n; i++ {
-		*byteAt(buf + i) = *byteAt(directMap + p.buffer + p.start)
+		*byteAt(buf + i) = *byteAt(amd64.FrameAddress(p.buffer) + p.start)
 		p.start = (p.start + 1) & (amd64.PageSize - 1)
 	}
 	p.count -= n
@@ -76,7 +76,7 @@ func writePipe(t *thread, f *file, buf, n uint64) uint64 {
 	}
 	n = min(n, amd64.PageSize-p.count)
 	for i := uint64(0); i < n; i++ {
-		*byteAt(directMap + p.buffer + (p.start+p.count)&(amd64.PageSize-1)) = *byteAt(buf + i)
+		*byteAt(amd64.FrameAddress(p.buffer) + (p.start+p.count)&(amd64.PageSize-1)) = *byteAt(buf + i)
 		p.count++
 	}
 	wakePipe(f.count)

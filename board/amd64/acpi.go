@@ -42,7 +42,7 @@ func (m *machine) pmTimerPort() uint16 {
 // cover makes sure that [a, a+n) is in the direct map: some firmware has its
 // tables in memory that it calls reserved.
 func (m *machine) cover(a, n uint64) bool {
-	return m.directCovers(a, n) || m.direct(a, a+n, 0) && m.directCovers(a, n)
+	return m.directCovers(a, n) || m.direct(a, a+n) && m.directCovers(a, n)
 }
 
 // findRSDP returns the root pointer: the loader's word for it, or what stands in

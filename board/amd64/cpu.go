@@ -16,7 +16,9 @@ func tsc() uint64
 func rdrand() (v uint64, ok bool)
 func readCR3() uint64
 func writeCR3(v uint64)
+func readCR0() uint64
 func readCR4() uint64
+func writeCR4(v uint64)
 func invlpg(va uint64)
 func enableXSAVE(mask uint64)
 func resetFPU()

@@ -78,10 +78,22 @@ TEXT ·writeCR3(SB),NOSPLIT,$0-8
 	MOVQ AX, CR3
 	RET
 
+// func readCR0() uint64
+TEXT ·readCR0(SB),NOSPLIT,$0-8
+	MOVQ CR0, AX
+	MOVQ AX, ret+0(FP)
+	RET
+
 // func readCR4() uint64
 TEXT ·readCR4(SB),NOSPLIT,$0-8
 	MOVQ CR4, AX
 	MOVQ AX, ret+0(FP)
+	RET
+
+// func writeCR4(v uint64)
+TEXT ·writeCR4(SB),NOSPLIT,$0-8
+	MOVQ v+0(FP), AX
+	MOVQ AX, CR4
 	RET
 
 // func invlpg(va uint64)

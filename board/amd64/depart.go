@@ -41,6 +41,10 @@ var out *departure
 // of the stage.
 func (m *machine) departPage() uint64 { return m.load + m.initSize - 2*PageSize }
 
+// recordPage returns the physical address of the record: the last page of the
+// stage.
+func (m *machine) recordPage() uint64 { return m.load + m.initSize - PageSize }
+
 // departNext departs for the target of [Jump].
 func departNext() { mach.depart(&mach.next) }
 
@@ -71,12 +75,29 @@ func departBytes() uint64 { return min(addressOfDepartEnd()-addressOfDepart(), d
 // jumpAway jumps to the departure page.
 func jumpAway()
 
-// listPieces says what is zeroed on the way out.
+// listPieces says what is zeroed on the way out: what the target wants, and of the
+// stage all that a Go program or the board may have written to. What stays is the
+// image's text and constants, the tables of the jump, and the departure page; and
+// where something failed, the record of it.
 func (m *machine) listPieces(t *target) {
 	n := uint64(0)
 	for i := uint64(0); i < t.wipeCount; i++ {
 		w := &t.wipes[i&(maxWipes-1)]
 		n = out.add(n, w[0], w[0]+w[1])
+	}
+	for i := uint64(0); i < m.segmentCount; i++ {
+		if s := &m.segments[i&(maxSegments-1)]; s.Flags&SegmentWrite != 0 {
+			n = out.add(n, m.physical(s.Start), m.physical((s.FileEnd+PageSize-1)&^(PageSize-1)))
+		}
+	}
+	heapEnd, stack, stackEnd := m.window()
+	n = out.add(n, m.load+m.fileSize, heapEnd)
+	n = out.add(n, stack, stackEnd)
+	n = out.add(n, m.frameFirst, m.jumpFrames)
+	n = out.add(n, m.jumpEnd, m.frameNext)
+	n = out.add(n, m.area(), m.area()+areaSize)
+	if m.failing == 0 {
+		out.add(n, m.recordPage(), m.recordPage()+PageSize)
 	}
 }
 

@@ -86,13 +86,14 @@ func early(m *machine) bool {
 	if !m.divide() {
 		return false
 	}
-	m.framesUsed = areaSize / PageSize
+	m.frameFirst = m.frameNext
+	m.framesUsed = areaSize/PageSize + 2 // the departure page, the record
 	m.framesPeak = m.framesUsed
 	m.framesLeft = (m.frameEnd - m.frameNext) / PageSize
 	m.descriptors()
 
 	m.cr3 = m.frame()
-	return m.cr3 != 0 && m.mapImage() && m.mapWindow() && m.mapArea(m.area()) && m.mapStage() && m.mapRAM(0) && m.mapEnter()
+	return m.cr3 != 0 && m.mapImage() && m.mapWindow() && m.mapArea(m.area()) && m.mapFrames() && m.mapRAM(0) && m.mapEnter()
 }
 
 // area returns the physical address of the board's own memory.
@@ -169,19 +170,15 @@ func (m *machine) mapImage() bool {
 	return true
 }
 
-// mapStage puts the stage's own memory into the direct map: writable, but for
-// those parts of the image that must not be written.
-func (m *machine) mapStage() bool {
-	for i := uint64(0); i < m.segmentCount; i++ {
-		s := &m.segments[i&(maxSegments-1)]
-		pa := m.physical(s.Start)
-		size := (s.FileEnd - s.Start + PageSize - 1) &^ (PageSize - 1)
-		if s.Flags&SegmentWrite == 0 && !m.span(DirectMap+pa, pa, size, PTEPresent|m.noExecute, level4K) {
-			return false
-		}
-	}
-	return m.direct(m.load, m.load+m.initSize, PTEWrite)
+// mapFrames maps the pages of [Frame] where the board alone writes to them, page
+// tables among them: in the direct map all of the stage is read-only.
+func (m *machine) mapFrames() bool {
+	return m.linear(m.framesOffset(), m.frameFirst, m.frameEnd, PTEWrite)
 }
+
+// framesOffset returns what to add to the physical address of such a page. Large
+// pages stay aligned.
+func (m *machine) framesOffset() uint64 { return framesBase - m.load&^(levelSize(level1G)-1) }
 
 // mapArea maps the board's own memory.
 func (m *machine) mapArea(area uint64) bool {
@@ -191,7 +188,7 @@ func (m *machine) mapArea(area uint64) bool {
 		m.span(trapBase, area+machineSize+stackSize, trapSize, flags, level4K) &&
 		m.span(fatalBase, area+machineSize+stackSize+trapSize, fatalSize, flags, level4K) &&
 		m.span(departBase, m.departPage(), PageSize, flags, level4K) &&
-		m.span(recordBase, m.load+m.initSize-PageSize, PageSize, flags, level4K)
+		m.span(recordBase, m.recordPage(), PageSize, flags, level4K)
 }
 
 // mapRAM puts RAM, ACPI tables and the first MiB, where the BIOS keeps its own,
@@ -200,12 +197,12 @@ func (m *machine) mapRAM(from uint64) bool {
 	for i := from; i < m.regions; i++ {
 		e := &m.e820[i&(maxRegions-1)]
 		if e.kind == E820RAM || e.kind == E820ACPI || e.kind == E820NVS {
-			if !m.direct(e.addr, e.addr+e.size, 0) {
+			if !m.direct(e.addr, e.addr+e.size) {
 				return false
 			}
 		}
 	}
-	return m.direct(0, 1<<20, 0) && m.direct(m.zeroPage, m.zeroPage+PageSize, 0)
+	return m.direct(0, 1<<20) && m.direct(m.zeroPage, m.zeroPage+PageSize)
 }
 
 // machineOffset returns how far into m the field at p is.

@@ -7,12 +7,22 @@ import "github.com/usbarmory/tamago/amd64/lapic"
 // What the tests on metal look at or do.
 
 const (
-	StackBase   = stackBase
-	StackSize   = stackSize
 	MachineBase = machineBase
-	MachineSize = machineSize
 	PTELarge    = pteLarge
 )
+
+// Own are the runs of pages that the board keeps for itself.
+var Own = []struct {
+	Name        string
+	Start, Size uint64
+}{
+	{"machine", machineBase, machineSize},
+	{"kernel stack", stackBase, stackSize},
+	{"stack of interrupts", trapBase, trapSize},
+	{"stack of double faults", fatalBase, fatalSize},
+	{"record", recordBase, PageSize},
+	{"departure page", departBase, PageSize},
+}
 
 // SendToSelf makes the local APIC deliver an interrupt to this processor.
 func SendToSelf(vector uint8) {
@@ -79,3 +89,6 @@ func PrintStuck(c byte) bool {
 
 // CPUID runs the instruction.
 func CPUID(leaf, sub uint32) (a, b, c, d uint32) { return cpuid(leaf, sub) }
+
+// ControlRegisters returns CR0 and CR4.
+func ControlRegisters() (cr0, cr4 uint64) { return readCR0(), readCR4() }

@@ -25,6 +25,7 @@ func TestEveryEndStartsTheFallback(t *testing.T) {
 		{"overflow", ended + "2"},
 		{"deadlock", ended + "2"},
 		{"kernel", "fatal: fault in the kernel, in step trial of kernel"},
+		{"stack", "fatal: fault in the kernel, in step trial of stack"},
 		{"spin", "fatal: the time that was set is up"},
 	}
 	if tamago {

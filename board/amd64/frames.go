@@ -7,6 +7,10 @@ package amd64
 // 0 where none is left.
 func Frame() uint64 { return mach.frame() }
 
+// FrameAddress returns the virtual address at which kernel code reads and writes
+// the page that [Frame] returned.
+func FrameAddress(pa uint64) uint64 { return pa + mach.frameBase }
+
 // FreeFrame gives back a page that [Frame] returned.
 func FreeFrame(pa uint64) { mach.freeFrame(pa) }
 

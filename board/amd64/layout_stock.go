@@ -22,3 +22,7 @@ func (m *machine) mapWindow() bool { return true }
 // windowUse returns the bytes that the program uses beyond the pages of [Frame]:
 // none.
 func windowUse() uint64 { return 0 }
+
+// window returns the physical ranges that the program uses beyond the image's file
+// and the pages of [Frame], up to heapEnd and from stack to stackEnd: none.
+func (m *machine) window() (heapEnd, stack, stackEnd uint64) { return 0, 0, 0 }

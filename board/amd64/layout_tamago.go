@@ -63,18 +63,36 @@ func (m *machine) divide() bool {
 	return true
 }
 
-// mapWindow maps what follows the file's bytes.
+// mapWindow maps what follows the file's bytes, but for a page below the first
+// stack.
 func (m *machine) mapWindow() bool {
-	va := m.base + m.fileSize
-	return m.span(va, m.physical(va), m.windowTop-va, PTEPresent|PTEWrite|m.noExecute, level4K)
+	va, guard := m.base+m.fileSize, m.guard()
+	flags := PTEPresent | PTEWrite | m.noExecute
+	return m.span(va, m.physical(va), guard-va, flags, level4K) &&
+		m.span(guard+PageSize, m.physical(guard+PageSize), m.windowTop-guard-PageSize, flags, level4K)
+}
+
+// guard returns the address of the page that the first stack must not reach, nor
+// the heap, which the runtime lets grow up to that stack.
+func (m *machine) guard() uint64 {
+	return (m.windowTop-ramStackOffset-firstStack)&^(PageSize-1) - PageSize
 }
 
 // windowUse returns the bytes that the program uses beyond the image's file and
-// the pages of [Frame]. The runtime clears what it takes, from the image on
-// upwards, so that the first page that nobody has written to is the end of it.
+// the pages of [Frame].
 func windowUse() uint64 {
 	m := mach
-	lo, hi := m.imageEnd, m.windowTop-ramStackOffset-firstStack
+	heapEnd, stack, stackEnd := m.window()
+	return heapEnd - m.load - m.fileSize + stackEnd - stack
+}
+
+// window returns where the program's memory ends that follows the image's file, and
+// its first stack, as physical addresses. The runtime clears what it takes, from the
+// image on upwards, so that the first page that nobody has written to is the end of
+// it.
+func (m *machine) window() (heapEnd, stack, stackEnd uint64) {
+	lo, hi := m.imageEnd, m.guard()
+	top := hi + PageSize
 	for hi-lo >= PageSize {
 		mid := (lo + (hi-lo)/2) &^ (PageSize - 1)
 		if m.leaf(mid)&pteDirty != 0 {
@@ -83,5 +101,5 @@ func windowUse() uint64 {
 			hi = mid
 		}
 	}
-	return lo - m.base - m.fileSize + ramStackOffset + firstStack
+	return m.physical(lo), m.physical(top), m.physical(m.windowTop)
 }

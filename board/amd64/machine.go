@@ -17,6 +17,7 @@ const (
 	recordBase  = machineBase + 0xb0000 // the record of a failure
 	departBase  = machineBase + 0xc0000 // see depart.go
 	kernelBase  = machineBase + 0x1000000
+	framesBase  = machineBase + 0x1000000000 // the pages of [Frame], see mapFrames
 
 	machineSize = 0x10000
 	stackSize   = 0x8000
@@ -73,11 +74,12 @@ type machine struct {
 	segmentCount       uint64
 
 	frameNext, frameEnd    uint64 // physical: pages never used yet
+	frameFirst             uint64 // physical: the first that was ever used
 	enterFrames            uint64 // physical: where those of the way in start
 	frameFree              uint64 // physical: head of the list of freed pages
 	framesUsed, framesPeak uint64
 	framesLeft             uint64
-	frameBase              uint64 // what to add to a physical address: 0 at first, then DirectMap
+	frameBase              uint64 // what to add to the physical address of one of them
 	noExecute              uint64 // PTE bit 63 where the processor has it
 	gigabyte               uint64 // not 0: 1 GiB pages
 	levels                 uint64 // 4 or 5

@@ -25,34 +25,49 @@ func (m mapping) String() string {
 	return fmt.Sprintf("[%#x-%#x] write %v execute %v", m.start, m.end-1, m.write, m.execute)
 }
 
-// mappings reads the page tables.
-func mappings(t *testing.T) (all []mapping) {
+// leaf is a page of whatever size, as the page tables have it.
+type leaf struct {
+	va, pa, size   uint64
+	write, execute bool
+}
+
+// leaves calls f for each page that is mapped, and table for each page of tables,
+// with physical addresses.
+func leaves(f func(leaf), table func(pa uint64)) {
 	root, levels := amd64.PageTables()
-	var walk func(table, va, level uint64, rights uint64)
-	walk = func(table, va, level uint64, rights uint64) {
+	var walk func(at, va, level uint64, rights uint64)
+	walk = func(at, va, level uint64, rights uint64) {
+		table(at)
 		for i := range uint64(512) {
-			a := amd64.DirectMap + table + i*8
+			a := amd64.DirectMap + at + i*8
 			e := **(**uint64)(unsafe.Pointer(&a))
 			size := uint64(amd64.PageSize) << (9 * (level - 1))
-			at := va + i*size
+			va := va + i*size
 			if level == levels && i >= 256 {
-				at |= ^uint64(0) << (12 + 9*levels - 1) // canonical
+				va |= ^uint64(0) << (12 + 9*levels - 1) // canonical
 			}
-			switch {
+			switch pa := e & 0x000f_ffff_ffff_f000; {
 			case e&amd64.PTEPresent == 0:
 			case level == 1 || e&amd64.PTELarge != 0 && level <= 3:
-				m := mapping{at, at + size, rights&e&amd64.PTEWrite != 0, e&amd64.NoExecute() == 0}
-				if n := len(all); n > 0 && all[n-1].end == at && all[n-1].write == m.write && all[n-1].execute == m.execute {
-					all[n-1].end = m.end
-				} else {
-					all = append(all, m)
-				}
+				f(leaf{va, pa &^ (size - 1), size, rights&e&amd64.PTEWrite != 0, e&amd64.NoExecute() == 0})
 			default:
-				walk(e&0x000f_ffff_ffff_f000, at, level-1, rights&e)
+				walk(pa, va, level-1, rights&e)
 			}
 		}
 	}
 	walk(root, 0, levels, ^uint64(0))
+}
+
+// mappings joins the pages that are mapped side by side with equal rights.
+func mappings(t *testing.T) (all []mapping) {
+	leaves(func(l leaf) {
+		m := mapping{l.va, l.va + l.size, l.write, l.execute}
+		if n := len(all); n > 0 && all[n-1].end == m.start && all[n-1].write == m.write && all[n-1].execute == m.execute {
+			all[n-1].end = m.end
+		} else {
+			all = append(all, m)
+		}
+	}, func(uint64) {})
 	if len(all) < 5 {
 		t.Fatalf("only %d mappings: %v", len(all), all)
 	}
@@ -80,21 +95,6 @@ func TestNothingIsWritableAndExecutable(t *testing.T) {
 	}
 }
 
-// TestTextHasNoWritableAlias looks at the image's read-only pages where the direct
-// map shows them.
-func TestTextHasNoWritableAlias(t *testing.T) {
-	load := uint64(amd64.Boot().Stage.Start)
-	for i := range amd64.SegmentCount() {
-		s := amd64.SegmentAt(i)
-		for a := s.Start; a < s.FileEnd; a += amd64.PageSize {
-			e := amd64.Leaf(amd64.DirectMap + load + a - amd64.ImageBase())
-			if e == 0 || e&amd64.PTEWrite != 0 != (s.Flags&amd64.SegmentWrite != 0) {
-				t.Fatalf("page %#x of segment %+v: entry %#x in the direct map", a, s, e)
-			}
-		}
-	}
-}
-
 // TestDirectMapHoldsMemoryOnly proves that nothing but what e820 calls memory, the
 // first MiB, and the pages around their edges is in the direct map: devices must
 // not be cached.
@@ -117,18 +117,6 @@ func TestDirectMapHoldsMemoryOnly(t *testing.T) {
 	}
 	if missing := memory.Sub(mapped...); len(missing) > 0 {
 		t.Errorf("memory outside the direct map: %v", missing)
-	}
-}
-
-func TestKernelStacksHaveUnmappedNeighbours(t *testing.T) {
-	for _, a := range []uint64{amd64.MachineBase - 8, amd64.MachineBase + amd64.MachineSize,
-		amd64.StackBase - 8, amd64.StackBase + amd64.StackSize} {
-		if amd64.Leaf(a) != 0 {
-			t.Errorf("%#x is mapped", a)
-		}
-	}
-	if amd64.Leaf(amd64.StackBase) == 0 || amd64.Leaf(amd64.StackBase+amd64.StackSize-8) == 0 {
-		t.Error("the kernel stack is not mapped")
 	}
 }
 

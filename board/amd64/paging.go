@@ -112,14 +112,16 @@ func (m *machine) span(va, pa, size, flags, level uint64) bool {
 // memory follows. RAM beyond it is not used.
 const directEnd = machineBase - DirectMap
 
-// direct maps the physical range into the direct map, writable or not: the largest
-// pages that lie wholly inside it, so that nothing but memory is ever cached.
-func (m *machine) direct(start, end, write uint64) bool {
+// direct maps the physical range into the direct map, read-only.
+func (m *machine) direct(start, end uint64) bool {
+	return m.linear(DirectMap, start, min((end+PageSize-1)&^(PageSize-1), directEnd), 0)
+}
+
+// linear maps the physical range, of whole pages after rounding, at its address plus
+// offset, writable or not: with the largest pages that lie wholly inside it, so that
+// nothing but memory is ever cached.
+func (m *machine) linear(offset, start, end, write uint64) bool {
 	start &^= PageSize - 1
-	end = (end + PageSize - 1) &^ (PageSize - 1)
-	if end > directEnd {
-		end = directEnd
-	}
 	flags := PTEPresent | write | m.noExecute
 	for start < end {
 		level := uint64(level4K)
@@ -140,7 +142,7 @@ func (m *machine) direct(start, end, write uint64) bool {
 			stop = end
 		}
 		stop = start + (stop-start)&^(levelSize(level)-1)
-		if !m.directSpan(start, stop, flags, level) {
+		if !m.linearSpan(offset, start, stop, flags, level) {
 			return false
 		}
 		start = stop
@@ -148,15 +150,15 @@ func (m *machine) direct(start, end, write uint64) bool {
 	return true
 }
 
-// directSpan maps one run of pages of the level; where smaller pages are there
+// linearSpan maps one run of pages of the level; where smaller pages are there
 // already, it fills what is missing between them.
-func (m *machine) directSpan(start, end, flags, level uint64) bool {
+func (m *machine) linearSpan(offset, start, end, flags, level uint64) bool {
 	step, large := levelSize(level), uint64(0)
 	if level > level4K {
 		large = pteLarge
 	}
 	for start < end {
-		a := m.entry(DirectMap+start, level, true)
+		a := m.entry(offset+start, level, true)
 		if a == 0 {
 			return false
 		}
@@ -167,11 +169,11 @@ func (m *machine) directSpan(start, end, flags, level uint64) bool {
 		for {
 			if e := word(a); *e == 0 {
 				*e = start | flags | large
-			} else if large != 0 && *e&pteLarge == 0 && !m.directSpan(start, start+step, flags, level-1) {
+			} else if large != 0 && *e&pteLarge == 0 && !m.linearSpan(offset, start, start+step, flags, level-1) {
 				return false
 			}
 			a += 8
-			if start += step; start >= end || slot(start, level) == 0 {
+			if start += step; start >= end || slot(offset+start, level) == 0 {
 				break
 			}
 		}

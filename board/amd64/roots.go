@@ -18,5 +18,6 @@ var (
 	_ = vectors
 	_ = interrupt
 	_ = syscall
+	_ = readCR0 // by tests
 	_ = uint64(imageMagic + damagedBytes)
 )

@@ -4,9 +4,10 @@ package amd64
 // code that takes over.
 func setup() {
 	m := mach
-	m.frameBase = DirectMap
+	m.frameBase = m.framesOffset()
 	m.unmapEnter()
 	m.openRecord()
+	m.protect()
 	m.floatingPoint()
 	m.maskPIC()
 	m.readCmdline()
@@ -16,6 +17,37 @@ func setup() {
 	m.calibrate()
 	m.seedRandom()
 	m.ready = 1
+}
+
+// Bits of CR4.
+const (
+	cr4MachineCheck = 1 << 6
+	cr4UMIP         = 1 << 11 // no SGDT and the like outside ring 0
+	cr4SMEP         = 1 << 20 // no execution of user pages in ring 0
+	cr4SMAP         = 1 << 21 // and no access to them
+)
+
+// protect turns on what the processor has to stop a program that went astray. No
+// page is one of user mode here, and none is to become one by a flipped bit. Machine
+// checks are to be reported like any other exception. The jump turns all of it off.
+func (m *machine) protect() {
+	bits := uint64(0)
+	if _, _, _, d := cpuid(1, 0); d&(1<<7) != 0 {
+		bits |= cr4MachineCheck
+	}
+	if top, _, _, _ := cpuid(0, 0); top >= 7 {
+		_, b, c, _ := cpuid(7, 0)
+		if b&(1<<7) != 0 {
+			bits |= cr4SMEP
+		}
+		if b&(1<<20) != 0 {
+			bits |= cr4SMAP
+		}
+		if c&(1<<2) != 0 {
+			bits |= cr4UMIP
+		}
+	}
+	writeCR4(readCR4() | bits)
 }
 
 // floatingPoint turns on saving of x87, SSE and AVX state, and nothing wider: it

@@ -165,7 +165,7 @@ func TestIdentityEndsWithTheDirectMap(t *testing.T) {
 func TestDirectMapCoversNoAddressBeyondIt(t *testing.T) {
 	const image = 0x4000_0000_0000
 	b := newBench(t, 64, 4, 1)
-	if !b.direct(0, 4*gib, PTEWrite) || !b.span(machineBase, 0, machineSize, PTEPresent, level4K) || !b.span(image, 0, machineSize, PTEPresent, level4K) {
+	if !b.direct(0, 4*gib) || !b.span(machineBase, 0, machineSize, PTEPresent, level4K) || !b.span(image, 0, machineSize, PTEPresent, level4K) {
 		t.Fatal("no page left")
 	}
 	for _, c := range []struct {

@@ -32,7 +32,7 @@ var lastFault Context
 // faulted had called it: what the runtime does on systems with signals.
 func faulted(c *Context) {
 	Copy(uintptr(unsafe.Pointer(&lastFault)), uintptr(unsafe.Pointer(c)), unsafe.Sizeof(*c))
-	if c.RIP >= PageSize { // else a call through nil left the return address there
+	if inText(c.RIP) { // else a call of what is no code left the return address there
 		c.RSP -= 8
 		*word(c.RSP) = c.RIP
 	}

@@ -67,6 +67,11 @@ func main() {
 		fmt.Println("unreachable where this is a system call")
 		time.Sleep(50 * time.Millisecond)
 		fmt.Println("unreachable")
+	case "stack":
+		amd64.SetHandler(addressOfEndless()) // the next trap fills the kernel stack
+		fmt.Println("unreachable where this is a system call")
+		time.Sleep(50 * time.Millisecond)
+		fmt.Println("unreachable")
 	case "buffer":
 		buffer()
 	case "tables":
@@ -96,6 +101,11 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+func endless()
+func addressOfEndless() uint64
+
+var _ = endless // by its address
 
 //go:noinline
 func deeper(n int) int {
