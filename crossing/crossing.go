@@ -130,6 +130,7 @@ func (p *passage) read() error {
 		p.next.Cmdline = *c
 	}
 	p.m.Random(p.next.Seed)
+	p.report.Next = p.payload.Manifest.Kernel.Release
 	p.report.step("payload")
 	return nil
 }

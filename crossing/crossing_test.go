@@ -98,8 +98,8 @@ func TestNothingIsWrittenButFreeMemory(t *testing.T) {
 			taken++
 		}
 	}
-	// A block a session, the one of the sessions, LUO root, tree, and nodes.
-	if want := 20 + 1 + 1 + 1 + 6; taken > want {
+	// A block a session, the one of the sessions, LUO root, report, tree, and nodes.
+	if want := 20 + 1 + 1 + 1 + 1 + 6; taken > want {
 		t.Errorf("%d pages of free memory were written, want at most %d", taken, want)
 	}
 }
@@ -395,20 +395,22 @@ func TestNoPlaceNoJump(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for line, want := range map[string]Options{
-		"":                                       {Cross, OnErrorPass},
-		"quiet ferry.mode=pass":                  {Pass, OnErrorPass},
-		"ferry.on-error=halt ferry.mode=cross":   {Cross, OnErrorHalt},
-		"ferry.on-error=cold -- ferry.mode=pass": {Cross, OnErrorCold},
+		"":                                       {Mode: Cross, OnError: OnErrorPass},
+		"quiet ferry.mode=pass":                  {Mode: Pass, OnError: OnErrorPass},
+		"ferry.on-error=halt ferry.mode=cross":   {Mode: Cross, OnError: OnErrorHalt},
+		"ferry.on-error=cold -- ferry.mode=pass": {Mode: Cross, OnError: OnErrorCold},
+		"ferry.beyond-limits=1":                  {Mode: Cross, OnError: OnErrorPass, BeyondLimits: true},
+		"ferry.beyond-limits=1 ferry.beyond-limits=0": {Mode: Cross, OnError: OnErrorPass},
 	} {
 		if got, err := ParseOptions(line); err != nil || got != want {
 			t.Errorf("%q: got %+v, %v; want %+v", line, got, err, want)
 		}
 	}
 	quoted := `dyndbg="file a ferry.mode=pass +p" "ferry.on-error=cold"`
-	if got, err := ParseOptions(quoted); err != nil || got != (Options{Cross, OnErrorCold}) {
+	if got, err := ParseOptions(quoted); err != nil || got != (Options{Mode: Cross, OnError: OnErrorCold}) {
 		t.Errorf("%s: got %+v, %v", quoted, got, err)
 	}
-	for _, line := range []string{"ferry.mode=", "ferry.mode=cros", "ferry.on-error=rollback", "ferry.onerror=halt"} {
+	for _, line := range []string{"ferry.mode=", "ferry.mode=cros", "ferry.on-error=rollback", "ferry.onerror=halt", "ferry.beyond-limits=yes"} {
 		if _, err := ParseOptions(line); err == nil || !strings.Contains(err.Error(), line) {
 			t.Errorf("%q: got error %v, want one that quotes it", line, err)
 		}

@@ -52,8 +52,14 @@ type machine struct {
 }
 
 // newMachine lays a handover of the given shape, the zero page and a payload
-// into memory.
+// into memory, all of Linux 7.3.
 func newMachine(t *testing.T, shape standin.Shape, cmdline string) *machine {
+	t.Helper()
+	return newMachineOf(t, standin.F, shape, cmdline)
+}
+
+// newMachineOf is newMachine with a handover of another generation.
+func newMachineOf(t *testing.T, from *standin.Generation, shape standin.Shape, cmdline string) *machine {
 	t.Helper()
 	m := &machine{t: t, log: new(bytes.Buffer)}
 	m.Machine = Machine{
@@ -61,7 +67,7 @@ func newMachine(t *testing.T, shape standin.Shape, cmdline string) *machine {
 		Nanotime: func() int64 { m.ticks += 1000; return m.ticks },
 		Random:   func(b []byte) { copy(b, bytes.Repeat([]byte{0xa5}, len(b))) },
 	}
-	h, err := standin.Produce(m.Memory, free, standin.F, shape)
+	h, err := standin.Produce(m.Memory, free, from, shape)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,8 +99,19 @@ func newMachine(t *testing.T, shape standin.Shape, cmdline string) *machine {
 
 func (m *machine) setPayload(kernel, initrd []byte, cmdline *string) {
 	m.t.Helper()
+	m.setManifest(payload.Manifest{Cmdline: cmdline}, kernel, initrd)
+}
+
+// next makes the next kernel one of generation to.
+func (m *machine) next(to, from string) {
+	m.t.Helper()
+	m.setManifest(payload.Manifest{Kernel: payload.KernelInfo{Generation: to}, From: from}, nextKernel(), []byte("the next kernel's initrd"))
+}
+
+func (m *machine) setManifest(manifest payload.Manifest, kernel, initrd []byte) {
+	m.t.Helper()
 	var b bytes.Buffer
-	if err := pack.Write(&b, payload.Manifest{Cmdline: cmdline}, kernel, initrd); err != nil {
+	if err := pack.Write(&b, manifest, kernel, initrd); err != nil {
 		m.t.Fatal(err)
 	}
 	copy(m.edit(payloadAt, uint64(b.Len())), b.Bytes())
@@ -203,8 +220,13 @@ func (m *machine) arrive(j Jump) (a arrived) {
 	return a
 }
 
-// receive consumes the handover that arrived.
+// receive consumes the handover that arrived as Linux 7.3.
 func (a arrived) receive(mem phys.Memory) (got, left standin.Census, err error) {
+	return a.receiveAs(standin.F, mem)
+}
+
+// receiveAs is receive of another generation.
+func (a arrived) receiveAs(to *standin.Generation, mem phys.Memory) (got, left standin.Census, err error) {
 	u := func(i int) uint64 { return le.Uint64(a.kho[8*i:]) }
-	return standin.Receive(mem, standin.F, phys.Addr(u(0)), phys.Addr(u(2)), u(3))
+	return standin.Receive(mem, to, phys.Addr(u(0)), phys.Addr(u(2)), u(3))
 }

@@ -32,11 +32,18 @@ const (
 type Options struct {
 	Mode    Mode
 	OnError Outcome
+
+	// BeyondLimits lets a state that is larger than the kernels of B's generation
+	// write be written for them as far as they read it.
+	BeyondLimits bool
 }
 
 // prefix marks the words of the command line that are Ferry's and do not reach
 // the next kernel.
 const prefix = "ferry."
+
+// words says what of Ferry's may stand on a command line.
+const words = "ferry.mode=cross|pass, ferry.on-error=pass|cold|halt or ferry.beyond-limits=0|1"
 
 // ParseOptions reads Ferry's words out of a kernel command line; the last one
 // of a name wins. An unknown name or value is an error: a misspelled policy
@@ -54,8 +61,10 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 			o.Mode = mode
 		case name == "on-error" && slices.Contains([]Outcome{OnErrorPass, OnErrorCold, OnErrorHalt}, outcome):
 			o.OnError = outcome
+		case name == "beyond-limits" && (word.Value == "0" || word.Value == "1"):
+			o.BeyondLimits = word.Value == "1"
 		default:
-			bad = fmt.Errorf("command line: %s=%s: want ferry.mode=cross|pass or ferry.on-error=pass|cold|halt", word.Name, word.Value)
+			bad = fmt.Errorf("command line: %s=%s: want %s", word.Name, word.Value, words)
 		}
 	}
 	return o, bad

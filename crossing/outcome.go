@@ -8,8 +8,11 @@ import (
 	"ferry/phys"
 )
 
-// ErrHalt is wrapped by the errors of Run that the policy asked to halt for.
-var ErrHalt = errors.New("halting as ferry.on-error=halt says")
+// Reasons for which Run fails or a handover does not cross.
+var (
+	ErrHalt  = errors.New("halting as ferry.on-error=halt says")
+	ErrUnfit = errors.New("the next kernel cannot hold it")
+)
 
 // wayOut is what follows a failure, laid before the first thing that can fail:
 // from then on the machine needs nothing of this code to go on, which may end

@@ -6,26 +6,39 @@ import (
 	"io"
 
 	"ferry/kho"
-	"ferry/luo"
+	"ferry/memfd"
 )
 
 // Census counts what one handover holds.
 type Census struct {
-	Compatible    string // of the handover
+	Formats       string // its version strings, and the generation where they tell it
 	Sessions      int
 	Files         int
-	SessionBlocks int // of the chain of sessions
-	FileBlocks    int // of all chains of files
+	SessionBlocks int // stretches of session records: blocks of a chain, or an array
+	FileBlocks    int // stretches of file records
 	Subtrees      int
 	Preserved     uint64 // entries of the preserved-memory map
 	Nodes         int    // pages of the map itself
 }
 
-func census(h *kho.Handover, st *luo.State) Census {
-	c := Census{Compatible: h.Compatible, Sessions: st.Len(), Files: st.Files(), Subtrees: len(h.Subtrees),
-		Preserved: h.Map.Count(), Nodes: len(h.Map.Nodes())}
-	c.SessionBlocks, c.FileBlocks = st.Blocks()
+// census counts what is in a handover that was proved.
+func (in *handover) census() Census {
+	c := Census{Formats: in.formats(), Sessions: in.state.Len(), Files: in.state.Files(), Subtrees: len(in.Subtrees),
+		Preserved: in.Map.Count(), Nodes: len(in.Map.Nodes())}
+	c.SessionBlocks, c.FileBlocks = in.state.Blocks()
 	return c
+}
+
+// formats names what the handover is written in.
+func (in *handover) formats() string {
+	text := in.Format().String()
+	if f := in.state.Format(); f != nil {
+		text += ", " + f.String()
+	}
+	for _, f := range in.memfd.formats {
+		text += ", " + f.Handler()
+	}
+	return text
 }
 
 // Step is one part of a crossing and how long it took.
@@ -49,6 +62,58 @@ type Report struct {
 
 func (r *Report) start(now func() int64) { r.now, r.last = now, now() }
 
+// arrived notes what is worth saying about the handover that came in.
+func (r *Report) arrived(in *handover) {
+	if m, ok, err := in.Metadata(); err != nil {
+		r.note(err.Error())
+	} else if ok {
+		r.From = m.Release
+	}
+	for _, h := range in.state.Handlers() {
+		if memfd.ByHandler([]byte(h.Name)) == nil {
+			r.note(fmt.Sprintf("%d files of handler %q are carried as they are", h.Files, h.Name))
+		}
+	}
+}
+
+// leaving notes what does not stay as it is.
+func (r *Report) leaving(in *handover, t *target) {
+	if n := in.memfd.unset; n > 0 {
+		r.note(fmt.Sprintf("repaired: %d folios were not recorded as up to date and written to; those never written to become zeros", n))
+	}
+	for _, s := range t.drop {
+		r.note(fmt.Sprintf("sub-tree %q is left out: the next kernel takes every sub-tree for a device tree", s.Name))
+	}
+	if t.luo == nil || in.state.Absent() {
+		return
+	}
+	if in.state.NoFLBs() && t.luo.HoldsFLBs() {
+		r.note("repaired: the state came without a list of FLBs; an empty one is written")
+		if in.state.Files() > 0 {
+			r.note("a kernel that has FLBs of its own, such as one with CONFIG_LIVEUPDATE_TEST, warns once that a count underflows: known, and harmless")
+		}
+	}
+	if !t.luo.HoldsFLBs() {
+		for _, f := range in.state.FLBs() {
+			r.note(fmt.Sprintf("FLB %q is left out: the next kernel has no list of FLBs", f.Name()))
+		}
+	}
+	r.seals(in, t)
+}
+
+// seals notes what becomes of seals where one of the two formats has none.
+func (r *Report) seals(in *handover, t *target) {
+	for _, f := range in.memfd.formats {
+		switch {
+		case f == t.memfd || t.memfd == nil:
+		case !t.memfd.HoldsSeals():
+			r.note("memfds arrive sealed against more seals (0x1): the next kernel does so with every file")
+		case !f.HoldsSeals():
+			r.note("memfds came without a record of seals; they arrive sealed against more (0x1), as the kernel before would have restored them")
+		}
+	}
+}
+
 // step ends the part of the crossing that began with the step before.
 func (r *Report) step(name string) {
 	t := r.now()
@@ -65,13 +130,25 @@ func (r *Report) fail(err error) {
 	}
 }
 
+// lines describes the failures, one finding a line.
+func (r *Report) lines() (all []string) {
+	for _, err := range r.Failures {
+		if f, ok := err.(*findings); ok {
+			all = append(all, f.lines()...)
+			continue
+		}
+		all = append(all, err.Error())
+	}
+	return all
+}
+
 // failed returns all failures as one error, nil where there is none.
 func (r *Report) failed() error { return errors.Join(r.Failures...) }
 
 // print writes the report as lines that start with "ferry:".
 func (r *Report) print(w io.Writer) {
-	for _, err := range r.Failures {
-		fmt.Fprintf(w, "ferry: error: %v\n", err)
+	for _, line := range r.lines() {
+		fmt.Fprintf(w, "ferry: error: %s\n", line)
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "ferry: %s\n", n)
@@ -88,7 +165,7 @@ func (r *Report) print(w io.Writer) {
 }
 
 func (r *Report) printCensus(w io.Writer) {
-	fmt.Fprintf(w, "ferry: from %q (%s) to %q (%s)\n", r.From, r.In.Compatible, r.Next, r.Out.Compatible)
+	fmt.Fprintf(w, "ferry: from %q (%s) to %q (%s)\n", r.From, r.In.Formats, r.Next, r.Out.Formats)
 	fmt.Fprintf(w, "ferry: %-20s %10s %10s\n", "", "in", "out")
 	for _, l := range []struct {
 		name    string

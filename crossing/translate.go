@@ -2,184 +2,263 @@ package crossing
 
 import (
 	"fmt"
+	"slices"
 
-	"ferry/blockset"
 	"ferry/kho"
 	"ferry/luo"
 	"ferry/memfd"
 	"ferry/phys"
 )
 
-// translate restores the handover that raw names and writes it again. It
-// returns the payload that names the new one; the old one stays as it is.
+// translate restores the handover that raw names and writes it again for the
+// next kernel. It returns the payload that names the new one; the old one stays
+// as it is.
 func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	var none kho.Data
 	data, err := kho.ParseData(p.params.ZeroPage, raw[:])
 	if err != nil {
 		return none, err
 	}
-	h, st, err := p.restore(data, p.report.step)
+	t, err := p.targetOf()
 	if err != nil {
 		return none, err
 	}
-	p.report.In = census(h, st)
-	if m, ok, err := h.Metadata(); err != nil {
-		p.report.note(err.Error())
-	} else if ok {
-		p.report.From = m.Release
+	in, err := p.restore(data, t.hint, p.report.step, t.accept)
+	if err != nil {
+		return none, err
 	}
-	for _, handler := range st.Handlers() {
-		if memfd.ByHandler([]byte(handler.Name)) == nil {
-			p.report.note(fmt.Sprintf("%d files of handler %q are carried as they are", handler.Files, handler.Name))
-		}
+	p.report.In = in.census()
+	p.report.arrived(in)
+	if err := t.settle(in); err != nil {
+		return none, err
 	}
+	p.report.leaving(in, t)
 
-	draft, err := h.Draft(kho.V4, p.held())
+	draft, err := in.Draft(t.kho, p.held())
 	if err != nil {
 		return none, err
 	}
-	if err := luo.Serialize(st, draft, luo.Options{Format: luo.V5}); err != nil {
+	if err := t.write(in, draft); err != nil {
 		return none, err
 	}
 	p.report.step("serialize")
+	if err := p.report.leave(in, draft, t); err != nil {
+		return none, err
+	}
 	out, err := draft.Commit()
 	if err != nil {
 		return none, err
 	}
 	p.report.Changed = draft.Stats()
 	p.report.step("commit")
-	if err := p.verify(out, st); err != nil {
+	if err := p.verify(out, in, t); err != nil {
 		return none, fmt.Errorf("what was written does not read back: %w", err)
 	}
 	return out, nil
 }
 
-// restore reads and proves a handover with all that Ferry knows to be in it, and
-// calls step after each part. Every block has one owner: whoever claims it
-// second is refused.
-func (p *passage) restore(d kho.Data, step func(name string)) (*kho.Handover, *luo.State, error) {
-	h, err := kho.Open(p.m.Memory, d, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := apart(h.Map, p.held()); err != nil {
-		return nil, nil, err
-	}
-	check := blockset.NewChecker(p.m.Memory, h.Map, h.Scratch)
-	if err := claimTrees(h, check); err != nil {
-		return nil, nil, err
-	}
-	step("kho")
-	st, err := luo.Restore(h, check)
-	if err != nil {
-		return nil, nil, err
-	}
-	step("luo")
-	if err := claimFiles(h, st, check); err != nil {
-		return nil, nil, err
-	}
-	step("files")
-	return h, st, nil
+// target is what the new handover is to be.
+type target struct {
+	gen    *Generation // nil: that of the handover that comes in
+	hint   *kho.Format // of the producer, where the payload knows
+	beyond bool        // past the limits of gen's writers
+
+	// Known once the handover is.
+	kho     *kho.Format
+	luo     *luo.Format   // nil: no sub-tree
+	memfd   *memfd.Format // nil: files stay as they are
+	rewrite bool          // some memfds change
+	drop    []kho.Subtree // sub-trees that the next kernel must not get
 }
 
-// apart proves that nothing of the handover lies where the kernel before put the
-// stage and what it was started with: that memory is overwritten already.
-func apart(m *kho.Map, held phys.Ranges) error {
-	bad := func(what string, r phys.Range, in phys.Range) error {
-		return &phys.Error{Object: "kho: " + what, Addr: r.Start, Found: fmt.Sprintf("in %v, where the stage or its payload was loaded", in),
-			Want: "memory apart from it", Hint: "kexec segments belong into scratch", Err: kho.ErrOverlap}
-	}
-	for _, in := range held {
-		if b, hit := m.Overlaps(in); hit {
-			return bad("preserved block", b.Range(), in)
+// targetOf reads the payload's manifest: what the next kernel reads, and what
+// is known of the kernel before.
+func (p *passage) targetOf() (*target, error) {
+	t := &target{beyond: p.options.BeyondLimits}
+	m := p.payload.Manifest
+	if name := m.Kernel.Generation; name != "" {
+		if t.gen = ByName(name); t.gen == nil {
+			return nil, fmt.Errorf("manifest: the next kernel is of generation %q, which this stage does not write", name)
 		}
 	}
-	for _, n := range m.Nodes() {
-		page := phys.Block{Addr: n.Addr()}.Range()
-		if in, hit := held.Overlaps(page); hit {
-			return bad("map node", page, in)
+	if m.From != "" {
+		from := ByName(m.From)
+		if from == nil {
+			from = ByRelease(m.From)
 		}
+		if from == nil {
+			return nil, fmt.Errorf("manifest: the handover is to come from %q, no release or generation that this stage reads", m.From)
+		}
+		t.hint = from.KHO
 	}
-	return nil
+	return t, nil
 }
 
-// claimTrees proves the device tree, the data of every sub-tree but that of
-// sessions, which package luo proves, and the memory reserved by name.
-func claimTrees(h *kho.Handover, check *blockset.Checker) error {
-	if err := check.Block("kho: root device tree", phys.Block{Addr: h.Data.FDT}); err != nil {
-		return err
+// accept refuses a memfd that the next kernel cannot hold.
+func (t *target) accept(file *memfd.File) error {
+	if t.gen == nil || t.gen.Memfd == nil {
+		return nil
 	}
-	for _, s := range h.Subtrees {
-		if s.Name == luo.Subtree {
-			continue
+	return file.Fits(t.gen.Memfd, t.gen.KHO.MaxRestore())
+}
+
+// settle decides how everything in the handover is to be written, and whether it
+// can be, before anything is.
+func (t *target) settle(in *handover) error {
+	st := in.state
+	t.kho, t.luo = in.Format(), st.Format()
+	t.rewrite = in.memfd.unset > 0
+	if t.gen == nil {
+		return t.fits(in)
+	}
+	t.kho, t.luo, t.memfd = t.gen.KHO, t.gen.LUO, t.gen.Memfd
+	for _, f := range in.memfd.formats {
+		t.rewrite = t.rewrite || f != t.memfd
+	}
+	if s, ok := in.Subtree(kho.MetadataName); ok && !t.gen.Metadata {
+		t.drop = append(t.drop, s)
+	}
+	if t.luo == nil {
+		for _, s := range st.Sessions() {
+			return &phys.Error{Object: fmt.Sprintf("luo: session 0 %q", s.Name()), Addr: in.Data.FDT, Found: fmt.Sprintf("%d sessions", st.Len()),
+				Want: fmt.Sprintf("none: the kernels of generation %v have no live update", t.gen),
+				Hint: "finish the sessions before the crossing, or take a kernel that has them", Err: ErrUnfit}
 		}
-		r, _ := phys.Span(s.Data, s.Size)
-		if err := claim(h, check, fmt.Sprintf("kho: sub-tree %q", s.Name), r); err != nil {
+	}
+	return t.fits(in)
+}
+
+// fits proves that the state can be written in the target's format.
+func (t *target) fits(in *handover) error {
+	if t.luo == nil || in.state.Absent() {
+		return nil
+	}
+	return luo.Fits(in.state, t.luo, t.beyond)
+}
+
+// write writes the state into the draft, and takes out what does not belong
+// there any more.
+func (t *target) write(in *handover, d *kho.Draft) error {
+	for _, s := range t.drop {
+		if err := retire(in, d, s); err != nil {
 			return err
 		}
 	}
-	regions, err := h.Reserved()
+	switch {
+	case in.state.Absent():
+		return nil
+	case t.luo == nil:
+		return luo.Drop(in.state, d)
+	}
+	o := luo.Options{Format: t.luo, BeyondLimits: t.beyond}
+	if t.rewrite {
+		o.Rewrite = func(_ luo.Session, f luo.File) (string, uint64, error) { return t.rewritten(in, d, f) }
+	}
+	return luo.Serialize(in.state, d, o)
+}
+
+// rewritten returns the handler and the data of a file in the new handover. A
+// file whose handler is not known stays what it is.
+func (t *target) rewritten(in *handover, d *kho.Draft, f luo.File) (handler string, data uint64, err error) {
+	from := memfd.ByHandler(f.Handler())
+	if from == nil {
+		return string(f.Handler()), f.Data(), nil
+	}
+	to := t.memfd
+	if to == nil {
+		to = from
+	}
+	file, err := in.reopen(f)
 	if err != nil {
-		return err
+		return "", 0, err
 	}
-	for _, r := range regions {
-		if err := claim(h, check, fmt.Sprintf("kho: reserved memory %q", r.Name), r.Range); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// claim makes object the owner of every preserved block that r, preserved all of
-// it, has a byte of.
-func claim(h *kho.Handover, check *blockset.Checker, object string, r phys.Range) error {
-	for a := r.Start; a < r.End; {
-		b, ok := h.Map.Find(a)
-		if !ok {
-			return &phys.Error{Object: object, Addr: a, Found: "not preserved", Want: "preserved memory", Err: kho.ErrPreserved}
-		}
-		if err := check.Block(object, b); err != nil {
-			return err
-		}
-		a = b.Range().End
-	}
-	return nil
-}
-
-// claimFiles proves every file whose handler is known.
-func claimFiles(h *kho.Handover, st *luo.State, check *blockset.Checker) error {
-	for i, s := range st.Sessions() {
-		for _, f := range s.Files() {
-			format := memfd.ByHandler(f.Handler())
-			if format == nil {
-				continue
-			}
-			file, err := memfd.Open(format, h, check, phys.Addr(f.Data()))
-			if err == nil {
-				err = file.Check(check)
-			}
-			if err != nil {
-				return phys.In(fmt.Sprintf("luo: session %d %q: file token %#x", i, s.Name(), f.Token()), phys.Addr(f.Data()), err)
-			}
-		}
-	}
-	return nil
+	a, err := file.Rewrite(d, to)
+	return to.Handler(), uint64(a), err
 }
 
 // verify reads the new handover the way it read the old one, and compares what
 // the two preserve.
-func (p *passage) verify(d kho.Data, want *luo.State) error {
-	h, st, err := p.restore(d, func(string) {})
+func (p *passage) verify(d kho.Data, in *handover, t *target) error {
+	out, err := p.restore(d, t.kho, func(string) {}, nil)
 	if err != nil {
 		return err
 	}
-	if err := st.Diff(want, nil); err != nil {
+	p.report.Out = out.census()
+	if out.Format() != t.kho {
+		return fmt.Errorf("handover in %v, want %v", out.Format(), t.kho)
+	}
+	if err := t.sameState(in, out); err != nil {
 		return err
 	}
-	p.report.Out = census(h, st)
-	if in, out := p.report.In.Subtrees, p.report.Out.Subtrees; in != out {
-		return fmt.Errorf("%d sub-trees, want %d", out, in)
+	if got, want := names(out), t.expected(in); !slices.Equal(got, want) {
+		return fmt.Errorf("sub-trees %q, want %q", got, want)
+	}
+	before, err := in.Reserved()
+	if err != nil {
+		return err
+	}
+	if after, err := out.Reserved(); err != nil || !slices.Equal(before, after) {
+		return fmt.Errorf("memory reserved by name %v, want %v: %w", after, before, err)
 	}
 	p.report.step("verify")
 	return nil
+}
+
+// names returns the names of the sub-trees in their order.
+func names(h *handover) []string {
+	var all []string
+	for _, s := range h.Subtrees {
+		all = append(all, s.Name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// expected returns the names of the sub-trees that the new handover has.
+func (t *target) expected(in *handover) []string {
+	all := slices.DeleteFunc(names(in), func(name string) bool {
+		return name == reportTree || name == luo.Subtree && t.luo == nil ||
+			slices.ContainsFunc(t.drop, func(s kho.Subtree) bool { return s.Name == name })
+	})
+	all = append(all, reportTree)
+	slices.Sort(all)
+	return all
+}
+
+// sameState compares the sessions and files of two handovers. Records of memfds
+// that were rewritten are compared by what they name.
+func (t *target) sameState(in, out *handover) error {
+	if t.luo == nil {
+		if !out.state.Absent() {
+			return fmt.Errorf("a state in %v, want none", out.state.Format())
+		}
+		return nil
+	}
+	var same func(got, want luo.File) error
+	if t.rewrite {
+		same = func(got, want luo.File) error { return sameFile(in, out, got, want) }
+	}
+	return out.state.Diff(in.state, same)
+}
+
+// sameFile compares a file of the new handover with the one that it was.
+func sameFile(in, out *handover, got, want luo.File) error {
+	if memfd.ByHandler(want.Handler()) == nil {
+		if string(got.Handler()) != string(want.Handler()) || got.Data() != want.Data() {
+			return fmt.Errorf("handler %q with data %#x, want %q with %#x", got.Handler(), got.Data(), want.Handler(), want.Data())
+		}
+		return nil
+	}
+	if memfd.ByHandler(got.Handler()) == nil {
+		return fmt.Errorf("handler %q, want a memfd", got.Handler())
+	}
+	now, err := out.reopen(got)
+	if err != nil {
+		return err
+	}
+	before, err := in.reopen(want)
+	if err != nil {
+		return err
+	}
+	return now.Same(before)
 }

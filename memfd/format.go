@@ -49,6 +49,9 @@ func ByHandler(handler []byte) *Format {
 // Handler returns the compatible string of the format's file handler.
 func (f *Format) Handler() string { return f.handler }
 
+// HoldsSeals reports whether the format records seals.
+func (f *Format) HoldsSeals() bool { return f.sealed }
+
 // String names the format.
 func (f *Format) String() string { return f.handler }
 

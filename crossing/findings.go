@@ -1,0 +1,52 @@
+package crossing
+
+import (
+	"fmt"
+	"strings"
+)
+
+// maxFindings bounds how many findings are kept; the others are counted.
+const maxFindings = 16
+
+// findings is what an audit of a handover found wrong.
+type findings struct {
+	list []error
+	more int
+}
+
+// add keeps a finding; nil is none.
+func (f *findings) add(err error) {
+	switch {
+	case err == nil:
+	case len(f.list) < maxFindings:
+		f.list = append(f.list, err)
+	default:
+		f.more++
+	}
+}
+
+// err returns the findings as one error, nil where there is none.
+func (f *findings) err() error {
+	if len(f.list) == 0 {
+		return nil
+	}
+	return f
+}
+
+// Error names all findings on one line.
+func (f *findings) Error() string { return strings.Join(f.lines(), "; ") }
+
+// Unwrap returns the findings, for errors.Is and errors.As.
+func (f *findings) Unwrap() []error { return f.list }
+
+// lines describes one finding a line.
+func (f *findings) lines() []string {
+	var all []string
+	for _, err := range f.list {
+		all = append(all, err.Error())
+	}
+	if f.more > 0 {
+		all = append(all, fmt.Sprintf("%d findings more", f.more))
+	}
+	return all
+}

@@ -1,0 +1,132 @@
+package crossing
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ferry/kho"
+	"ferry/luo"
+	"ferry/memfd"
+)
+
+// Generation is the set of formats that a family of kernel releases reads and
+// writes. A crossing leads from one to another.
+type Generation struct {
+	Name        string // a letter, as the documentation of the formats has it
+	First, Last string // releases, such as "7.2"; empty where none was released
+
+	KHO   *kho.Format
+	LUO   *luo.Format   // nil: the kernels have no live update sessions
+	Memfd *memfd.Format // nil: nor files
+
+	// Metadata says that the kernels name themselves in the sub-tree
+	// kexec-metadata, and read it.
+	Metadata bool
+}
+
+// generations is every generation that can be crossed from and to, the oldest
+// first. Removing one is deleting its row, and the files of the formats that no
+// other row names.
+var generations = [...]*Generation{
+	{Name: "A", First: "6.16", Last: "6.17", KHO: kho.V1Small},
+	{Name: "B", First: "6.18", Last: "6.18", KHO: kho.V1},
+	{Name: "C", First: "6.19", Last: "6.19", KHO: kho.V1, LUO: luo.V1, Memfd: memfd.V1},
+	{Name: "D", First: "7.0", Last: "7.0", KHO: kho.V1, LUO: luo.V1FLB, Memfd: memfd.V1},
+	{Name: "E", First: "7.1", Last: "7.1", KHO: kho.V3, LUO: luo.V1FLB, Memfd: memfd.V2, Metadata: true},
+	{Name: "E'", KHO: kho.V3, LUO: luo.V4Block, Memfd: memfd.V2, Metadata: true},
+	{Name: "F", First: "7.2", Last: "7.3", KHO: kho.V4, LUO: luo.V5, Memfd: memfd.V2, Metadata: true},
+}
+
+// Generations returns every generation that can be crossed from and to, the
+// oldest first.
+func Generations() []*Generation { return slices.Clone(generations[:]) }
+
+// ByName returns the generation of this name, nil where there is none.
+func ByName(name string) *Generation {
+	for _, g := range generations {
+		if g.Name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// ByRelease returns the generation of a kernel release such as "7.3.4-amd64",
+// nil where there is none: a release that nobody has looked at is not guessed.
+func ByRelease(release string) *Generation {
+	s, ok := parseSeries(release)
+	if !ok {
+		return nil
+	}
+	for _, g := range generations {
+		first, ok := parseSeries(g.First)
+		last, _ := parseSeries(g.Last)
+		if ok && !s.before(first) && !last.before(s) {
+			return g
+		}
+	}
+	return nil
+}
+
+// Releases says which releases the generation is that of: "7.2 to 7.3".
+func (g *Generation) Releases() string {
+	switch {
+	case g.First == "":
+		return "never released"
+	case g.First == g.Last:
+		return g.First
+	}
+	return g.First + " to " + g.Last
+}
+
+// Strings lists the version strings of the generation's formats.
+func (g *Generation) Strings() []string {
+	s := []string{g.KHO.String()}
+	if g.LUO != nil {
+		s = append(s, g.LUO.String())
+	}
+	if g.Memfd != nil {
+		s = append(s, g.Memfd.Handler())
+	}
+	return s
+}
+
+// String names the generation with its releases and formats.
+func (g *Generation) String() string {
+	return fmt.Sprintf("%s (%s: %s)", g.Name, g.Releases(), strings.Join(g.Strings(), ", "))
+}
+
+// written returns the generations that write a handover of these formats; a
+// state that is absent, nil, can be any one's.
+func written(k *kho.Format, l *luo.Format) (gs []*Generation) {
+	for _, g := range generations {
+		if g.KHO == k && (l == nil || g.LUO == l) {
+			gs = append(gs, g)
+		}
+	}
+	return gs
+}
+
+// series is the first two numbers of a release.
+type series struct{ major, minor int }
+
+func parseSeries(release string) (s series, ok bool) {
+	major, rest, ok := strings.Cut(release, ".")
+	if !ok {
+		return s, false
+	}
+	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(rest)
+	}
+	var err, err2 error
+	s.major, err = strconv.Atoi(major)
+	s.minor, err2 = strconv.Atoi(rest[:end])
+	return s, err == nil && err2 == nil
+}
+
+func (s series) before(t series) bool {
+	return s.major < t.major || s.major == t.major && s.minor < t.minor
+}

@@ -1,0 +1,151 @@
+package crossing
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"ferry/cmd/probe/standin"
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// TestEveryGenerationCrossesToEveryOther leads the state of each stand-in to each
+// other one, which consumes it with code of its own, and looks at every page that
+// came in.
+func TestEveryGenerationCrossesToEveryOther(t *testing.T) {
+	shape := standin.Shape{Sessions: 5, Files: 9, Regions: 2, RegionOrder: 3, Tests: 3}
+	for _, from := range standin.Generations {
+		for _, to := range standin.Generations {
+			t.Run(from.Name+" to "+to.Name, func(t *testing.T) {
+				shape := standin.Carried(from, to, shape)
+				m := newMachineOf(t, from, shape, "")
+				m.next(to.Name, from.Name)
+				before := m.pages()
+				jump, err := Run(&m.Machine)
+				if err != nil || m.log.Len() == 0 || strings.Contains(m.log.String(), "error") {
+					t.Fatalf("%v\n%s", err, m.log)
+				}
+				got, left, err := m.arrive(jump).receiveAs(to, m.Memory)
+				if err != nil {
+					t.Fatalf("the next kernel: %v\n%s", err, m.log)
+				}
+				if got.Sessions != left.Sessions || got.Files != left.Files || got.Sum != left.Sum || got.Pages != left.Pages || got.Regions != left.Regions {
+					t.Errorf("arrived %+v, left %+v", got, left)
+				}
+				for at, old := range before {
+					if now := m.edit(at, phys.PageSize); !bytes.Equal(now, old) {
+						t.Errorf("page %v of what came in was written to", at)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestWithoutHintAnAmbiguousListIsRefused takes the hint away where memory alone
+// does not tell the size of bitmaps.
+func TestWithoutHintAnAmbiguousListIsRefused(t *testing.T) {
+	for _, hint := range []string{"", "6.18.15", "B"} {
+		m := newMachineOf(t, standin.B, standin.Shape{Regions: 2, RegionOrder: 3}, "ferry.on-error=halt")
+		m.next("F", hint)
+		_, err := Run(&m.Machine)
+		if hint == "" && !errors.Is(err, kho.ErrAmbiguous) || hint != "" && err != nil {
+			t.Errorf("hint %q: got %v", hint, err)
+		}
+	}
+}
+
+func TestWhatTheNextKernelCannotHoldIsRefusedByName(t *testing.T) {
+	for name, tt := range map[string]struct {
+		from, to *standin.Generation
+		shape    standin.Shape
+		words    string
+		want     []string
+	}{
+		"sessions for 6.18":         {standin.F, standin.B, standin.Shape{Sessions: 2, Files: 2}, "", []string{`session 0 "session-0"`, "6.18"}},
+		"seals for 7.0":             {standin.F, standin.D, standin.Shape{Sessions: 1, Files: 3}, "", []string{`session 0 "session-0"`, "seals 0xf"}},
+		"too many sessions for 7.1": {standin.F, standin.E, standin.Shape{Sessions: 900}, "", []string{`session 819 "session-819"`, "819", "ferry.beyond-limits=1"}},
+		"too many files for 6.19":   {standin.F, standin.C, standin.Shape{Sessions: 1, Files: 200, Plain: true}, "", []string{`session 0 "session-0"`, "128", "ferry.beyond-limits=1"}},
+		"a raw sub-tree for 7.0":    {standin.F, standin.D, standin.Shape{Odd: standin.Raw}, "", []string{`"raw"`}},
+		"a generation from nowhere": {standin.F, &standin.Generation{Name: "Z"}, standin.Shape{}, "", []string{`"Z"`}},
+		"a word that nobody knows":  {standin.F, standin.F, standin.Shape{}, "ferry.beyond-limit=1", []string{"ferry.beyond-limit=1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachineOf(t, tt.from, tt.shape, tt.words)
+			m.next(tt.to.Name, "")
+			raw := bytes.Clone(m.edit(nodesAt+16, 32))
+			before := m.pages()
+			jump, err := Run(&m.Machine)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(m.log.String(), want) {
+					t.Errorf("the report does not name %s:\n%s", want, m.log)
+				}
+			}
+			if a := m.arrive(jump); !bytes.Equal(a.kho, raw) {
+				t.Errorf("payload %x, want the untouched %x", a.kho, raw)
+			}
+			for at, old := range before {
+				if !bytes.Equal(m.edit(at, phys.PageSize), old) {
+					t.Errorf("page %v of what came in was written to", at)
+				}
+			}
+		})
+	}
+}
+
+func TestBeyondLimitsCrossesWhatReadersTake(t *testing.T) {
+	shape := standin.Shape{Sessions: 900, Files: 1, Plain: true}
+	m := newMachineOf(t, standin.F, shape, "ferry.beyond-limits=1")
+	m.next("E", "")
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, left, err := m.arrive(jump).receiveAs(standin.E, m.Memory)
+	if err != nil || got.Sessions != left.Sessions || got.Sum != left.Sum {
+		t.Errorf("arrived %+v, left %+v: %v\n%s", got, left, err, m.log)
+	}
+}
+
+// TestOldRecordsAreRepaired lets Linux 6.19.8 leave folios without their flags:
+// what was never written arrives as zeros, all else as it is.
+func TestOldRecordsAreRepaired(t *testing.T) {
+	for _, to := range []*standin.Generation{standin.C, standin.D, standin.F} {
+		m := newMachineOf(t, standin.C, standin.Shape{Sessions: 2, Files: 5, Plain: true, Odd: standin.Unset}, "")
+		m.next(to.Name, "")
+		before := m.pages()
+		jump, err := Run(&m.Machine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(m.log.String(), "repaired: ") {
+			t.Errorf("to %s: the report tells of no repair:\n%s", to.Name, m.log)
+		}
+		if got, left, err := m.arrive(jump).receiveAs(to, m.Memory); err != nil || got.Files != left.Files {
+			t.Errorf("to %s: arrived %+v, left %+v: %v", to.Name, got, left, err)
+		}
+		for at, old := range before {
+			if !bytes.Equal(m.edit(at, phys.PageSize), old) {
+				t.Errorf("to %s: page %v of what came in was written to", to.Name, at)
+			}
+		}
+	}
+}
+
+func TestGenerationOfARelease(t *testing.T) {
+	for release, want := range map[string]string{"6.15.9": "", "6.16": "A", "6.17.13-amd64": "A", "6.18.15": "B", "6.19.14": "C",
+		"7.0.13": "D", "7.1.13+bpo": "E", "7.2.12": "F", "7.3~rc7": "F", "7.4.1": "", "linux": "", "7": "", "": ""} {
+		got := ""
+		if g := ByRelease(release); g != nil {
+			got = g.Name
+		}
+		if got != want {
+			t.Errorf("%q is of generation %q, want %q", release, got, want)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package crossing
+
+import (
+	"fmt"
+
+	"ferry/blockset"
+	"ferry/kho"
+	"ferry/luo"
+	"ferry/memfd"
+	"ferry/phys"
+)
+
+// handover is a handover with all that Ferry knows to be in it, read and proved.
+type handover struct {
+	*kho.Handover
+	state *luo.State
+	memfd memfds
+}
+
+// memfds counts the files whose handler is known.
+type memfds struct {
+	files   int
+	formats []*memfd.Format // of the files, in order of appearance
+	folios  uint64
+	unset   int // folios that are not recorded as written to and up to date
+}
+
+func (m *memfds) add(f *memfd.Format, file *memfd.File) {
+	m.files++
+	m.folios += file.Folios
+	m.unset += file.Unset()
+	for _, known := range m.formats {
+		if known == f {
+			return
+		}
+	}
+	m.formats = append(m.formats, f)
+}
+
+// restore reads and proves the handover that d names. hint is the format of its
+// producer where that is known; step is called after each part; accept, where it
+// is not nil, has a say on each memfd. Every block has one owner: whoever claims
+// it second is refused. What is wrong with one object does not keep the others
+// from being looked at, as far as they can be found without it.
+func (p *passage) restore(d kho.Data, hint *kho.Format, step func(name string), accept func(*memfd.File) error) (*handover, error) {
+	in := &handover{}
+	var err error
+	if in.Handover, err = kho.Open(p.m.Memory, d, hint); err != nil {
+		return nil, err
+	}
+	var bad findings
+	apart(in.Map, p.held(), &bad)
+	check := blockset.NewChecker(p.m.Memory, in.Map, in.Scratch)
+	in.claimTrees(check, &bad)
+	step("kho")
+	if in.state, err = luo.Restore(in.Handover, check); err != nil {
+		bad.add(err)
+		return nil, bad.err()
+	}
+	step("luo")
+	in.eachMemfd(check, func(f *memfd.Format, file *memfd.File) error {
+		in.memfd.add(f, file)
+		if err := file.Check(check); err != nil || accept == nil {
+			return err
+		}
+		return accept(file)
+	}, &bad)
+	step("files")
+	return in, bad.err()
+}
+
+// apart proves that nothing of the handover lies where the kernel before put the
+// stage and what it was started with: that memory is overwritten already.
+func apart(m *kho.Map, held phys.Ranges, bad *findings) {
+	add := func(what string, r phys.Range, in phys.Range) {
+		bad.add(&phys.Error{Object: "kho: " + what, Addr: r.Start, Found: fmt.Sprintf("in %v, where the stage or its payload was loaded", in),
+			Want: "memory apart from it", Hint: "kexec segments belong into scratch", Err: kho.ErrOverlap})
+	}
+	for _, in := range held {
+		if b, hit := m.Overlaps(in); hit {
+			add("preserved block", b.Range(), in)
+		}
+	}
+	for _, n := range m.Nodes() {
+		page := phys.Block{Addr: n.Addr()}.Range()
+		if in, hit := held.Overlaps(page); hit {
+			add("map node", page, in)
+		}
+	}
+}
+
+// claimTrees proves the device tree, the data of every sub-tree but that of
+// sessions, which package luo proves, and the memory reserved by name.
+func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
+	bad.add(check.Block("kho: root device tree", phys.Block{Addr: in.Data.FDT}))
+	for _, s := range in.Subtrees {
+		if s.Name == luo.Subtree {
+			continue
+		}
+		r, _ := phys.Span(s.Data, s.Size)
+		bad.add(in.claim(check, fmt.Sprintf("kho: sub-tree %q", s.Name), r))
+	}
+	regions, err := in.Reserved()
+	bad.add(err)
+	for _, r := range regions {
+		bad.add(in.claim(check, fmt.Sprintf("kho: reserved memory %q", r.Name), r.Range))
+	}
+}
+
+// claim makes object the owner of every preserved block that r, preserved all of
+// it, has a byte of.
+func (in *handover) claim(check *blockset.Checker, object string, r phys.Range) error {
+	for a := r.Start; a < r.End; {
+		b, ok := in.Map.Find(a)
+		if !ok {
+			return &phys.Error{Object: object, Addr: a, Found: "not preserved", Want: "preserved memory", Err: kho.ErrPreserved}
+		}
+		if err := check.Block(object, b); err != nil {
+			return err
+		}
+		a = b.Range().End
+	}
+	return nil
+}
+
+// eachMemfd opens every file whose handler is that of memfds and calls visit.
+func (in *handover) eachMemfd(check *blockset.Checker, visit func(*memfd.Format, *memfd.File) error, bad *findings) {
+	for i, s := range in.state.Sessions() {
+		for _, f := range s.Files() {
+			format := memfd.ByHandler(f.Handler())
+			if format == nil {
+				continue
+			}
+			file, err := memfd.Open(format, in.Handover, check, phys.Addr(f.Data()))
+			if err == nil {
+				err = visit(format, file)
+			}
+			if err != nil {
+				bad.add(phys.In(fmt.Sprintf("luo: session %d %q: file token %#x", i, s.Name(), f.Token()), phys.Addr(f.Data()), err))
+			}
+		}
+	}
+}
+
+// reopen opens a memfd of a handover that was proved.
+func (in *handover) reopen(f luo.File) (*memfd.File, error) {
+	return memfd.Open(memfd.ByHandler(f.Handler()), in.Handover, nil, phys.Addr(f.Data()))
+}

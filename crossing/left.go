@@ -1,0 +1,112 @@
+package crossing
+
+import (
+	"fmt"
+	"strings"
+
+	"ferry/fdt"
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// The sub-tree in which a crossing tells the next kernel, and who reads
+// kho/in/sub_fdts/ferry in its debugfs, what it did. It is a device tree in a
+// page of its own in every generation, so that every kernel that takes sub-trees
+// for device trees can show it and the next crossing can carry or replace it:
+//
+//	/                compatible "ferry-report-v1", from, to, report: strings
+//	/in, /out        formats: string; sessions, files, blocks: u64
+//	/steps           one u64 for each step: nanoseconds
+//
+// Numbers are 8 raw little-endian bytes, as in the trees of the kernel. What is
+// written is what is known before the new map is: the counts of out are those of
+// the state, and the last steps are on the console alone.
+const (
+	reportTree       = "ferry"
+	reportCompatible = "ferry-report-v1"
+
+	maxReportText = 2 << 10 // bytes of the text, so that all of it fits a page
+)
+
+// leave writes the report into a new page of the draft, in the place of that of
+// the crossing before.
+func (r *Report) leave(in *handover, d *kho.Draft, t *target) error {
+	if old, ok := in.Subtree(reportTree); ok {
+		if err := retire(in, d, old); err != nil {
+			return err
+		}
+	}
+	a, page, err := d.Alloc()
+	if err != nil {
+		return err
+	}
+	w := fdt.NewWriter(page)
+	w.Begin("")
+	w.String("compatible", reportCompatible)
+	w.String("from", r.From)
+	w.String("to", r.Next)
+	w.String("report", r.text())
+	writeCounts(w, "in", r.In.Formats, in)
+	writeCounts(w, "out", t.formats(), in)
+	w.Begin("steps")
+	for _, s := range r.Steps {
+		w.Uint64(strings.ReplaceAll(s.Name, " ", "-"), uint64(s.Nanoseconds))
+	}
+	w.End()
+	w.End()
+	size, err := w.Finish()
+	if err != nil {
+		return phys.In("report", a, err)
+	}
+	return d.SetSubtree(reportTree, a, uint64(size))
+}
+
+func writeCounts(w *fdt.Writer, name, formats string, in *handover) {
+	w.Begin(name)
+	w.String("formats", formats)
+	w.Uint64("sessions", uint64(in.state.Len()))
+	w.Uint64("files", uint64(in.state.Files()))
+	w.End()
+}
+
+// formats names what the new handover is written in.
+func (t *target) formats() string {
+	text := t.kho.String()
+	if t.luo != nil {
+		text += ", " + t.luo.String()
+	}
+	if t.memfd != nil {
+		text += ", " + t.memfd.Handler()
+	}
+	return text
+}
+
+// text is what the report says so far, cut to fit.
+func (r *Report) text() string {
+	var b strings.Builder
+	for _, n := range r.Notes {
+		fmt.Fprintln(&b, n)
+	}
+	s := b.String()
+	if len(s) > maxReportText {
+		s = s[:maxReportText-4] + "...\n"
+	}
+	return s
+}
+
+// retire takes what a sub-tree of the incoming handover names out of the draft.
+func retire(in *handover, d *kho.Draft, s kho.Subtree) error {
+	d.DropSubtree(s.Name)
+	r, _ := phys.Span(s.Data, s.Size)
+	for a := r.Start; a < r.End; {
+		b, ok := in.Map.Find(a)
+		if !ok {
+			break
+		}
+		if err := d.Retire(b); err != nil {
+			return err
+		}
+		a = b.Range().End
+	}
+	return nil
+}
