@@ -210,39 +210,6 @@ func TestRandomStatesSurviveTwoCrossings(t *testing.T) {
 	}
 }
 
-func TestSerializingTwiceGivesEqualBytes(t *testing.T) {
-	image := func(st *State) []byte {
-		mem, d := machine(t)
-		serialize(t, st, d)
-		again := restore(t, mem, d)
-		second := &draft{Pages: blocktest.New(mem, phys.Range{Start: base, End: base + sizeRAM})}
-		n := uint64(d.Free.Start - base)
-		window, err := mem.View(base, n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		first := bytes.Clone(window)
-
-		// Once more from the restored state, as another machine would place it.
-		other := phystest.NewSparse(t, phys.Range{Start: base, End: base + 1<<20})
-		second.Pages = blocktest.New(other, phys.Range{Start: base, End: base + 1<<20})
-		again.root, again.flbPage = 0, 0
-		serialize(t, again, second)
-		window, err = other.View(base, n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(first, window) {
-			t.Error("a restored state serialized to other bytes than the built one")
-		}
-		return first
-	}
-	st := state(t, 2, 3, 0, 70, 64)
-	if !bytes.Equal(image(st), image(st)) {
-		t.Error("the same state serialized to other bytes the second time")
-	}
-}
-
 func TestUnfilledBlocksAreCompacted(t *testing.T) {
 	mem, d := machine(t)
 	files := blockset.New(fileLayout, d)

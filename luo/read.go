@@ -117,8 +117,11 @@ func (r *reader) session(s Session, a phys.Addr) error {
 	return nil
 }
 
-// files reads the file records seg, which lie at address a, block i of those of
-// the session, of which n came before, and returns how many there were with them.
+// inArray stands for the index of a block where records lie in an array.
+const inArray = -1
+
+// files reads the file records seg, which lie at address a, those of block i of
+// the session. n came before, and it returns how many there were with them.
 func (r *reader) files(seg []byte, a phys.Addr, i, n int) (int, error) {
 	st := r.st
 	if err := st.files.append(a, len(seg)/fileSize); err != nil {
@@ -135,7 +138,10 @@ func (r *reader) files(seg []byte, a phys.Addr, i, n int) (int, error) {
 			st.count(text(r.handler[:]), same)
 			same = 0
 			if e := checkText("handler", handler[:]); e != nil {
-				e.Object = fmt.Sprintf("file block %d: file %d", i, n+off/fileSize)
+				if e.Object = fmt.Sprintf("file block %d", i); i == inArray {
+					e.Object = "file array"
+				}
+				e.Object += fmt.Sprintf(": file %d", n+off/fileSize)
 				e.Addr = a + phys.Addr(off)
 				return n, e
 			}

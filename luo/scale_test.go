@@ -25,10 +25,27 @@ func handoverMachine(t testing.TB, size uint64) *kho.Draft {
 	return d
 }
 
-// commit serializes st and returns the handover with it.
+// commit serializes st in the format of Linux 7.3 and returns the handover with
+// it.
 func commit(t testing.TB, st *State, d *kho.Draft) *kho.Handover {
 	t.Helper()
-	if err := Serialize(st, d, Options{Format: V5}); err != nil {
+	return commitAs(t, st, d, Options{Format: V5})
+}
+
+// restored returns the state of h.
+func restored(t testing.TB, h *kho.Handover) *State {
+	t.Helper()
+	st, err := Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// commitAs serializes st as o says and returns the handover with it.
+func commitAs(t testing.TB, st *State, d *kho.Draft, o Options) *kho.Handover {
+	t.Helper()
+	if err := Serialize(st, d, o); err != nil {
 		t.Fatal(err)
 	}
 	data, err := d.Commit()

@@ -183,7 +183,7 @@ func (f *treeForm) files(r *reader, a, head phys.Addr, count uint64) (int, error
 	if err != nil {
 		return 0, err
 	}
-	return r.files(seg, head, 0, 0)
+	return r.files(seg, head, inArray, 0)
 }
 
 // orderOf returns the order of the block for size bytes, at least that which
