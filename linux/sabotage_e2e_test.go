@@ -78,7 +78,7 @@ func sabotageTree(t *testing.T, words string) Tree {
 		t.Fatal(err)
 	}
 	pack(t, "--kernel", built(t, "linux/bzImage"), "--initrd", initrd, "--output", inner)
-	pack(t, "--kernel", built(t, "ferry.bzimage"), "--initrd", inner, "--output", outer,
+	pack(t, "--kernel", built(t, "ferry.bzimage"), "--generation", "F", "--initrd", inner, "--output", outer,
 		"--cmdline", strings.TrimSpace(Cmdline+" luo_stage=2 "+words))
 	tree := upstreamTree(t, "luo_kexec_simple")
 	add(t, tree, "/kernel", built(t, "linux/saboteur.bzimage"))

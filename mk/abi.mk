@@ -1,5 +1,13 @@
 # What a kernel's image says of its formats (boot/vmlinux, ferry abi).
 
-.PHONY: compressors
+.PHONY: compressors test-abi
+
 compressors: # those that Linux' build uses, for the tests
 	$(call install,gzip zstd xz-utils lz4 lzop bzip2)
+
+# The kernels of linux/kernels.sh, or those in FERRY_KERNELS, and Debian's own.
+test-abi: $(if $(FERRY_KERNELS),,kernels) ## ferry abi on every real kernel that can be had
+	$(call install,debian-archive-keyring)
+	cmd/ferry/stock.sh $(BUILD)/stock-kernels
+	FERRY_KERNELS=$(abspath $(or $(FERRY_KERNELS),$(LINUX))) FERRY_STOCK=$(abspath $(BUILD)/stock-kernels) \
+	  $(GO) test -tags abi -count=1 -v -run 'TestGenerationOfBuilt|TestDebians' ./cmd/ferry

@@ -9,7 +9,7 @@ format:
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) || exit 1; [ -z "$$files" ] || { echo "not gofmt-clean: $$files"; exit 1; }
 
 # Files behind build tags are looked at as well, those for TamaGo among them.
-TAGS := "" metal "metal tamago" qemu linux_e2e
+TAGS := "" metal "metal tamago" qemu linux_e2e abi
 
 vet:
 	@for tags in $(TAGS); do $(GO) vet -tags "$$tags" ./... || exit 1; done

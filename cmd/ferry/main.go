@@ -1,5 +1,6 @@
 // Command ferry is the host's side of a crossing. `ferry pack` puts the next kernel and its initrd into a payload,
-// `ferry load` loads the stage with that payload into the running kernel, so that the next kexec goes through it.
+// `ferry load` loads the stage with that payload into the running kernel, so that the next kexec goes through it, `ferry
+// abi` says which formats a kernel reads.
 //
 // It needs nothing but the kernel: linked statically, it runs from an initrd.
 package main
@@ -14,6 +15,7 @@ import (
 type cli struct {
 	Pack packCmd `cmd:"" help:"Put the next kernel and its initrd into a payload."`
 	Load loadCmd `cmd:"" help:"Load the stage and a payload into the running kernel, for the next kexec."`
+	ABI  abiCmd  `cmd:"" name:"abi" help:"Print which formats kernels read, or which can be crossed."`
 }
 
 func main() {

@@ -9,11 +9,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"ferry/boot"
 	"ferry/boot/payload"
 )
 
-// bzImage returns the smallest image that can be started, changed by the edits.
+// formatsF are the strings of a kernel of Linux 7.3.
+const formatsF = "\x7fELF\x00Linux version 7.3.4 (user@host)\x00kho-v4\x00luo-v5\x00memfd-v2\x00"
+
+// bzImage returns the smallest image that can be started, with the strings of Linux 7.3, changed by the edits.
 func bzImage(edits ...func(b []byte)) []byte {
 	b := make([]byte, 5*512+4096)
 	le := binary.LittleEndian
@@ -30,10 +35,22 @@ func bzImage(edits ...func(b []byte)) []byte {
 	le.PutUint32(b[0x238:], 2047)
 	le.PutUint64(b[0x258:], 16<<20)
 	le.PutUint32(b[0x260:], 8<<20)
+	formats(formatsF)(b)
 	for _, edit := range edits {
 		edit(b)
 	}
 	return b
+}
+
+// formats gives an image an uncompressed kernel, or none.
+func formats(kernel string) func([]byte) {
+	return func(b []byte) {
+		const offset = 0x400
+		clear(b[5*512+offset:])
+		copy(b[5*512+offset:], kernel)
+		binary.LittleEndian.PutUint32(b[0x248:], offset)
+		binary.LittleEndian.PutUint32(b[0x24c:], uint32(len(kernel)))
+	}
 }
 
 // initSize sets the memory that an image asks for, in bytes.
@@ -54,7 +71,7 @@ func TestPackWritesWhatTheStageReads(t *testing.T) {
 	kernel, initrd := bzImage(), []byte("an initrd")
 	line := "console=ttyS0"
 	out := filepath.Join(t.TempDir(), "payload")
-	c := packCmd{Kernel: put(t, "k", kernel), Initrd: put(t, "i", initrd), Output: out, Cmdline: &line, Room: 128}
+	c := packCmd{Kernel: put(t, "k", kernel), Initrd: put(t, "i", initrd), Output: out, Cmdline: &line, Room: 128, From: "6.17"}
 	if err := c.pack(io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +86,9 @@ func TestPackWritesWhatTheStageReads(t *testing.T) {
 	if !bytes.Equal(p.Kernel.Data, kernel) || !bytes.Equal(p.Initrd.Data, initrd) {
 		t.Error("kernel or initrd differ from what was packed")
 	}
-	if p.Manifest.Cmdline == nil || *p.Manifest.Cmdline != line {
-		t.Errorf("command line %v, want %q", p.Manifest.Cmdline, line)
+	want := payload.Manifest{Version: payload.Version, Kernel: payload.KernelInfo{Release: "7.3.4", Generation: "F"}, From: "6.17", Cmdline: &line}
+	if d := cmp.Diff(want, p.Manifest); d != "" {
+		t.Errorf("manifest (-want +got):\n%s", d)
 	}
 	if err := c.pack(io.Discard); err != nil {
 		t.Fatal(err)
