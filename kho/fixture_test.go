@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"ferry/fdt"
 	"ferry/kho"
 	"ferry/phys"
 	"ferry/phys/phystest"
@@ -28,6 +29,7 @@ const (
 type fixture struct {
 	testing.TB
 	mem  phys.Memory
+	hint *kho.Format
 	data kho.Data
 	blob phys.Addr // sub-tree "thing", 100 bytes
 }
@@ -35,33 +37,49 @@ type fixture struct {
 var scratchTable = []kho.ScratchArea{{Addr: scratch0, Size: 4 << 20}, {Addr: scratch0}, {Addr: scratch2, Size: 2 << 20}}
 
 // firstDraft begins a handover in fresh memory.
-func firstDraft(tb testing.TB) (phys.Memory, *kho.Draft) {
+func firstDraft(tb testing.TB) (phys.Memory, *kho.Draft) { return firstDraftAs(tb, kho.V4) }
+
+func firstDraftAs(tb testing.TB, format *kho.Format) (phys.Memory, *kho.Draft) {
 	tb.Helper()
 	mem := phystest.New(tb, phys.Range{Start: ramStart, End: ramEnd})
-	d, err := kho.New(mem, kho.V4, mem.RAM(), scratch0, scratchTable, nil)
+	d, err := kho.New(mem, format, mem.RAM(), scratch0, scratchTable, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return mem, d
 }
 
-func newFixture(tb testing.TB) *fixture {
+func newFixture(tb testing.TB) *fixture { return fixtureAs(tb, kho.V4) }
+
+// fixtureAs is the fixture in another format. Where sub-trees are device trees
+// alone, the thing is one and there is no metadata.
+func fixtureAs(tb testing.TB, format *kho.Format) *fixture {
 	tb.Helper()
-	f := &fixture{TB: tb}
+	f := &fixture{TB: tb, hint: format}
 	var d *kho.Draft
-	f.mem, d = firstDraft(tb)
+	f.mem, d = firstDraftAs(tb, format)
 	for _, b := range []phys.Block{{Addr: loneBlock}, {Addr: pairBlock, Order: 1}, {Addr: hugeBlock, Order: 9}} {
 		f.check(d.Preserve(b))
 	}
 	a, page, err := d.Alloc()
 	f.check(err)
 	f.blob = a
-	copy(page, "the thing's own data")
-	f.check(d.SetSubtree("thing", a, 100))
-	a, page, err = d.Alloc()
-	f.check(err)
-	kho.Metadata{Release: "7.3.4-test", Count: 3}.Put(page)
-	f.check(d.SetSubtree(kho.MetadataName, a, kho.MetadataSize))
+	if format.MaxRestore() == 10 {
+		w := fdt.NewWriter(page)
+		w.Begin("")
+		w.String("compatible", "thing-v1")
+		w.End()
+		n, err := w.Finish()
+		f.check(err)
+		f.check(d.SetSubtree("thing", a, uint64(n)))
+	} else {
+		copy(page, "the thing's own data")
+		f.check(d.SetSubtree("thing", a, 100))
+		a, page, err = d.Alloc()
+		f.check(err)
+		kho.Metadata{Release: "7.3.4-test", Count: 3}.Put(page)
+		f.check(d.SetSubtree(kho.MetadataName, a, kho.MetadataSize))
+	}
 	f.data, err = d.Commit()
 	f.check(err)
 	return f
@@ -76,7 +94,7 @@ func (f *fixture) check(err error) {
 
 func (f *fixture) open() *kho.Handover {
 	f.Helper()
-	h, err := kho.Open(f.mem, f.data, nil)
+	h, err := kho.Open(f.mem, f.data, f.hint)
 	f.check(err)
 	return h
 }
@@ -84,7 +102,7 @@ func (f *fixture) open() *kho.Handover {
 func (f *fixture) draft() (*kho.Handover, *kho.Draft) {
 	f.Helper()
 	h := f.open()
-	d, err := h.Draft(kho.V4, nil)
+	d, err := h.Draft(nil, nil)
 	f.check(err)
 	return h, d
 }
@@ -141,7 +159,7 @@ func (f *fixture) value(name string) phys.Addr {
 // right object and address.
 func (f *fixture) refused(rule error, at phys.Addr, object string) {
 	f.Helper()
-	_, err := kho.Open(f.mem, f.data, nil)
+	_, err := kho.Open(f.mem, f.data, f.hint)
 	refusedAs(f, err, rule, at, object)
 }
 

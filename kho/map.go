@@ -165,6 +165,23 @@ func (m *Map) Walk(visit func(phys.Block) error) error {
 	return nil
 }
 
+// Words calls visit for each run of 64 blocks of one order, aligned to 64, of
+// which any is a member: bit i of set stands for block number first+i, counted
+// from address 0.
+func (m *Map) Words(visit func(o phys.Order, first, set uint64)) {
+	for rest := m.present; rest != 0; {
+		o := nextOrder(&rest)
+		for i := range m.orders[o] {
+			l := &m.orders[o][i]
+			for j := range leafWords {
+				if w := l.word(j); w != 0 {
+					visit(o, l.window<<leafShift|uint64(j)<<6, w)
+				}
+			}
+		}
+	}
+}
+
 // Count returns the number of members. It reads every leaf.
 func (m *Map) Count() (n uint64) {
 	for o := range m.orders {

@@ -15,9 +15,14 @@ import (
 // come from the first range.
 func sparse(tb testing.TB, ram ...phys.Range) (phys.Memory, *kho.Draft) {
 	tb.Helper()
+	return sparseAs(tb, kho.V4, ram...)
+}
+
+func sparseAs(tb testing.TB, format *kho.Format, ram ...phys.Range) (phys.Memory, *kho.Draft) {
+	tb.Helper()
 	mem := phystest.NewSparse(tb, ram...)
 	areas := []kho.ScratchArea{{Addr: ram[0].Start, Size: 4 << 20}, {}, {}}
-	d, err := kho.New(mem, kho.V4, mem.RAM(), ram[0].Start, areas, phys.NewRanges(ram[1:]...))
+	d, err := kho.New(mem, format, mem.RAM(), ram[0].Start, areas, phys.NewRanges(ram[1:]...))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -30,7 +35,7 @@ func commitAndOpen(tb testing.TB, mem phys.Memory, d *kho.Draft) *kho.Handover {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	h, err := kho.Open(mem, data, nil)
+	h, err := kho.Open(mem, data, d.Format())
 	if err != nil {
 		tb.Fatal(err)
 	}
