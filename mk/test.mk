@@ -21,7 +21,7 @@ staticcheck:
 gcc:
 	$(call install,gcc libc6-dev binutils)
 
-test-host: gcc compressors
+test-host: gcc compressors minisign
 	$(GO) test -race ./...
 
 # The image, built again in another folder, must have the same bytes.

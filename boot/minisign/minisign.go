@@ -1,0 +1,130 @@
+// Package minisign verifies signatures of the minisign format: ed25519 over a
+// file, or over the BLAKE2b digest of one, by the keys and with the program of
+// https://jedisct1.github.io/minisign/, which Debian has.
+//
+// Signatures come along with what they sign and are foreign; keys were set by
+// the one who built the image or runs the host tool. Nothing here knows a secret
+// key. The package runs in the stage and needs the standard library alone.
+package minisign
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Reasons for which something is refused.
+var (
+	ErrKey       = errors.New("minisign: not a public key")
+	ErrFormat    = errors.New("minisign: not a signature")
+	ErrOtherKey  = errors.New("minisign: signed by another key")
+	ErrSignature = errors.New("minisign: the signature is wrong")
+)
+
+// A Key is a public key.
+type Key struct {
+	ID     [8]byte // says which key it is, for people: it is not proved by anything
+	Public [ed25519.PublicKeySize]byte
+}
+
+// String names the key as minisign does: the ID as one number in hexadecimal.
+func (k Key) String() string {
+	return fmt.Sprintf("%X", binary.LittleEndian.Uint64(k.ID[:]))
+}
+
+// Algorithms, the first two bytes of keys and signatures.
+const (
+	algorithm = "Ed" // of keys, and of signatures of a file itself ("legacy")
+	prehashed = "ED" // of signatures of a file's digest
+)
+
+const (
+	keySize       = 2 + 8 + ed25519.PublicKeySize
+	signatureSize = 2 + 8 + ed25519.SignatureSize
+
+	untrusted = "untrusted comment:"
+	trusted   = "trusted comment: "
+)
+
+// maxText bounds the size of a signature file in bytes. The program writes
+// comments of at most 8192.
+const maxText = 32 << 10
+
+// ParseKey reads a public key: a file with a comment and the key, as `minisign
+// -G` writes it, or the key alone.
+func ParseKey(b []byte) (k Key, err error) {
+	if len(b) > maxText {
+		return k, fmt.Errorf("%w: %d bytes", ErrKey, len(b))
+	}
+	lines := strings.Split(strings.TrimRight(string(b), "\r\n"), "\n")
+	if len(lines) == 2 && strings.HasPrefix(lines[0], untrusted) {
+		lines = lines[1:]
+	}
+	if len(lines) != 1 {
+		return k, fmt.Errorf("%w: %d lines, want a comment and a key", ErrKey, len(lines))
+	}
+	raw, err := decode(lines[0], keySize)
+	if err != nil || string(raw[:2]) != algorithm {
+		return k, fmt.Errorf("%w: want %d bytes in base64 that begin with %q (secret keys are no good here)", ErrKey, keySize, algorithm)
+	}
+	copy(k.ID[:], raw[2:])
+	copy(k.Public[:], raw[10:])
+	return k, nil
+}
+
+// Verify proves that the key's owner signed message. The signature is the file
+// that `minisign -S` writes: comment, signature, trusted comment, and a second
+// signature over the first and that comment. Its trusted comment is returned.
+func (k Key) Verify(message, signature []byte) (comment string, err error) {
+	if len(signature) > maxText {
+		return "", fmt.Errorf("%w: %d bytes", ErrFormat, len(signature))
+	}
+	lines := strings.Split(strings.TrimSuffix(string(signature), "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSuffix(lines[i], "\r")
+	}
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], untrusted) || !strings.HasPrefix(lines[2], trusted) {
+		return "", fmt.Errorf("%w: want four lines: comment, signature, trusted comment, signature", ErrFormat)
+	}
+	first, err := decode(lines[1], signatureSize)
+	if err != nil {
+		return "", fmt.Errorf("%w: line 2: %w", ErrFormat, err)
+	}
+	second, err := decode(lines[3], ed25519.SignatureSize)
+	if err != nil {
+		return "", fmt.Errorf("%w: line 4: %w", ErrFormat, err)
+	}
+	switch string(first[:2]) {
+	case prehashed:
+		digest := blake2b(message)
+		message = digest[:]
+	case algorithm:
+	default:
+		return "", fmt.Errorf("%w: algorithm %q, want %q or %q", ErrFormat, first[:2], prehashed, algorithm)
+	}
+	if id := (Key{ID: [8]byte(first[2:10])}); !bytes.Equal(id.ID[:], k.ID[:]) {
+		return "", fmt.Errorf("%w: %v, want %v", ErrOtherKey, id, k)
+	}
+	comment = strings.TrimPrefix(lines[2], trusted)
+	if !ed25519.Verify(k.Public[:], message, first[10:]) {
+		return "", fmt.Errorf("%w: of the message, by key %v", ErrSignature, k)
+	}
+	if !ed25519.Verify(k.Public[:], append(slices.Clone(first[10:]), comment...), second) {
+		return "", fmt.Errorf("%w: of the trusted comment, by key %v", ErrSignature, k)
+	}
+	return comment, nil
+}
+
+// decode reads base64 of an exact number of bytes.
+func decode(s string, size int) ([]byte, error) {
+	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	if err == nil && len(b) != size {
+		err = fmt.Errorf("%d bytes, want %d", len(b), size)
+	}
+	return b, err
+}
