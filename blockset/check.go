@@ -64,6 +64,9 @@ func (c *Checker) Block(object string, b phys.Block) error {
 	return nil
 }
 
+// Owned returns which of 64 blocks were passed: see [BlockSet.Word].
+func (c *Checker) Owned(o phys.Order, first uint64) uint64 { return c.owned.Word(o, first) }
+
 // page is Page with an error that has no object yet.
 func (c *Checker) page(a phys.Addr) ([]byte, *phys.Error) {
 	if e := c.claim(phys.Block{Addr: a}); e != nil {

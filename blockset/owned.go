@@ -65,6 +65,24 @@ func (s *BlockSet) Add(b phys.Block) bool {
 	return absent
 }
 
+// Word returns which of 64 blocks of order o are in the set: bit i stands for
+// block number first+i of that order, counted from address 0; first is a multiple
+// of 64.
+func (s *BlockSet) Word(o phys.Order, first uint64) uint64 {
+	if len(s.slots) == 0 {
+		return 0
+	}
+	k := uint64(1)<<(orderBase-o) | first
+	if n := k>>lineShift + 1; s.last.key != n {
+		p := s.probe(n)
+		if p.key == 0 {
+			return 0
+		}
+		s.last = *p
+	}
+	return s.last.line[k%(1<<lineShift)/64]
+}
+
 // find returns the line of key, a new one where there is none.
 func (s *BlockSet) find(key uint64) *line {
 	if 4*s.lines >= 3*len(s.slots) {

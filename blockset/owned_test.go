@@ -36,6 +36,28 @@ func TestBlockSetRemembersEveryBlock(t *testing.T) {
 	}
 }
 
+func TestWordTellsWhichOf64BlocksAreThere(t *testing.T) {
+	var s blockset.BlockSet
+	if w := s.Word(0, 64); w != 0 {
+		t.Errorf("an empty set has %#x", w)
+	}
+	for _, n := range []uint64{64, 67, 127, 128, 1 << 20} {
+		for _, o := range []phys.Order{0, 9} {
+			s.Add(phys.Block{Addr: phys.Addr(n << (12 + o)), Order: o})
+		}
+	}
+	for first, want := range map[uint64]uint64{0: 0, 64: 1 | 1<<3 | 1<<63, 128: 1, 192: 0, 1 << 20: 1, 1 << 30: 0} {
+		for _, o := range []phys.Order{0, 9} {
+			if got := s.Word(o, first); got != want {
+				t.Errorf("order %d from %d: %#x, want %#x", o, first, got, want)
+			}
+		}
+		if got := s.Word(1, first); got != 0 {
+			t.Errorf("order 1 from %d: %#x, want none", first, got)
+		}
+	}
+}
+
 // large is RAM that nobody reads, all of it preserved, in blocks of any order.
 type large struct {
 	phys.Memory

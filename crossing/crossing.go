@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"time"
 
 	"ferry/boot"
 	"ferry/boot/payload"
@@ -32,16 +33,27 @@ type Machine struct {
 	Random    func([]byte) // fills with entropy
 	Console   io.Writer    // where the report goes
 
-	// Fallback, where it is not nil, is told where the machine goes on should the
-	// stage end by anything but a return from Run: a kernel that is placed
-	// already, or nil for none.
-	Fallback func(*Jump)
+	// Watch, where it is not nil, keeps an eye on the crossing.
+	Watch Watch
+}
+
+// Watch is what a machine does for a crossing that may end by something else than
+// a return from Run: a fault in Ferry itself, memory that is used up, a loop.
+type Watch interface {
+	// Fallback names where the machine then goes on: a kernel that is placed
+	// already, nil for none, where it stands still.
+	Fallback(*Jump) error
+	// Deadline says how long the crossing may take from now on; 0 is any time.
+	Deadline(time.Duration)
+	// Step names the part of the crossing that begins, for the machine's report.
+	Step(name string)
 }
 
 // Jump is where the next kernel starts.
 type Jump struct {
-	Entry    phys.Addr // its 64-bit entry
-	ZeroPage phys.Addr // what RSI holds there
+	Entry    phys.Addr    // its 64-bit entry
+	ZeroPage phys.Addr    // what RSI holds there
+	Wipe     []phys.Range // memory outside the stage to clear before: it may hold secrets
 }
 
 // passage is one crossing on its way.
@@ -94,6 +106,14 @@ func (p *passage) run() (Jump, error) {
 	return p.fallBack()
 }
 
+// step ends one part of the crossing and begins the next.
+func (p *passage) step(done, next string) {
+	p.report.step(done)
+	if p.m.Watch != nil {
+		p.m.Watch.Step(next)
+	}
+}
+
 // read collects what started the stage, and the payload. Damage in the
 // setup_data list is no reason to stop here: what follows from it is the
 // policy's to say.
@@ -107,7 +127,10 @@ func (p *passage) read() error {
 	p.report.fail(err)
 	p.options, err = ParseOptions(p.params.Cmdline)
 	p.report.fail(err)
-	p.report.step("boot")
+	if p.m.Watch != nil {
+		p.m.Watch.Deadline(p.options.Deadline)
+	}
+	p.step("boot", "payload")
 
 	if p.params.Initrd.Empty() {
 		return fmt.Errorf("no payload: put the archive that `ferry pack` writes into the place of the initrd")
@@ -131,7 +154,7 @@ func (p *passage) read() error {
 	}
 	p.m.Random(p.next.Seed)
 	p.report.Next = p.payload.Manifest.Kernel.Release
-	p.report.step("payload")
+	p.step("payload", "way out")
 	return nil
 }
 

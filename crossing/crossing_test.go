@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"ferry/cmd/probe/standin"
 	"ferry/kho"
@@ -394,23 +395,26 @@ func TestNoPlaceNoJump(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	for line, want := range map[string]Options{
-		"":                                       {Mode: Cross, OnError: OnErrorPass},
-		"quiet ferry.mode=pass":                  {Mode: Pass, OnError: OnErrorPass},
-		"ferry.on-error=halt ferry.mode=cross":   {Mode: Cross, OnError: OnErrorHalt},
-		"ferry.on-error=cold -- ferry.mode=pass": {Mode: Cross, OnError: OnErrorCold},
-		"ferry.beyond-limits=1":                  {Mode: Cross, OnError: OnErrorPass, BeyondLimits: true},
-		"ferry.beyond-limits=1 ferry.beyond-limits=0": {Mode: Cross, OnError: OnErrorPass},
+	def := Options{Mode: Cross, OnError: OnErrorPass, Deadline: defaultDeadline}
+	for line, change := range map[string]func(o *Options){
+		"":                                       func(o *Options) {},
+		"quiet ferry.mode=pass":                  func(o *Options) { o.Mode = Pass },
+		"ferry.on-error=halt ferry.mode=cross":   func(o *Options) { o.OnError = OnErrorHalt },
+		"ferry.on-error=cold -- ferry.mode=pass": func(o *Options) { o.OnError = OnErrorCold },
+		"ferry.beyond-limits=1":                  func(o *Options) { o.BeyondLimits = true },
+		"ferry.beyond-limits=1 ferry.beyond-limits=0":              func(o *Options) {},
+		"ferry.deadline=1500ms":                                    func(o *Options) { o.Deadline = 1500 * time.Millisecond },
+		"ferry.deadline=0":                                         func(o *Options) { o.Deadline = 0 },
+		`dyndbg="file a ferry.mode=pass +p" "ferry.on-error=cold"`: func(o *Options) { o.OnError = OnErrorCold },
 	} {
+		want := def
+		change(&want)
 		if got, err := ParseOptions(line); err != nil || got != want {
 			t.Errorf("%q: got %+v, %v; want %+v", line, got, err, want)
 		}
 	}
-	quoted := `dyndbg="file a ferry.mode=pass +p" "ferry.on-error=cold"`
-	if got, err := ParseOptions(quoted); err != nil || got != (Options{Mode: Cross, OnError: OnErrorCold}) {
-		t.Errorf("%s: got %+v, %v", quoted, got, err)
-	}
-	for _, line := range []string{"ferry.mode=", "ferry.mode=cros", "ferry.on-error=rollback", "ferry.onerror=halt", "ferry.beyond-limits=yes"} {
+	for _, line := range []string{"ferry.mode=", "ferry.mode=cros", "ferry.on-error=rollback", "ferry.onerror=halt", "ferry.beyond-limits=yes",
+		"ferry.deadline=10", "ferry.deadline=-1s", "ferry.deadline="} {
 		if _, err := ParseOptions(line); err == nil || !strings.Contains(err.Error(), line) {
 			t.Errorf("%q: got error %v, want one that quotes it", line, err)
 		}

@@ -2,6 +2,7 @@ package crossing
 
 import (
 	"fmt"
+	"math/bits"
 
 	"ferry/blockset"
 	"ferry/kho"
@@ -15,6 +16,7 @@ type handover struct {
 	*kho.Handover
 	state *luo.State
 	memfd memfds
+	leaks leaks
 }
 
 // memfds counts the files whose handler is known.
@@ -38,11 +40,11 @@ func (m *memfds) add(f *memfd.Format, file *memfd.File) {
 }
 
 // restore reads and proves the handover that d names. hint is the format of its
-// producer where that is known; step is called after each part; accept, where it
+// producer where that is known; step is called between its parts; accept, where it
 // is not nil, has a say on each memfd. Every block has one owner: whoever claims
 // it second is refused. What is wrong with one object does not keep the others
 // from being looked at, as far as they can be found without it.
-func (p *passage) restore(d kho.Data, hint *kho.Format, step func(name string), accept func(*memfd.File) error) (*handover, error) {
+func (p *passage) restore(d kho.Data, hint *kho.Format, step func(done, next string), accept func(*memfd.File) error) (*handover, error) {
 	in := &handover{}
 	var err error
 	if in.Handover, err = kho.Open(p.m.Memory, d, hint); err != nil {
@@ -52,12 +54,12 @@ func (p *passage) restore(d kho.Data, hint *kho.Format, step func(name string), 
 	apart(in.Map, p.held(), &bad)
 	check := blockset.NewChecker(p.m.Memory, in.Map, in.Scratch)
 	in.claimTrees(check, &bad)
-	step("kho")
+	step("kho", "luo")
 	if in.state, err = luo.Restore(in.Handover, check); err != nil {
 		bad.add(err)
 		return nil, bad.err()
 	}
-	step("luo")
+	step("luo", "files")
 	in.eachMemfd(check, func(f *memfd.Format, file *memfd.File) error {
 		in.memfd.add(f, file)
 		if err := file.Check(check); err != nil || accept == nil {
@@ -65,8 +67,34 @@ func (p *passage) restore(d kho.Data, hint *kho.Format, step func(name string), 
 		}
 		return accept(file)
 	}, &bad)
-	step("files")
+	in.leaks.find(in.Map, check)
+	step("files", "serialize")
 	return in, bad.err()
+}
+
+// leaks is what a handover preserves though nothing that Ferry knows refers to
+// it: memory of somebody unknown, or lost.
+type leaks struct {
+	blocks, pages uint64
+	first         phys.Block // that of the lowest order and address
+}
+
+// find compares what is preserved with what check has passed, 64 blocks at a
+// time.
+func (l *leaks) find(m *kho.Map, check *blockset.Checker) {
+	m.Words(func(o phys.Order, first, set uint64) {
+		left := set &^ check.Owned(o, first)
+		if left == 0 {
+			return
+		}
+		if l.blocks == 0 {
+			n := first + uint64(bits.TrailingZeros64(left))
+			l.first = phys.Block{Addr: phys.Addr(n << (phys.PageShift + o)), Order: o}
+		}
+		n := uint64(bits.OnesCount64(left))
+		l.blocks += n
+		l.pages += n << o
+	})
 }
 
 // apart proves that nothing of the handover lies where the kernel before put the

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"ferry/boot"
 )
@@ -36,26 +37,35 @@ type Options struct {
 	// BeyondLimits lets a state that is larger than the kernels of B's generation
 	// write be written for them as far as they read it.
 	BeyondLimits bool
+
+	// Deadline is how long the crossing may take before it counts as failed; 0
+	// is any time.
+	Deadline time.Duration
 }
+
+// defaultDeadline is far beyond what a crossing takes, even of half a million
+// sessions on an emulated processor.
+const defaultDeadline = 5 * time.Minute
 
 // prefix marks the words of the command line that are Ferry's and do not reach
 // the next kernel.
 const prefix = "ferry."
 
 // words says what of Ferry's may stand on a command line.
-const words = "ferry.mode=cross|pass, ferry.on-error=pass|cold|halt or ferry.beyond-limits=0|1"
+const words = "ferry.mode=cross|pass, ferry.on-error=pass|cold|halt, ferry.beyond-limits=0|1 or ferry.deadline=10s (0: none)"
 
 // ParseOptions reads Ferry's words out of a kernel command line; the last one
 // of a name wins. An unknown name or value is an error: a misspelled policy
 // must not silently become another one. The options returned with an error hold
 // what was understood.
 func ParseOptions(cmdline string) (o Options, bad error) {
-	o = Options{Mode: Cross, OnError: OnErrorPass}
+	o = Options{Mode: Cross, OnError: OnErrorPass, Deadline: defaultDeadline}
 	for _, word := range boot.Options(cmdline) {
 		name, ours := strings.CutPrefix(word.Name, prefix)
 		if !ours {
 			continue
 		}
+		deadline, err := time.ParseDuration(word.Value)
 		switch mode, outcome := Mode(word.Value), Outcome(word.Value); {
 		case name == "mode" && slices.Contains([]Mode{Cross, Pass}, mode):
 			o.Mode = mode
@@ -63,6 +73,8 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 			o.OnError = outcome
 		case name == "beyond-limits" && (word.Value == "0" || word.Value == "1"):
 			o.BeyondLimits = word.Value == "1"
+		case name == "deadline" && err == nil && deadline >= 0:
+			o.Deadline = deadline
 		default:
 			bad = fmt.Errorf("command line: %s=%s: want %s", word.Name, word.Value, words)
 		}

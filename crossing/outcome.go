@@ -2,6 +2,7 @@ package crossing
 
 import (
 	"errors"
+	"fmt"
 
 	"ferry/boot"
 	"ferry/kho"
@@ -60,19 +61,36 @@ func (p *passage) prepare(raw *[kho.DataSize]byte) {
 	if p.way.err = err; err == nil {
 		p.way.plan = plan
 	}
-	p.arm(p.way.plan)
-	p.report.step("way out")
+	if err := p.arm(p.way.plan); err != nil {
+		p.report.note(fmt.Sprintf("nothing follows a failure of the stage itself: %v", err))
+	}
+	p.step("way out", "kho")
 }
 
 // arm tells the machine where to go on; nil is nowhere.
-func (p *passage) arm(plan *boot.Plan) {
+func (p *passage) arm(plan *boot.Plan) error {
 	switch {
-	case p.m.Fallback == nil:
+	case p.m.Watch == nil:
+		return nil
 	case plan == nil:
-		p.m.Fallback(nil)
-	default:
-		p.m.Fallback(&Jump{plan.Entry, plan.ZeroPage})
+		return p.m.Watch.Fallback(nil)
 	}
+	jump := p.to(plan)
+	return p.m.Watch.Fallback(&jump)
+}
+
+// to returns the jump to a kernel that was written. What the stage was started
+// with and nobody needs after it is cleared: command line, entropy, and the
+// payload but for an initrd that is used in place.
+func (p *passage) to(plan *boot.Plan) Jump {
+	in := p.params
+	spent := phys.NewRanges(in.Initrd, in.CmdlineAt)
+	for _, n := range in.SetupData {
+		if n.Type == boot.SetupRNGSeed {
+			spent = spent.Add(n.Range())
+		}
+	}
+	return Jump{plan.Entry, plan.ZeroPage, spent.Sub(plan.Ranges()...).Sub(p.next.Occupied...).Sub(p.m.Stage)}
 }
 
 // fallBack takes the way out.
@@ -116,7 +134,9 @@ func (p *passage) start(next boot.Next) (Jump, error) {
 	if err != nil {
 		return Jump{}, err
 	}
-	p.arm(nil)
+	if err := p.arm(nil); err != nil {
+		return Jump{}, err
+	}
 	if err := plan.Write(p.m.Memory); err != nil {
 		return Jump{}, err
 	}
@@ -127,7 +147,7 @@ func (p *passage) start(next boot.Next) (Jump, error) {
 func (p *passage) jump(plan *boot.Plan) Jump {
 	p.report.Next = plan.Release
 	p.report.step("place")
-	return Jump{plan.Entry, plan.ZeroPage}
+	return p.to(plan)
 }
 
 // place decides where a kernel and all that it is handed go.

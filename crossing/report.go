@@ -38,6 +38,9 @@ func (in *handover) formats() string {
 	for _, f := range in.memfd.formats {
 		text += ", " + f.Handler()
 	}
+	if gs := written(in.Format(), in.state.Format()); len(gs) == 1 {
+		text += ": generation " + gs[0].Name
+	}
 	return text
 }
 
@@ -69,10 +72,19 @@ func (r *Report) arrived(in *handover) {
 	} else if ok {
 		r.From = m.Release
 	}
+	r.kept(in.leaks)
 	for _, h := range in.state.Handlers() {
 		if memfd.ByHandler([]byte(h.Name)) == nil {
 			r.note(fmt.Sprintf("%d files of handler %q are carried as they are", h.Files, h.Name))
 		}
+	}
+}
+
+// kept notes what is preserved for somebody unknown.
+func (r *Report) kept(l leaks) {
+	if l.blocks > 0 {
+		r.note(fmt.Sprintf("%d preserved blocks, %d pages, belong to nothing that is known; they stay preserved. The first is %v of order %d",
+			l.blocks, l.pages, l.first.Addr, l.first.Order))
 	}
 }
 

@@ -23,7 +23,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	if err != nil {
 		return none, err
 	}
-	in, err := p.restore(data, t.hint, p.report.step, t.accept)
+	in, err := p.restore(data, t.hint, p.step, t.accept)
 	if err != nil {
 		return none, err
 	}
@@ -41,7 +41,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	if err := t.write(in, draft); err != nil {
 		return none, err
 	}
-	p.report.step("serialize")
+	p.step("serialize", "commit")
 	if err := p.report.leave(in, draft, t); err != nil {
 		return none, err
 	}
@@ -50,7 +50,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 		return none, err
 	}
 	p.report.Changed = draft.Stats()
-	p.report.step("commit")
+	p.step("commit", "verify")
 	if err := p.verify(out, in, t); err != nil {
 		return none, fmt.Errorf("what was written does not read back: %w", err)
 	}
@@ -179,7 +179,7 @@ func (t *target) rewritten(in *handover, d *kho.Draft, f luo.File) (handler stri
 // verify reads the new handover the way it read the old one, and compares what
 // the two preserve.
 func (p *passage) verify(d kho.Data, in *handover, t *target) error {
-	out, err := p.restore(d, t.kho, func(string) {}, nil)
+	out, err := p.restore(d, t.kho, func(string, string) {}, nil)
 	if err != nil {
 		return err
 	}
@@ -193,6 +193,10 @@ func (p *passage) verify(d kho.Data, in *handover, t *target) error {
 	if got, want := names(out), t.expected(in); !slices.Equal(got, want) {
 		return fmt.Errorf("sub-trees %q, want %q", got, want)
 	}
+	if out.leaks.blocks > in.leaks.blocks {
+		return fmt.Errorf("%d preserved blocks that belong to nothing, want at most %d; the first is %v of order %d",
+			out.leaks.blocks, in.leaks.blocks, out.leaks.first.Addr, out.leaks.first.Order)
+	}
 	before, err := in.Reserved()
 	if err != nil {
 		return err
@@ -200,7 +204,7 @@ func (p *passage) verify(d kho.Data, in *handover, t *target) error {
 	if after, err := out.Reserved(); err != nil || !slices.Equal(before, after) {
 		return fmt.Errorf("memory reserved by name %v, want %v: %w", after, before, err)
 	}
-	p.report.step("verify")
+	p.step("verify", "place")
 	return nil
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"ferry/board/amd64"
 	"ferry/crossing"
@@ -22,6 +23,7 @@ func main() {
 		Nanotime:  amd64.Nanotime,
 		Random:    amd64.Random,
 		Console:   console,
+		Watch:     watch{},
 	})
 	hz, source := amd64.Clock()
 	fmt.Fprintf(console, "ferry: entered at tick %d, %d ticks to main, %d to here, %.3f MHz by %v\n",
@@ -29,8 +31,30 @@ func main() {
 	use := amd64.MemoryUse()
 	fmt.Fprintf(console, "ferry: memory used %d KiB of %d KiB, %d KiB in main\n", use.Peak>>10, use.Total>>10, usedInMain>>10)
 	if err == nil {
-		err = amd64.Jump(jump.Entry, jump.ZeroPage)
+		err = amd64.Jump(jump.Entry, jump.ZeroPage, jump.Wipe...)
 		fmt.Fprintf(console, "ferry: %v\n", err)
 	}
 	amd64.Exit(1)
 }
+
+// watch is the board's eye on the crossing.
+type watch struct{}
+
+// Fallback implements [crossing.Watch].
+func (watch) Fallback(j *crossing.Jump) error {
+	if j == nil {
+		amd64.ClearFallback()
+		return nil
+	}
+	return amd64.SetFallback(j.Entry, j.ZeroPage, j.Wipe...)
+}
+
+// Deadline implements [crossing.Watch].
+func (watch) Deadline(d time.Duration) {
+	if !amd64.SetDeadline(d) && d > 0 {
+		fmt.Fprintln(amd64.Console{}, "ferry: no timer on this machine: no deadline is kept")
+	}
+}
+
+// Step implements [crossing.Watch].
+func (watch) Step(name string) { amd64.SetStep(name) }
