@@ -48,16 +48,25 @@ trap 'rm -rf "$work"' EXIT
 rm -rf "$work"
 mkdir -p "$work"
 
-# fetch leaves the package of the series in $cache/debs and sets $deb.
-fetch() {
-	mkdir -p "$cache/debs" "$work/debs"
+# pin sets $pinned to the name of the series' package, and $release.
+pin() {
 	pinned=$(sed -n "s/^.*  \(linux-source-${series}_.*\)/\1/p" "$here/SHA256SUMS")
 	[ -n "$pinned" ] || die "linux/SHA256SUMS does not name linux-source-$series"
-	deb=$cache/debs/$pinned
-	[ ! -e "$deb" ] || return 0
-	deb=$(find "$cache/debs" -name "linux-source-${series}_*_all.deb" | sort -V | tail -n 1)
-	[ -z "$deb" ] || return 0
+	release=$(version "$pinned")
+}
 
+version() { echo "$1" | sed "s/^linux-source-${series}_\([0-9.]*\).*/\1/"; }
+
+# fetch leaves the package of the series in $cache/debs, sets $deb, and $release to what the package is.
+fetch() {
+	mkdir -p "$cache/debs" "$work/debs"
+	deb=$cache/debs/$pinned
+	[ -e "$deb" ] || deb=$(find "$cache/debs" -name "linux-source-${series}_*_all.deb" | sort -V | tail -n 1)
+	[ -n "$deb" ] || download
+	release=$(version "$(basename "$deb")")
+}
+
+download() {
 	mirror=$(mirror)
 	if [ -z "$mirror" ]; then
 		if [ "$(id -u)" = 0 ]; then apt-get update -q >&2; else sudo apt-get update -q >&2; fi
@@ -122,6 +131,9 @@ unpack() {
 selftests() {
 	tests=$cache/selftests/$release
 	[ ! -e "$tests/done" ] || return 0
+	fetch
+	tests=$cache/selftests/$release
+	[ ! -e "$tests/done" ] || return 0
 	unpack
 	say "building the selftests"
 	rm -rf "$tests"
@@ -153,7 +165,11 @@ configure() {
 
 # kernel builds $release, unless the cache has it, and sets $image.
 kernel() {
-	kernels=$cache/kernels/$release-$(cat "$here/kho.config" "$here/kho.lacks" | sha256sum | cut -c 1-12)
+	config=$(cat "$here/kho.config" "$here/kho.lacks" | sha256sum | cut -c 1-12)
+	image=$cache/kernels/$release-$config/bzImage
+	[ ! -e "$image" ] || return 0
+	fetch
+	kernels=$cache/kernels/$release-$config
 	image=$kernels/bzImage
 	[ ! -e "$image" ] || return 0
 	unpack
@@ -178,8 +194,7 @@ place() {
 		[ -n "$image" ] || die "FERRY_KERNELS=$FERRY_KERNELS holds no $series.*/bzImage"
 		release=$(basename "$(dirname "$image")")
 	else
-		fetch
-		release=$(basename "$deb" | sed "s/^linux-source-${series}_\([0-9.]*\).*/\1/")
+		pin
 		kernel
 	fi
 	mkdir -p "$out/$release"
@@ -193,8 +208,7 @@ copy() {
 
 # The newest comes first: its source is unpacked once, for the selftests and the kernel.
 series=$newest
-fetch
-release=$(basename "$deb" | sed "s/^linux-source-${series}_\([0-9.]*\).*/\1/")
+pin
 selftests
 rm -rf "$out/selftests"
 mkdir -p "$out/selftests"

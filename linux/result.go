@@ -28,7 +28,8 @@ type Result struct {
 	Route    Route     // of the run
 	Fate     Fate      // of the state
 	Words    []string  // lines of the console that say so; what was wrong, if it should not have been so
-	Known    int       // warnings that are known, see Run.Judge
+	Known    int       // kernels that gave the warning that is known, see Run.Judge
+	Banners  []string  // of the kernels that booted: release, builder, compiler
 	Sessions int64     // made
 	Files    int64     // made
 	Bytes    int64     // made, in the files
@@ -81,6 +82,9 @@ func (r Run) Result(kind string, log Log, err error) Result {
 	result.Sessions, result.Files, result.Bytes = r.Plan.Totals()
 	kernels := log.Kernels()[1:]
 	for i, kernel := range kernels {
+		line, _ := kernel.Find("Linux version ")
+		_, banner, _ := strings.Cut(line, "Linux version ")
+		result.Banners = append(result.Banners, banner)
 		if len(r.known(i, kernel).Lines) < len(kernel.Lines) {
 			result.Known++
 		}
