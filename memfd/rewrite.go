@@ -121,7 +121,7 @@ func (f *File) repair(d *kho.Draft, file *File) (v kho.Vmalloc, err error) {
 // file that it was rewritten from; nil where it does not. Seals are equal where
 // a format on the way has none, as long as [File.Fits] let them pass. A folio that
 // [File.Rewrite] repairs must have both flags and, where it never was up to date,
-// memory of its own.
+// zeroed memory of its own.
 func (f *File) Same(want *File) error {
 	got, was := f.Meta, want.Meta
 	if !f.format.sealed || !want.format.sealed {
@@ -137,17 +137,39 @@ func (f *File) Same(want *File) error {
 		if err != nil {
 			return err
 		}
-		repaired := old
-		if !old.Hole() && old.Flags != allFlags {
-			repaired.Flags = allFlags
-			if old.Flags&UpToDate == 0 {
-				repaired.Block.Addr = folio.Block.Addr
+		if folio != old {
+			if err := f.isRepair(folio, old); err != nil {
+				return fmt.Errorf("memfd %v: folio %d: %+v, want %+v of memfd %v: %w", f.Addr, i, folio, old, want.Addr, err)
 			}
-		}
-		if folio != old && folio != repaired || repaired != old && old.Flags&UpToDate == 0 && folio.Block == old.Block && folio.Flags == allFlags {
-			return fmt.Errorf("memfd %v: folio %d: %+v, want %+v of memfd %v: %w", f.Addr, i, folio, old, want.Addr, ErrDiffer)
 		}
 		i++
 		return nil
 	})
+}
+
+// isRepair proves that folio is what [File.Rewrite] makes of old, which lacks a
+// flag.
+func (f *File) isRepair(folio, old Folio) error {
+	repaired := old
+	repaired.Flags = allFlags
+	fresh := old.Flags&UpToDate == 0
+	if fresh {
+		repaired.Block.Addr = folio.Block.Addr
+	}
+	if old.Hole() || folio != repaired || fresh && folio.Block.Addr == old.Block.Addr {
+		return ErrDiffer
+	}
+	if !fresh {
+		return nil
+	}
+	b, err := f.h.Memory().View(folio.Block.Addr, folio.Block.Order.Bytes())
+	if err != nil {
+		return err
+	}
+	for i := range b {
+		if b[i] != 0 {
+			return fmt.Errorf("byte %d is not zero: %w", i, ErrDiffer)
+		}
+	}
+	return nil
 }
