@@ -27,6 +27,9 @@ func TestEveryGenerationCrossesToEveryOther(t *testing.T) {
 				if err != nil || m.log.Len() == 0 || strings.Contains(m.log.String(), "error") {
 					t.Fatalf("%v\n%s", err, m.log)
 				}
+				if strings.Contains(m.log.String(), "belong to nothing") {
+					t.Errorf("an owner was not found:\n%s", m.log)
+				}
 				got, left, err := m.arrive(jump).receiveAs(to, m.Memory)
 				if err != nil {
 					t.Fatalf("the next kernel: %v\n%s", err, m.log)
@@ -134,6 +137,30 @@ func TestOldRecordsAreRepaired(t *testing.T) {
 				t.Errorf("to %s: page %v of what came in was written to", to.Name, at)
 			}
 		}
+	}
+}
+
+// TestWhatNobodyOwnsIsReported preserves a page that nothing refers to: it crosses,
+// and the report names it.
+func TestWhatNobodyOwnsIsReported(t *testing.T) {
+	m := newMachine(t, standin.Shape{Sessions: 1, Files: 1}, "")
+	stray := phys.Addr(0x3f00000)
+	root := le.Uint64(m.edit(m.fdt+phys.Addr(bytes.Index(m.edit(m.fdt, phys.PageSize), []byte("kho-v4")))+20, 8))
+	m.preserve(phys.Addr(root), stray)
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "1 preserved blocks, 1 pages, belong to nothing"; !strings.Contains(m.log.String(), want) || !strings.Contains(m.log.String(), stray.String()) {
+		t.Errorf("the report does not say %q with %v:\n%s", want, stray, m.log)
+	}
+	d, err := kho.ParseData(0, m.arrive(jump).kho)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := kho.Open(m.Memory, d, nil)
+	if err != nil || !h.Map.Preserved(phys.Block{Addr: stray}) {
+		t.Errorf("the page is not preserved any more: %v", err)
 	}
 }
 

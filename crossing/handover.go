@@ -118,7 +118,8 @@ func apart(m *kho.Map, held phys.Ranges, bad *findings) {
 }
 
 // claimTrees proves the device tree, the data of every sub-tree but that of
-// sessions, which package luo proves, and the memory reserved by name.
+// sessions, which package luo proves, the memory reserved by name, and that of the
+// kernel's own test.
 func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
 	bad.add(check.Block("kho: root device tree", phys.Block{Addr: in.Data.FDT}))
 	for _, s := range in.Subtrees {
@@ -128,6 +129,7 @@ func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
 		r, _ := phys.Span(s.Data, s.Size)
 		bad.add(in.claim(check, fmt.Sprintf("kho: sub-tree %q", s.Name), r))
 	}
+	bad.add(in.TestObjects(check.Block))
 	regions, err := in.Reserved()
 	bad.add(err)
 	for _, r := range regions {

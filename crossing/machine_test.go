@@ -105,7 +105,7 @@ func (m *machine) setPayload(kernel, initrd []byte, cmdline *string) {
 // next makes the next kernel one of generation to.
 func (m *machine) next(to, from string) {
 	m.t.Helper()
-	m.setManifest(payload.Manifest{Kernel: payload.KernelInfo{Generation: to}, From: from}, nextKernel(), []byte("the next kernel's initrd"))
+	m.setManifest(payload.Manifest{Kernel: payload.KernelInfo{Release: "the next kernel", Generation: to}, From: from}, nextKernel(), []byte("the next kernel's initrd"))
 }
 
 func (m *machine) setManifest(manifest payload.Manifest, kernel, initrd []byte) {
