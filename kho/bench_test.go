@@ -174,3 +174,76 @@ func BenchmarkQueries(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkConvert takes a million blocks from one format to another: what is
+// spent follows the bitmaps.
+func BenchmarkConvert(b *testing.B) {
+	for _, c := range []struct{ from, to *kho.Format }{
+		{kho.V1, kho.V4}, {kho.V4, kho.V1}, {kho.V3, kho.V4}, {kho.V1Small, kho.V4}, {kho.V4, kho.V1Small},
+	} {
+		for _, mix := range mixes {
+			b.Run(c.from.String()+" to "+c.to.String()+"/"+mix.name, func(b *testing.B) {
+				mem := phystest.NewSparse(b, phys.Range{Start: 0x1000_0000, End: 0x10_0000_0000})
+				d, err := handoverFrom(b, mem, mix.fill).Draft(c.from, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				h := commitAndOpen(b, mem, d)
+				var stats kho.Stats
+				b.ReportAllocs()
+				for b.Loop() {
+					d, err := h.Draft(c.to, nil)
+					if err == nil {
+						_, err = d.Commit()
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+					stats = d.Stats()
+				}
+				b.ReportMetric(float64(stats.Nodes), "new-nodes")
+				b.ReportMetric(float64(stats.NodesKept), "kept-nodes")
+			})
+		}
+	}
+}
+
+// BenchmarkOpenList is the walk and the proof of a million blocks in a list.
+func BenchmarkOpenList(b *testing.B) {
+	for _, format := range lists {
+		for _, mix := range mixes {
+			b.Run(format.String()+"/"+mix.name, func(b *testing.B) {
+				mem := phystest.NewSparse(b, phys.Range{Start: 0x1000_0000, End: 0x10_0000_0000})
+				d, err := handoverFrom(b, mem, mix.fill).Draft(format, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				data, err := d.Commit()
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					h, err := kho.Open(mem, data, format)
+					if err != nil {
+						b.Fatal(err)
+					}
+					n := 0
+					h.Map.Walk(func(phys.Block) error { n++; return nil })
+					if n < million {
+						b.Fatal(n)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N), "ms/million")
+			})
+		}
+	}
+}
+
+func handoverFrom(b *testing.B, mem phys.Memory, fill func(preserve func(phys.Block))) *kho.Handover {
+	h, err := kho.Open(mem, handoverOf(b, mem, fill), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return h
+}

@@ -310,10 +310,12 @@ func TestOpenRefusesBadBlocks(t *testing.T) {
 	})
 }
 
-func run(t *testing.T, all []corruption) {
+func run(t *testing.T, all []corruption) { runAs(t, kho.V4, all) }
+
+func runAs(t *testing.T, format *kho.Format, all []corruption) {
 	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFixture(t)
+			f := fixtureAs(t, format)
 			f.open() // sound before the damage
 			f.refused(c.rule, c.damage(f), c.object)
 		})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"testing"
 
 	"ferry/kho"
@@ -15,7 +16,7 @@ import (
 // own, and that a draft of it commits to another one that is sound.
 func sound(t *testing.T, f *fixture) {
 	t.Helper()
-	h, err := kho.Open(f.mem, f.data, nil)
+	h, err := kho.Open(f.mem, f.data, f.hint)
 	if err != nil {
 		var e *phys.Error
 		if !errors.As(err, &e) || e.Object == "" || e.Found == "" {
@@ -54,8 +55,25 @@ func sound(t *testing.T, f *fixture) {
 	}
 	h.Metadata()
 	h.Reserved()
-	d, err := h.Draft(kho.V4, nil)
+	h.TestObjects(func(_ string, b phys.Block) error {
+		if !h.Map.Preserved(b) {
+			t.Fatalf("the test module owns %v, which is not preserved", b)
+		}
+		return nil
+	})
+	for _, to := range kho.Formats() {
+		redraft(t, f, h, to)
+	}
+}
+
+// redraft proves that a draft of h in another format is as sound.
+func redraft(t *testing.T, f *fixture, h *kho.Handover, to *kho.Format) {
+	t.Helper()
+	d, err := h.Draft(to, nil)
 	if err != nil {
+		if errors.Is(err, kho.ErrNoMemory) {
+			return
+		}
 		t.Fatal(err)
 	}
 	if _, _, err := d.Alloc(); err != nil {
@@ -68,12 +86,16 @@ func sound(t *testing.T, f *fixture) {
 	if err != nil {
 		return // such as a tree that fills its page to the last byte
 	}
-	next, err := kho.Open(f.mem, data, nil)
+	next, err := kho.Open(f.mem, data, to)
 	if err != nil {
-		t.Fatalf("a draft of a sound handover: %v", err)
+		t.Fatalf("a draft of a sound handover from %v to %v: %v", h.Format(), to, err)
 	}
-	if got, want := next.Map.Count(), h.Map.Count()+1; got != want || len(next.Subtrees) != len(h.Subtrees) {
-		t.Fatalf("%d blocks and %d sub-trees, want %d and %d", got, len(next.Subtrees), want, len(h.Subtrees))
+	want := h.Map.Count() + 1
+	if h.Map.Root() == 0 {
+		want++ // the device tree
+	}
+	if got := next.Map.Count(); got != want || len(next.Subtrees) != len(h.Subtrees) || next.Format() != to {
+		t.Fatalf("from %v to %v: %d blocks and %d sub-trees, want %d and %d", h.Format(), to, got, len(next.Subtrees), want, len(h.Subtrees))
 	}
 }
 
@@ -120,6 +142,79 @@ func FuzzRadixTree(f *testing.F) {
 			f.setWord(n.Addr()+phys.Addr(8*i), w)
 		}
 		sound(t, f)
+	})
+}
+
+// FuzzList writes words into the chunks and bitmaps of a list, as FuzzRadixTree
+// does into nodes, and the first chunk of a real one in the place of the first.
+func FuzzList(f *testing.F) {
+	v := khotest.Generation(f, "A")
+	h, err := kho.Open(v.Memory, v.Data, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	page, err := v.Memory.View(h.Map.Root(), 512)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(true, []byte{}, bytes.Clone(page))
+	f.Add(false, []byte{}, bytes.Clone(page))
+	f.Add(true, []byte{0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0}, []byte{})
+	f.Add(false, []byte{0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}, []byte{})
+	f.Add(false, []byte{1, 1, 0, 18, 0, 0, 0, 255, 0, 0, 0}, []byte{})
+	f.Add(true, []byte{1, 3, 0, 0, 2, 0x50, 0x10, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0}, []byte{})
+	f.Fuzz(func(t *testing.T, small bool, edits, chunk []byte) {
+		format := kho.V1
+		if small {
+			format = kho.V1Small
+		}
+		f := fixtureAs(t, format)
+		nodes := f.open().Map.Nodes()
+		copy(f.edit(f.root(), phys.PageSize), chunk)
+		for ; len(edits) >= 11; edits = edits[11:] {
+			n := nodes[int(edits[0])%len(nodes)]
+			i := binary.LittleEndian.Uint16(edits[1:]) % 512
+			w := binary.LittleEndian.Uint64(edits[3:])
+			if w < uint64(len(nodes)) && w > 0 {
+				w = uint64(nodes[w].Addr())
+			}
+			f.setWord(n.Addr()+phys.Addr(8*i), w)
+		}
+		sound(t, f)
+	})
+}
+
+func FuzzTestModule(f *testing.F) {
+	g := fixtureAs(f, kho.V1)
+	tested(g, 5, true)
+	s, _ := g.open().Subtree(kho.TestName)
+	f.Add(bytes.Clone(g.edit(s.Data, s.Size)))
+	g = fixtureAs(f, kho.V1)
+	tested(g, 7, false)
+	s, _ = g.open().Subtree(kho.TestName)
+	f.Add(bytes.Clone(g.edit(s.Data, s.Size)))
+	f.Fuzz(func(t *testing.T, tree []byte) {
+		f := fixtureAs(t, kho.V1)
+		tested(f, 5, true)
+		s, _ := f.open().Subtree(kho.TestName)
+		copy(f.edit(s.Data, 8192), tree)
+		sound(t, f)
+	})
+}
+
+func FuzzParseCompatible(f *testing.F) {
+	for _, s := range []string{"kho-v4", "luo-v4-kho-block-v1", "luo-v5;block-v1", "kho-v4;radix-v1;vmalloc-v1", "-v1-", ";"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		base, components := kho.ParseCompatible(s)
+		n := len(base)
+		for _, c := range components {
+			n += 1 + len(c)
+		}
+		if n != len(s) || !strings.HasPrefix(s, base) {
+			t.Fatalf("%q: %q and %q", s, base, components)
+		}
 	})
 }
 

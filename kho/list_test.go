@@ -1,0 +1,483 @@
+package kho_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// listed is an element of a list as the kernels' arithmetic finds it, in the
+// test's own words.
+type listed struct {
+	at, bitmap phys.Addr
+	bit        uint64
+}
+
+// element finds what the list says of b: bitmaps have 8 times size bits.
+func (f *fixture) element(b phys.Block, size uint64) listed {
+	f.Helper()
+	for chunk := f.root(); chunk != 0; chunk = phys.Addr(f.word(chunk)) {
+		head := f.edit(chunk, 16)
+		if binary.LittleEndian.Uint32(head[8:]) != uint32(b.Order) {
+			continue
+		}
+		for i := range phys.Addr(binary.LittleEndian.Uint32(head[12:])) {
+			at := chunk + 16 + 16*i
+			start := f.word(at)
+			if n := (uint64(b.Addr) - start) >> (12 + b.Order); uint64(b.Addr) >= start && n < 8*size {
+				return listed{at, phys.Addr(f.word(at + 8)), n}
+			}
+		}
+	}
+	f.Fatalf("no element for %v", b)
+	return listed{}
+}
+
+// flip changes the bit of b.
+func (f *fixture) flip(b phys.Block, size uint64) {
+	e := f.element(b, size)
+	f.edit(e.bitmap+phys.Addr(e.bit/8), 1)[0] ^= 1 << (e.bit % 8)
+}
+
+func sizeOf(f *kho.Format) uint64 {
+	if f == kho.V1Small {
+		return 512
+	}
+	return 4096
+}
+
+var lists = []*kho.Format{kho.V1, kho.V1Small}
+
+func TestListsHaveTheLayoutOfLinux(t *testing.T) {
+	for _, format := range lists {
+		f := fixtureAs(t, format)
+		size := sizeOf(format)
+		for _, b := range []phys.Block{{Addr: loneBlock}, {Addr: pairBlock, Order: 1}, {Addr: hugeBlock, Order: 9}, {Addr: f.blob}, {Addr: f.data.FDT}} {
+			e := f.element(b, size)
+			if f.edit(e.bitmap, size)[e.bit/8]>>(e.bit%8)&1 != 1 || !e.bitmap.Aligned(size) || f.word(e.at)%(size*8<<(12+b.Order)) != 0 {
+				t.Errorf("%v: bit of %v is clear in %+v, or that is unaligned", format, b, e)
+			}
+		}
+		// Orders ascend, as do the elements of an order.
+		last, start := -1, uint64(0)
+		for chunk := f.root(); chunk != 0; chunk = phys.Addr(f.word(chunk)) {
+			order := int(binary.LittleEndian.Uint32(f.edit(chunk+8, 4)))
+			n := binary.LittleEndian.Uint32(f.edit(chunk+12, 4))
+			if order < last || n == 0 || n > 255 {
+				t.Errorf("%v: chunk of order %d with %d elements after one of order %d", format, order, n, last)
+			}
+			if order > last {
+				start = 0
+			}
+			for i := range phys.Addr(n) {
+				if s := f.word(chunk + 16 + 16*i); s < start {
+					t.Errorf("%v: element from %#x on after %#x", format, s, start)
+				} else {
+					start = s
+				}
+			}
+			last = order
+		}
+	}
+}
+
+func TestOpenRefusesBadLists(t *testing.T) {
+	lone := phys.Block{Addr: loneBlock}
+	for _, format := range lists {
+		size := sizeOf(format)
+		header := func(off phys.Addr, v uint32) func(f *fixture) phys.Addr {
+			return func(f *fixture) phys.Addr {
+				binary.LittleEndian.PutUint32(f.edit(f.root()+off, 4), v)
+				return f.root() + off
+			}
+		}
+		// pointer sets a field of the element of lone; the error is to name the value.
+		pointer := func(off phys.Addr, v uint64) func(f *fixture) phys.Addr {
+			return func(f *fixture) phys.Addr {
+				f.setWord(f.element(lone, size).at+off, v)
+				return phys.Addr(v).Page()
+			}
+		}
+		// field is pointer where the error is to name the element.
+		field := func(off phys.Addr, v uint64) func(f *fixture) phys.Addr {
+			return func(f *fixture) phys.Addr {
+				at := f.element(lone, size).at
+				f.setWord(at+off, v)
+				return at
+			}
+		}
+		link := func(v uint64) func(f *fixture) phys.Addr {
+			return func(f *fixture) phys.Addr { f.setWord(f.root(), v); return phys.Addr(v) }
+		}
+		reach := size * 8 << 12
+		t.Run(format.String(), func(t *testing.T) {
+			runAs(t, format, []corruption{
+				{"order over all", header(8, 38), kho.ErrMap, "header"},
+				{"order that is no order", header(8, ^uint32(0)), kho.ErrMap, "header"},
+				{"more elements than fit", header(12, 256), kho.ErrMap, "header"},
+				{"elements without end", header(12, ^uint32(0)), kho.ErrMap, "header"},
+				{"an element of nothing", func(f *fixture) phys.Addr {
+					n := binary.LittleEndian.Uint32(f.edit(f.root()+12, 4))
+					header(12, n+1)(f)
+					return 0
+				}, kho.ErrPlace, "element"},
+				{"link to itself, a cycle", func(f *fixture) phys.Addr { f.setWord(f.root(), uint64(f.root())); return f.root() }, kho.ErrMap, "link"},
+				{"link to the first from the last, a cycle", func(f *fixture) phys.Addr {
+					last := f.root()
+					for f.word(last) != 0 {
+						last = phys.Addr(f.word(last))
+					}
+					f.setWord(last, uint64(f.root()))
+					return last
+				}, kho.ErrMap, "link"},
+				{"link outside RAM", link(outside), phys.ErrNotRAM, "link"},
+				{"link into scratch", link(uint64(scratch2)), kho.ErrPlace, "link"},
+				{"link into the first MiB", link(0x9000), kho.ErrPlace, "link"},
+				{"link unaligned", link(uint64(hugeBlock) + 512), kho.ErrPlace, "link"},
+				{"link past all memory", link(^uint64(4095)), phys.ErrNotRAM, "link"},
+				{"list outside RAM", func(f *fixture) phys.Addr {
+					f.setWord(f.value("preserved-memory-map"), outside)
+					return phys.Addr(outside)
+				}, phys.ErrNotRAM, "preserved-memory map: chunk"},
+				{"bitmap at 0", pointer(8, 0), kho.ErrPlace, "element"},
+				{"bitmap outside RAM", pointer(8, outside), phys.ErrNotRAM, "element"},
+				{"bitmap in scratch", pointer(8, uint64(scratch2)+4096-size), kho.ErrPlace, "element"},
+				{"bitmap in the first MiB", pointer(8, 0x9000), kho.ErrPlace, "element"},
+				{"bitmap unaligned", field(8, uint64(hugeBlock)+256), kho.ErrPlace, "element"},
+				{"bitmap in a chunk", func(f *fixture) phys.Addr {
+					at := f.element(lone, size).at
+					f.setWord(at+8, uint64(f.root())+4096-size)
+					return at
+				}, kho.ErrMap, "element"},
+				{"bitmap in preserved memory", func(f *fixture) phys.Addr {
+					pointer(8, uint64(hugeBlock)+0x3000)(f)
+					return hugeBlock
+				}, kho.ErrOverlap, "block"},
+				{"start unaligned", field(0, uint64(ramStart)&^(reach-1)+4<<20), kho.ErrMap, "element"},
+				{"start past RAM", field(0, 0x4000_0000), kho.ErrMap, "element"},
+				{"start past all memory", field(0, ^uint64(0)&^(reach-1)), kho.ErrMap, "element"},
+				{"an order larger than RAM", func(f *fixture) phys.Addr {
+					header(8, 30)(f)
+					f.setWord(f.root()+16, 0)
+					return f.root() + 16
+				}, kho.ErrMap, "element"},
+				{"one bitmap named twice", func(f *fixture) phys.Addr {
+					e, one := f.element(lone, size), f.element(phys.Block{Addr: pairBlock, Order: 1}, size)
+					f.setWord(one.at+8, uint64(e.bitmap))
+					return one.at
+				}, kho.ErrMap, "element"},
+				{"two bitmaps of one window", func(f *fixture) phys.Addr {
+					e := f.element(lone, size)
+					n := phys.Addr(binary.LittleEndian.Uint32(f.edit(e.at.Page()+12, 4)))
+					binary.LittleEndian.PutUint32(f.edit(e.at.Page()+12, 4), uint32(n)+1)
+					f.setWord(e.at.Page()+16+16*n, f.word(e.at))
+					f.setWord(e.at.Page()+24+16*n, uint64(loneBlock+0x20000))
+					return e.at.Page() + 16 + 16*n
+				}, kho.ErrMap, "element"},
+				{"block after RAM", func(f *fixture) phys.Addr {
+					e := f.element(lone, size)
+					f.setWord(e.at, uint64(ramEnd)&^(reach-1))
+					binary.LittleEndian.PutUint32(f.edit(e.at.Page()+12, 4), 1) // nothing else is of order 0
+					f.setWord(f.root()+16, f.word(e.at))
+					f.setWord(f.root()+24, uint64(e.bitmap))
+					clear(f.edit(e.bitmap, size))
+					bit := (uint64(ramEnd) - uint64(ramEnd)&^(reach-1)) >> 12
+					f.edit(e.bitmap+phys.Addr(bit/8), 1)[0] |= 1 << (bit % 8)
+					return ramEnd
+				}, kho.ErrPlace, "block"},
+				{"block in scratch", func(f *fixture) phys.Addr {
+					e := f.element(phys.Block{Addr: hugeBlock, Order: 9}, size)
+					bit := e.bit - uint64(hugeBlock-scratch2)>>21
+					f.edit(e.bitmap+phys.Addr(bit/8), 1)[0] |= 1 << (bit % 8)
+					return scratch2
+				}, kho.ErrPlace, "block"},
+				{"block inside another", func(f *fixture) phys.Addr { f.flip(phys.Block{Addr: pairBlock + 4096}, size); return pairBlock + 4096 }, kho.ErrOverlap, "block"},
+				{"block over a chunk", func(f *fixture) phys.Addr {
+					f.flip(phys.Block{Addr: f.root()}, size)
+					return f.root()
+				}, kho.ErrOverlap, "block"},
+				{"the device tree not preserved", func(f *fixture) phys.Addr { f.flip(phys.Block{Addr: f.data.FDT}, size); return f.data.FDT }, kho.ErrPreserved, "root device tree"},
+			})
+		})
+	}
+}
+
+// TestAListMayBeWrittenInAnyWay: readers need neither full chunks nor order.
+func TestAListMayBeWrittenInAnyWay(t *testing.T) {
+	for _, format := range lists {
+		f := fixtureAs(t, format)
+		want := members(t, f.open().Map)
+		r := rand.New(rand.NewPCG(1, 1))
+		type entry struct {
+			order  uint32
+			start  uint64
+			bitmap uint64
+		}
+		var all []entry
+		for chunk := f.root(); chunk != 0; chunk = phys.Addr(f.word(chunk)) {
+			for i := range phys.Addr(binary.LittleEndian.Uint32(f.edit(chunk+12, 4))) {
+				all = append(all, entry{binary.LittleEndian.Uint32(f.edit(chunk+8, 4)), f.word(chunk + 16 + 16*i), f.word(chunk + 24 + 16*i)})
+			}
+		}
+		r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		at := loneBlock + 0x30000
+		f.setWord(f.value("preserved-memory-map"), uint64(at))
+		for i := range 2 * len(all) { // every second one is empty
+			chunk := f.edit(at, 4096)
+			if clear(chunk); i%2 == 0 {
+				e := all[i/2]
+				binary.LittleEndian.PutUint32(chunk[8:], e.order)
+				binary.LittleEndian.PutUint32(chunk[12:], 1)
+				binary.LittleEndian.PutUint64(chunk[16:], e.start)
+				binary.LittleEndian.PutUint64(chunk[24:], e.bitmap)
+			} else {
+				binary.LittleEndian.PutUint32(chunk[8:], uint32(i))
+			}
+			for j := 32; j < 4096; j++ {
+				chunk[j] = 0xee // behind the last element
+			}
+			if at += 0x1000; i < 2*len(all)-1 {
+				binary.LittleEndian.PutUint64(chunk, uint64(at))
+			}
+		}
+		if diff := cmp.Diff(want, members(t, f.open().Map)); diff != "" {
+			t.Errorf("%v (-in order +shuffled):\n%s", format, diff)
+		}
+	}
+}
+
+// TestAListThatNeverEndsCostsNoMoreThanRAM: chunks that say nothing, as many as
+// there is memory for.
+func TestAListThatNeverEndsCostsNoMoreThanRAM(t *testing.T) {
+	for _, format := range lists {
+		f := fixtureAs(t, format)
+		for a := ramStart + 0x0100_0000; a < ramEnd-0x100_0000; a += 4096 {
+			f.setWord(a, uint64(a)+4096)
+		}
+		f.setWord(f.root(), uint64(ramStart+0x0100_0000))
+		_, err := kho.Open(f.mem, f.data, format)
+		var e *phys.Error
+		if !errors.Is(err, kho.ErrMap) || !errors.As(err, &e) || e.Addr > ramStart+0x0110_0000 {
+			t.Errorf("%v: %v, want %v within the first chunks", format, err, kho.ErrMap)
+		}
+	}
+}
+
+func TestLeavesInPiecesAreJoinedAndPagesAreSplit(t *testing.T) {
+	for _, g := range generations {
+		_, h := g.open(t, g.format)
+		small, _ := cross(t, h, kho.V1Small)
+		// From pages to pieces and back: the pages serve again.
+		pages, _ := cross(t, small, kho.V4)
+		first := nodesOf(h.Map)
+		shared := 0
+		for n := range nodesOf(pages.Map) {
+			if first[n] {
+				shared++
+			}
+		}
+		if g.format != kho.V1Small && shared < 2 {
+			t.Errorf("%s: %d bitmaps of the first map serve in the third", g.letter, shared)
+		}
+		// Pieces that lie as the kernel laid them are shared between lists of pieces.
+		again, stats := cross(t, small, kho.V1Small)
+		same(t, "pieces", small, again)
+		if stats.NodesKept < 2 {
+			t.Errorf("%s: %d pages of bitmaps kept between two lists", g.letter, stats.NodesKept)
+		}
+	}
+}
+
+// TestTheCostOfAConversionFollowsBitmapsNotBits compares one block a bitmap with
+// as many as it holds.
+func TestTheCostOfAConversionFollowsBitmapsNotBits(t *testing.T) {
+	spent := func(step phys.Addr) (time.Duration, uint64) {
+		mem, d := sparseAs(t, kho.V1, phys.Range{Start: 0x1000_0000, End: 0x2000_0000}, phys.Range{Start: 1 << 40, End: 1<<40 + 1<<33})
+		for a := phys.Addr(1 << 40); a < 1<<40+1<<33; a += step {
+			if err := d.Preserve(phys.Block{Addr: a}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := commitAndOpen(t, mem, d)
+		best := time.Hour
+		for range 5 {
+			start := time.Now()
+			d, err := h.Draft(kho.V4, nil)
+			if err == nil {
+				_, err = d.Commit()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			best = min(best, time.Since(start))
+		}
+		return best, h.Map.Count()
+	}
+	few, n := spent(128 << 20)
+	many, m := spent(4096)
+	t.Logf("%d blocks: %v, %d blocks: %v", n, few, m, many)
+	if n*10000 > m || many > 3*few+time.Millisecond {
+		t.Errorf("%d blocks took %v, %d blocks %v", n, few, m, many)
+	}
+}
+
+func TestReadingAListAllocatesByBitmapsNotByBlocks(t *testing.T) {
+	for _, format := range lists {
+		count := func(blocks int) float64 {
+			mem, d := sparseAs(t, format, phys.Range{Start: 0x1000_0000, End: 0x2000_0000})
+			for i := range phys.Addr(blocks) {
+				if err := d.Preserve(phys.Block{Addr: 0x1080_0000 + i*0x1000}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			data, err := d.Commit()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return testing.AllocsPerRun(3, func() {
+				h, err := kho.Open(mem, data, format)
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.Map.Walk(func(phys.Block) error { return nil })
+				if _, err := h.Draft(kho.V4, nil); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+		if few, many := count(10), count(20000); many > few+12 {
+			t.Errorf("%v: %v allocations for 10 blocks, %v for 20000", format, few, many)
+		}
+	}
+}
+
+// TestChangesOfAnyDraftAreWhatTheNextKernelReads makes random changes while the
+// format changes too, and holds them against a model.
+func TestChangesOfAnyDraftAreWhatTheNextKernelReads(t *testing.T) {
+	formats := kho.Formats()
+	for seed := range uint64(12) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		f := fixtureAs(t, formats[r.IntN(len(formats))])
+		model := members(t, f.open().Map)
+		pool := random(r, 300)
+		for range 6 {
+			h := f.open()
+			to := formats[r.IntN(len(formats))]
+			d, err := h.Draft(to, nil)
+			f.check(err)
+			if to.MaxRestore() == 10 {
+				d.DropSubtree(kho.MetadataName)
+				if s, ok := h.Subtree("thing"); ok && !s.FDT {
+					d.DropSubtree("thing")
+				}
+			}
+			delete(model, phys.Block{Addr: h.Data.FDT})
+			for range 100 {
+				switch b := pool[r.IntN(len(pool))]; {
+				case r.IntN(8) == 0:
+					a, _, err := d.Alloc()
+					f.check(err)
+					model[phys.Block{Addr: a}] = true
+				case model[b]:
+					f.check(d.Retire(b))
+					delete(model, b)
+				default:
+					f.check(d.Preserve(b))
+					model[b] = true
+				}
+			}
+			f.data, err = d.Commit()
+			f.check(err)
+			model[phys.Block{Addr: f.data.FDT}] = true
+			f.hint = to
+			if diff := cmp.Diff(model, members(t, f.open().Map)); diff != "" {
+				t.Fatalf("seed %d: %v to %v (-model +read):\n%s", seed, h.Format(), to, diff)
+			}
+			if diff := cmp.Diff(d.Map().Nodes(), f.open().Map.Nodes()); diff != "" {
+				t.Fatalf("seed %d: %v to %v: nodes (-draft +read):\n%s", seed, h.Format(), to, diff)
+			}
+		}
+	}
+}
+
+// TestBlocksTooLargeForReadersAreWrittenInParts: all kernels before 7.2 compute
+// the size of larger ones than 1 GiB wrong.
+func TestBlocksTooLargeForReadersAreWrittenInParts(t *testing.T) {
+	const gib = phys.Addr(1 << 30)
+	low, high := phys.Range{Start: 0x1000_0000, End: 0x1400_0000}, phys.Range{Start: 1 << 40, End: 1<<40 + 128*gib}
+	for _, f := range kho.Formats() {
+		mem, d := sparse(t, low, high)
+		blocks := []phys.Block{{Addr: high.Start, Order: 22}, {Addr: high.Start + 32*gib, Order: 19}, {Addr: high.Start + 64*gib, Order: 18}}
+		for _, b := range blocks {
+			if err := d.Preserve(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := commitAndOpen(t, mem, d)
+		d, err := h.Draft(f, phys.NewRanges(high))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh := phys.Block{Addr: high.Start + 96*gib, Order: 21}
+		if err := d.Preserve(fresh); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Retire(blocks[1]); err != nil {
+			t.Errorf("%v: a block in parts is not retired: %v", f, err)
+		}
+		next := commitAndOpen(t, mem, d)
+		largest := phys.Order(0)
+		next.Map.Walk(func(b phys.Block) error { largest = max(largest, b.Order); return nil })
+		want, count, split := phys.Order(18), uint64(16+1+8+1), uint64(2)
+		if f == kho.V4 {
+			want, count, split = 22, 4, 0
+		}
+		if n := next.Map.Count(); largest != want || n != count || d.Stats().Split != split {
+			t.Errorf("%v: %d blocks, largest order %d, %d split, want %d, %d, %d", f, n, largest, d.Stats().Split, count, want, split)
+		}
+		if !next.Map.Covers(blocks[0].Range()) || !next.Map.Covers(fresh.Range()) || next.Map.Covers(phys.Range{Start: blocks[1].Addr, End: blocks[1].Addr + 1}) {
+			t.Errorf("%v: the memory of large blocks is not what is preserved", f)
+		}
+		// The handover that came in is what it was.
+		if again, err := kho.Open(mem, h.Data, nil); err != nil || !again.Map.Preserved(blocks[0]) || !again.Map.Preserved(blocks[1]) {
+			t.Errorf("%v: the old handover changed: %v", f, err)
+		}
+	}
+}
+
+// TestAnOldKernelsLargeBlocksAreReadRight: what writes a list has no bound of its
+// own, and only its readers get the size wrong.
+func TestAnOldKernelsLargeBlocksAreReadRight(t *testing.T) {
+	f := &fixture{TB: t, hint: kho.V1}
+	var d *kho.Draft
+	high := phys.Range{Start: 1 << 40, End: 1<<40 + 4<<30}
+	f.mem, d = sparseAs(t, kho.V1, phys.Range{Start: 0x1000_0000, End: 0x1400_0000}, high)
+	f.check(d.Preserve(phys.Block{Addr: high.Start, Order: 18}))
+	var err error
+	f.data, err = d.Commit()
+	f.check(err)
+	e := f.element(phys.Block{Addr: high.Start, Order: 18}, 4096)
+	binary.LittleEndian.PutUint32(f.edit(e.at.Page()+8, 4), 20)
+	f.setWord(e.at, 0)
+	clear(f.edit(e.bitmap, 4096))
+	f.flip(phys.Block{Addr: high.Start, Order: 20}, 4096)
+	h := f.open()
+	if !h.Map.Preserved(phys.Block{Addr: high.Start, Order: 20}) || !h.Map.Covers(high) {
+		t.Error("a block of order 20 is not read as it was written")
+	}
+	next, stats := cross(t, h, kho.V4)
+	if !next.Map.Preserved(phys.Block{Addr: high.Start, Order: 20}) || stats.Split != 0 {
+		t.Error("a block of order 20 does not stay whole where readers know it")
+	}
+	next, _ = cross(t, h, kho.V1)
+	if next.Map.Preserved(phys.Block{Addr: high.Start, Order: 20}) || !next.Map.Covers(high) {
+		t.Error("a block of order 20 stays whole where readers do not know it")
+	}
+}
