@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ferry/crossing"
 	"ferry/phys"
 )
 
@@ -63,16 +64,34 @@ func (h host) loaded() (loaded, known bool) {
 	return strings.TrimSpace(string(b)) == "1", true
 }
 
-// checkLUO wants the live update device. It is not opened: the process that holds the sessions has it open, and there
-// can be one only.
+// checkLUO wants the live update device, or of a release that has none a handover that is made. The device is not opened:
+// the process that holds the sessions has it open, and there can be one only.
 func (h host) checkLUO() error {
 	if _, err := fs.Stat(h.root, "dev/liveupdate"); err != nil {
+		release, _ := fs.ReadFile(h.root, "proc/sys/kernel/osrelease")
+		if g := crossing.ByRelease(strings.TrimSpace(string(release))); g != nil && g.LUO == nil {
+			return h.checkFinalized()
+		}
 		line, _ := h.cmdline()
 		do := "boot a kernel that has CONFIG_LIVEUPDATE, and mount devtmpfs on /dev"
 		if !hasWord(line, "liveupdate=on", "liveupdate=1", "liveupdate=y") {
 			do = "boot with liveupdate=on"
 		}
 		return &problem{"the live update orchestrator is off: no /dev/liveupdate", do, nil}
+	}
+	return nil
+}
+
+// checkFinalized wants the handover of a kernel before LUO to be made already: such a kernel gives it only to an image that
+// is loaded afterwards. Source: kernel/kexec_handover.c of Linux 6.18, kho_fill_kimage.
+func (h host) checkFinalized() error {
+	debugfs, err := h.debugfs()
+	if err != nil {
+		return err
+	}
+	name := debugfs + "/kho/out/finalize"
+	if n, err := h.numbers(name); err != nil || len(n) != 1 || n[0] != 1 {
+		return &problem{"the handover is not made yet", "write 1 to /" + name + " before the load", err}
 	}
 	return nil
 }
