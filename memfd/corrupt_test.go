@@ -121,6 +121,51 @@ func TestOpenRejects(t *testing.T) {
 	}
 }
 
+// TestOpenRejectsV1 breaks what lies elsewhere in the format without seals.
+func TestOpenRejectsV1(t *testing.T) {
+	put := binary.LittleEndian.PutUint64
+	for _, tt := range []struct {
+		name string
+		do   func(structure []byte)
+		want error
+		text string
+	}{
+		{"negative size", func(b []byte) { b[15] = 0x80 }, memfd.ErrStruct, "size 0x8"},
+		{"negative position", func(b []byte) { b[7] = 0xff }, memfd.ErrStruct, "position 0xff"},
+		{"more folios than pages", func(b []byte) { b[16] = 3 }, memfd.ErrStruct, "3 folios for 8192 bytes, want 1..2"},
+		{"seals in the place of folios", func(b []byte) { put(b[16:], 6) }, memfd.ErrStruct, "6 folios"},
+		{"no folios for contents", func(b []byte) { b[16] = 0 }, memfd.ErrStruct, "0 folios"},
+		{"an array without folios", func(b []byte) { put(b[8:], 0); put(b[16:], 0) }, memfd.ErrStruct, "array without folios"},
+		{"an array too long", func(b []byte) { b[32] = 2 }, memfd.ErrStruct, "array of 2 pages"},
+		{"an array without chunks", func(b []byte) { put(b[24:], 0) }, kho.ErrVmalloc, "folio array"},
+		{"an array of the format with seals", func(b []byte) { copy(b[32:], b[24:40]); put(b[24:], 0) }, memfd.ErrStruct, "array of"},
+	} {
+		d := first(t)
+		fs, pages := folios(t, d, 0, 0)
+		a, err := memfd.Write(d, memfd.V1, memfd.Meta{Size: pages * phys.PageSize}, fs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, c := commit(t, d)
+		page, err := d.Memory().Edit(a, phys.PageSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := memfd.Open(memfd.V1, h, nil, a); err != nil {
+			t.Fatalf("before it was broken: %v", err)
+		}
+		tt.do(page)
+		_, err = memfd.Open(memfd.V1, h, c, a)
+		var e *phys.Error
+		if !errors.Is(err, tt.want) || !errors.As(err, &e) || !strings.Contains(err.Error(), tt.text) {
+			t.Errorf("%s: got %v, want %v with %q", tt.name, err, tt.want, tt.text)
+		}
+	}
+	if _, err := memfd.Write(first(t), memfd.V1, memfd.Meta{Seals: memfd.SealWrite}, nil); !errors.Is(err, memfd.ErrFormat) {
+		t.Errorf("seals that the format has no room for: %v", err)
+	}
+}
+
 func TestFolioOfTwoFilesIsRefused(t *testing.T) {
 	d := first(t)
 	fs, _ := folios(t, d, 0, 0)

@@ -5,16 +5,24 @@ import (
 	"fmt"
 	"testing"
 
+	"ferry/kho"
 	"ferry/memfd"
 	"ferry/phys"
 )
 
 // FuzzOpen lets the fuzzer write structure, chunk and array of a file.
-func FuzzOpen(f *testing.F) {
+func FuzzOpen(f *testing.F) { fuzzOpen(f, memfd.V2, 48) }
+
+// FuzzOpenV1 is FuzzOpen for the format without seals.
+func FuzzOpenV1(f *testing.F) { fuzzOpen(f, memfd.V1, 40) }
+
+// fuzzOpen fuzzes files in a format whose structure has size bytes. What is
+// accepted has all of its contents, and is the same when it was rewritten.
+func fuzzOpen(f *testing.F, format *memfd.Format, size int) {
 	seed := func(orders ...int) []byte {
 		d := first(f)
 		fs, pages := folios(f, d, orders...)
-		a, err := memfd.Write(d, memfd.V2, memfd.Meta{Size: pages * phys.PageSize}, fs)
+		a, err := memfd.Write(d, format, memfd.Meta{Size: pages * phys.PageSize}, fs)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -25,8 +33,8 @@ func FuzzOpen(f *testing.F) {
 			}
 			return b
 		}
-		b := bytes.Clone(view(a, 48))
-		chunk := view(phys.Addr(u64(b[32:])), 16)
+		b := bytes.Clone(view(a, uint64(size)))
+		chunk := view(phys.Addr(u64(b[size-16:])), 16)
 		b = append(b, chunk...)
 		return append(b, view(phys.Addr(u64(chunk[8:])), uint64(16*len(fs)))...)
 	}
@@ -35,7 +43,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := first(t)
 		fs, pages := folios(t, d, 0, 0, 1, 0)
-		a, err := memfd.Write(d, memfd.V2, memfd.Meta{Size: pages * phys.PageSize}, fs)
+		a, err := memfd.Write(d, format, memfd.Meta{Size: pages * phys.PageSize}, fs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,20 +57,23 @@ func FuzzOpen(f *testing.F) {
 			copy(b, data[:n])
 			data = data[n:]
 		}
-		structure, err := d.Memory().View(a, 48)
+		structure, err := d.Memory().View(a, uint64(size))
 		if err != nil {
 			t.Fatal(err)
 		}
-		chunkAt := phys.Addr(u64(structure[32:]))
+		chunkAt := phys.Addr(u64(structure[size-16:]))
 		chunk, err := d.Memory().View(chunkAt, 16)
 		if err != nil {
 			t.Fatal(err)
 		}
 		arrayAt := phys.Addr(u64(chunk[8:]))
-		edit(a, 48)
+		edit(a, size)
 		edit(chunkAt, 16)
 		edit(arrayAt, 4096)
-		file, err := memfd.Open(memfd.V2, h, c, a)
+		if err := c.Block("root device tree", phys.Block{Addr: h.Data.FDT}); err != nil {
+			t.Fatal(err) // leaves every draft
+		}
+		file, err := memfd.Open(format, h, c, a)
 		if err != nil {
 			return
 		}
@@ -80,5 +91,33 @@ func FuzzOpen(f *testing.F) {
 		if err != nil || next != file.Size {
 			t.Fatalf("an accepted file has %d of %d bytes: %v", next, file.Size, err)
 		}
+		for _, to := range memfd.Formats() {
+			if file.Fits(to, phys.MaxOrder) == nil {
+				sameInFormat(t, h, file, to)
+			}
+		}
 	})
+}
+
+// sameInFormat rewrites file, of h, and proves that nothing is lost.
+func sameInFormat(t *testing.T, h *kho.Handover, file *memfd.File, to *memfd.Format) {
+	d, err := h.Draft(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := file.Rewrite(d, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, c := commit(t, d)
+	out, err := memfd.Open(to, next, c, a)
+	if err == nil {
+		err = out.Check(c)
+	}
+	if err == nil {
+		err = out.Same(file)
+	}
+	if err != nil || out.Unset() != 0 {
+		t.Fatalf("in %v: %v, %d folios lack a flag", to, err, out.Unset())
+	}
 }
