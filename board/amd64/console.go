@@ -4,6 +4,8 @@ import (
 	"unsafe"
 
 	"github.com/usbarmory/tamago/soc/intel/uart"
+
+	"ferry/board/record"
 )
 
 // Base ports of the four serial ports that every PC firmware agrees on.
@@ -108,6 +110,7 @@ func Printk(c byte) {
 // transmit sends c. A port that is missing or stuck is not asked again: nothing may
 // wait for it for ever.
 func (m *machine) transmit(c byte) {
+	m.note(c)
 	if m.com1.Base == 0 {
 		return
 	}
@@ -121,6 +124,40 @@ func (m *machine) transmit(c byte) {
 		}
 	}
 	m.com1.Tx(c)
+}
+
+// note keeps the last of what is said, and the first line that looks like the Go
+// runtime's word of a failure: what it says after that may be long.
+func (m *machine) note(c byte) {
+	rec.Console[rec.ConsoleBytes%record.ConsoleSize] = c
+	rec.ConsoleBytes++
+	switch {
+	case c == '\n':
+		if m.complaint[0] == 0 && (m.lineStarts("panic: ") || m.lineStarts("fatal error: ") || m.lineStarts("unexpected fault address ")) {
+			for i := uint64(0); i < m.lineLen; i++ {
+				m.complaint[i&(lineBytes-1)] = m.line[i&(lineBytes-1)]
+			}
+		}
+		m.lineLen = 0
+	case c != '\r' && m.lineLen < lineBytes-1:
+		m.line[m.lineLen&(lineBytes-1)] = c
+		m.lineLen++
+	}
+}
+
+// lineBytes is more than what is kept of a line.
+const lineBytes = 128
+
+func (m *machine) lineStarts(s string) bool {
+	if m.lineLen < uint64(len(s)) {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if m.line[i&(lineBytes-1)] != s[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // drainConsole waits until the last character has left the port, so that who

@@ -160,6 +160,9 @@ func (m *machine) remember(c *Context, cause record.Cause, code uint64, what str
 	}
 	rec.Failures = 1
 	if c == nil {
+		for i := 0; i < lineBytes && m.complaint[0] != 0; i++ {
+			rec.Text[i&127] = m.complaint[i&127]
+		}
 		return
 	}
 	g := &rec.General
@@ -173,11 +176,15 @@ func (m *machine) remember(c *Context, cause record.Cause, code uint64, what str
 
 // failAgain ends the run that failed while it was ending.
 func failAgain(c *Context) {
+	m := mach
+	if m.failing++; m.failing > 2 {
+		Halt()
+	}
 	if rec.Failures++; rec.Failures == 2 && c != nil {
 		s := &rec.Second
 		s[0], s[1], s[2], s[3], s[4], s[5] = c.Vector, c.Error, c.RIP, c.RSP, c.CR2, tsc()
 	}
 	rec.Outcome = uint32(record.OutcomeHalted)
-	out8(portDebugExit, exitValue(exitFatal))
-	Halt()
+	Print("\nferry: failed again, halted\n")
+	stand(exitFatal)
 }

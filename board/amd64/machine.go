@@ -89,7 +89,10 @@ type machine struct {
 	cmdline    [maxCmdline]byte
 	cmdlineLen uint64
 
-	com1 uart.UART
+	com1      uart.UART
+	line      [lineBytes]byte // that is being said
+	lineLen   uint64
+	complaint [lineBytes]byte // the first line by which the Go runtime says that it fails
 
 	tscStart, tscMult uint64 // nanoseconds = (tsc - tscStart) * tscMult >> 32 + nanoBase
 	nanoBase          uint64

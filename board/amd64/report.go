@@ -81,6 +81,12 @@ func printStack(c *Context) {
 }
 
 func printFrame(pc uint64) {
+	for i := range rec.Stack {
+		if rec.Stack[i] == 0 {
+			rec.Stack[i] = pc
+			break
+		}
+	}
 	PrintRegister("  ", pc)
 	Print(" ")
 	PrintSymbol(pc)

@@ -61,7 +61,7 @@ type Cause uint32
 const (
 	CauseNone      Cause = iota
 	CauseException       // the processor refused an instruction: vector and registers
-	CauseExit            // the program ended itself; a Go panic is code 2, its text on the console
+	CauseExit            // the program ended itself; the error text is the Go runtime's, where it said one
 	CauseDeadline        // the time that was set is up; registers are those of the interrupted code
 	CauseMemory          // the stage's memory is used up
 	CauseKernel          // the code below the Go program found that it cannot go on

@@ -32,8 +32,12 @@ func main() {
 			fmt.Println("trial:", err)
 			os.Exit(1)
 		}
-		amd64.SetStep("trial of " + os.Args[3])
-		os.Args = append(os.Args[:1], os.Args[3:]...)
+		os.Args = append(os.Args[:1], os.Args[2:]...)
+		os.Args[1] = "step"
+	}
+	if os.Args[1] == "step" { // what to end by
+		amd64.SetStep("trial of " + os.Args[2])
+		os.Args = append(os.Args[:1], os.Args[2:]...)
 	}
 	switch what := os.Args[1]; what {
 	case "fallen":
@@ -72,6 +76,16 @@ func main() {
 		fmt.Println("unreachable where this is a system call")
 		time.Sleep(50 * time.Millisecond)
 		fmt.Println("unreachable")
+	case "twice":
+		p := new([1 << 20]byte)
+		frame = uint64(uintptr(unsafe.Pointer(&p[1<<19])))
+		p[1<<19] = 1
+		*amd64.Entry(frame, false) |= 1 << 51 // mapped, but a read of it faults
+		amd64.FlushAll()
+		amd64.SetHandler(addressOfStumble())
+		fmt.Println("unreachable where this is a system call")
+		time.Sleep(50 * time.Millisecond)
+		fmt.Println("unreachable", p[0])
 	case "buffer":
 		buffer()
 	case "tables":
@@ -94,6 +108,14 @@ func main() {
 	case "chain":
 		fmt.Println("trial:", chain(os.Args[2:]))
 		os.Exit(1)
+	case "hide", "hide-fail":
+		fmt.Println("trial:", hide(os.Args[2], what == "hide-fail"))
+		os.Exit(1)
+	case "seek":
+		if err := seek(os.Args[2]); err != nil {
+			fmt.Println("trial:", err)
+			os.Exit(1)
+		}
 	case "reset":
 		amd64.Reset()
 	default:
@@ -104,8 +126,14 @@ func main() {
 
 func endless()
 func addressOfEndless() uint64
+func stumble()
+func addressOfStumble() uint64
 
-var _ = endless // by its address
+var _, _ = endless, stumble // by their addresses
+
+// frame is the frame pointer of stumble: not 0, so that it is no page that comes
+// on demand.
+var frame uint64 = 1
 
 //go:noinline
 func deeper(n int) int {
