@@ -19,6 +19,7 @@ func TestUpstreamThroughFerry(t *testing.T) {
 	for _, test := range upstream {
 		for _, machine := range machines {
 			t.Run(test.name+"/"+machine.name, func(t *testing.T) {
+				t.Parallel()
 				log := run(t, machine.vm, ferryTree(t, test.name), "")
 				checkUpstream(t, log, test.passed)
 				checkStage(t, log, crossed)
@@ -31,6 +32,7 @@ func TestUpstreamThroughFerry(t *testing.T) {
 func TestHandoverPassesUntouched(t *testing.T) {
 	for _, machine := range machines {
 		t.Run(machine.name, func(t *testing.T) {
+			t.Parallel()
 			log := run(t, machine.vm, ferryTree(t, "luo_kexec_simple"), "ferry.mode=pass")
 			checkUpstream(t, log, upstream[0].passed)
 			checkStage(t, log, passed)
@@ -51,6 +53,7 @@ func TestStageRunsWhereverKexecPutsIt(t *testing.T) {
 	for _, tt := range tests {
 		for _, la57 := range []string{"off", "on"} {
 			t.Run(tt.name+"/la57="+la57, func(t *testing.T) {
+				t.Parallel()
 				vm := VM{CPUs: 2, Memory: "6G", CPU: "max,la57=" + la57, Timeout: 4 * time.Minute}
 				r := Run{Route: same(t, 1), Plan: workload.Plan{Sessions: 3, Files: 3}}
 				log := travel(t, vm, r, tt.scratch)

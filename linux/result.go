@@ -3,8 +3,10 @@ package linux
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -102,6 +104,11 @@ func (r Run) Result(kind string, log Log, err error) Result {
 		result.Fate = Kept
 	case errors.Is(err, ErrTimeout):
 		result.Fate, result.Words = Hung, wrong
+	case log.Has(refusal):
+		result.Fate, result.Words = Refused, log.telling(refusal, "ferry: the next kernel boots ")
+		if more := len(result.Words) - 3; more > 0 {
+			result.Words = slices.Insert(slices.Delete(result.Words, 2, 2+more), 2, fmt.Sprintf("(%d lines more)", more))
+		}
 	case last.Has("Kernel panic"):
 		result.Fate, result.Words = Panicked, last.telling("Kernel panic", "luo", "LUO", "FLB")
 	case last.Has("disabling KHO revival"):
@@ -113,6 +120,9 @@ func (r Run) Result(kind string, log Log, err error) Result {
 	}
 	return result
 }
+
+// refusal begins the lines in which Ferry says why it does not cross.
+const refusal = "ferry: error: "
 
 // telling returns the lines that contain one of the texts, without the kernel's time.
 func (l Log) telling(texts ...string) (lines []string) {

@@ -78,6 +78,7 @@ func TestJudgeMissesNoFault(t *testing.T) {
 		{"fails", "crossing: DONE rounds=2", "crossing: FAIL: round 2: no", Damaged},
 		{"not to the end", "crossing: DONE rounds=2", "crossing: initrd", Damaged},
 		{"lost", "[    0.000000] KHO: found kexec handover data.\n[    0.000000] Revived", "[    0.000000] KHO: disabling KHO revival\n[    0.0] Revived", Lost},
+		{"refused", "ferry: between\n", "ferry: error: luo: too many\nferry: the next kernel boots without\n[    9.000000] KHO: no\n", Refused},
 		{"panic", "crossing: DONE rounds=2", "[    1.000000] Kernel panic - not syncing: no", Panicked},
 	}
 	for _, tt := range tests {

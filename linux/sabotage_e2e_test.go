@@ -17,6 +17,7 @@ import (
 func TestDamagedHandover(t *testing.T) {
 	for _, d := range damage.All {
 		t.Run(d.Name+"/cold", func(t *testing.T) {
+			t.Parallel()
 			log := run(t, VM{Memory: "1G"}, sabotageTree(t, "ferry.on-error=cold"), sabotageWords(d.Name))
 			checkNamed(t, log)
 			kernels := log.Kernels()[1:]
@@ -37,6 +38,7 @@ func TestDamagedHandover(t *testing.T) {
 	// What follows does not depend on the kind of damage: two kinds are enough.
 	for _, name := range []string{"cycle", "truncated-fdt"} {
 		t.Run(name+"/halt", func(t *testing.T) {
+			t.Parallel()
 			vm := VM{Memory: "1G"}
 			log, err := start(t, vm, sabotageTree(t, "ferry.on-error=halt"), sabotageWords(name))
 			if err == nil || !strings.Contains(err.Error(), "exit code 1") {
@@ -51,6 +53,7 @@ func TestDamagedHandover(t *testing.T) {
 			}
 		})
 		t.Run(name+"/pass", func(t *testing.T) {
+			t.Parallel()
 			log := run(t, VM{Memory: "1G"}, sabotageTree(t, ""), sabotageWords(name))
 			checkNamed(t, log)
 			if n := len(log.Kernels()) - 1; n != 2 {

@@ -26,11 +26,24 @@ $(LINUX)/saboteur.bzimage: $(LINUX)/saboteur.elf $(BUILD)/linker $(BUILD)/init-s
 
 CROSSINGS ?= 1
 
-.PHONY: run-linux test-linux
-run-linux: $(BUILD)/ferry $(BUILD)/ferry.bzimage $(LINUX)/init kernels ## a crossing between two real kernels
-	$(GO) run ./linux/demo --sessions $(SESSIONS) --files $(FILES) --crossings $(CROSSINGS)
+# What every run takes. Two machines run at a time: each has one processor to itself on two cores.
+REAL    := $(BUILD)/ferry $(BUILD)/ferry.bzimage $(LINUX)/init kernels
+REAL_GO := $(GO) test -tags linux_e2e -count=1 -timeout 45m -parallel 2 -v ./linux
 
-test-linux: $(BUILD)/ferry $(BUILD)/ferry.bzimage $(LINUX)/init $(LINUX)/saboteur.bzimage kernels ## real kernels: upstream's tests, chains, damaged handovers
+TABLES  := $(GO) run ./linux/compatibility --build $(BUILD) --output docs/compatibility.md
+
+.PHONY: run-linux test-linux test-matrix compatibility
+run-linux: $(REAL) ## a crossing between two real kernels
+	$(GO) run ./linux/demo --sessions $(SESSIONS) --files $(FILES) --crossings $(CROSSINGS) $(if $(KERNELS),--kernels $(KERNELS))
+
+test-linux: $(REAL) $(LINUX)/saboteur.bzimage ## real kernels: upstream's tests, chains, damaged handovers, pairs that cover every generation
 	$(GO) vet -tags linux_e2e ./linux/...
 	$(GO) tool staticcheck -tags linux_e2e ./linux/...
-	$(GO) test -tags linux_e2e -count=1 -timeout 45m -v ./linux
+	$(REAL_GO)
+
+test-matrix: $(REAL) ## every pair of real kernels, with Ferry and without it, into docs/compatibility.md
+	rm -rf $(LINUX)/compatibility
+	FERRY_COMMAND="make test-matrix" $(REAL_GO) -run '^TestCompatibility$$' -whole && status=0 || status=$$?; $(TABLES) && exit $$status
+
+compatibility: ## docs/compatibility.md again, from the last test-matrix
+	$(TABLES)
