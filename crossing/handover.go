@@ -126,7 +126,7 @@ func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
 		if s.Name == luo.Subtree {
 			continue
 		}
-		r, _ := phys.Span(s.Data, s.Size)
+		r, _ := phys.Span(s.Data, max(s.Size, 1)) // where no size is known, its first block
 		bad.add(in.claim(check, fmt.Sprintf("kho: sub-tree %q", s.Name), r))
 	}
 	bad.add(in.TestObjects(check.Block))

@@ -20,7 +20,7 @@ func (h *Handover) choose(fit []*Format, root fdt.Node, at phys.Addr, hint *Form
 		if open && !slices.Contains(fit, hint) {
 			return nil, &phys.Error{Object: "root device tree: root node", Addr: root.Addr(),
 				Found: fmt.Sprintf("%q, and bitmaps of %d or of %d bytes", fit[0].compatible, l.bitmap, fit[len(fit)-1].index.(list).bitmap),
-				Want:  "to know which", Hint: "say which release of the kernel wrote the handover", Err: ErrAmbiguous}
+				Want:  "to know which", Hint: "say which release of the kernel wrote the handover: ferry pack --from", Err: ErrAmbiguous}
 		}
 	}
 	if slices.Contains(fit, hint) {

@@ -3,6 +3,7 @@ package kho
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"ferry/fdt"
 	"ferry/phys"
@@ -28,8 +29,8 @@ const (
 // TestObjects calls visit for every block that belongs to the kernel's test
 // module but those of its device tree - chunks and pages of the list, then
 // folios - until visit returns an error, which it returns. Each is preserved with
-// its order; none is visited where there is no such sub-tree. Object says what
-// the block is.
+// its order; none is visited where there is no such sub-tree, or one of a version
+// that is not known, which is carried as it is. Object says what the block is.
 func (h *Handover) TestObjects(visit func(object string, b phys.Block) error) error {
 	s, ok := h.Subtree(TestName)
 	if !ok {
@@ -48,8 +49,10 @@ func (h *Handover) testObjects(s Subtree, visit func(object string, b phys.Block
 		return err
 	}
 	root := t.Root()
-	if err := compatible(root, testCompatible); err != nil {
+	if list, err := root.Strings(compatibleProperty); err != nil {
 		return err
+	} else if !slices.ContainsFunc(list, func(s []byte) bool { return string(s) == testCompatible }) {
+		return nil
 	}
 	if magic, at := number32(root, testMagicProperty); magic != testMagic {
 		return bad(at, fmt.Sprintf("magic %#x", magic), fmt.Sprintf("%#x", testMagic))

@@ -120,7 +120,7 @@ func TestTheTestModulesTreeIsRefused(t *testing.T) {
 		name, from, to string
 		rule           error
 	}{
-		{"another version", "kho-test-v1", "kho-test-v2", kho.ErrReserved},
+		{"another version, which is not looked into", "kho-test-v1", "kho-test-v2", nil},
 		{"another magic", "!OHK", "!OHJ", kho.ErrTree},
 		{"more folios than the list has", "\x05\x00\x00\x00", "\x00\x10\x00\x00", kho.ErrTree},
 		{"no data", "data\x00", "date\x00", kho.ErrTree},
@@ -138,6 +138,10 @@ func TestTheTestModulesTreeIsRefused(t *testing.T) {
 		}
 		copy(page[i:], c.to)
 		err := f.open().TestObjects(func(string, phys.Block) error { return nil })
+		if c.rule == nil {
+			f.check(err)
+			continue
+		}
 		if !errors.Is(err, c.rule) || !strings.Contains(fmt.Sprint(err), `kho: sub-tree "kho_test"`) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.rule)
 		}
