@@ -80,6 +80,12 @@ func onHost() ([]figure, error) {
 		ratio("re-serialize 1 M entries", "WriteMillionEntries", 4, ""),
 		ratio("re-serialize 1 M files", "SerializeMillionFiles", 4, ""),
 	}
+	for _, way := range []string{"luo-v4-kho-block-v1-to-luo-v5", "luo-v5-to-luo-v4-kho-block-v1", "luo-v1_with_FLBs-to-luo-v5", "luo-v5-to-luo-v1_with_FLBs"} {
+		name := "TranslateMillionFiles/" + way
+		bound := max(25, 6*get(name, "ms-memcpy"))
+		figures = append(figures, figure{name: "translate 1 M files, " + strings.ReplaceAll(way, "_", " "), bound: bound / 1e3, value: get(name, "ns/op") / 1e9,
+			unit: milliseconds, timed: true, note: memcpys.format(get(name, "x-memcpy"))})
+	}
 	for _, mix := range []string{"dense", "scattered", "orders", "interleaved"} {
 		name := "OpenAndWalkMillion/" + mix
 		ms, ratio := get(name, "ms/million"), get(name, "x-memcpy")

@@ -78,3 +78,51 @@ func BenchmarkRestoreHalfAMillionSessions(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkTranslateMillionFiles takes a million files from the form in blocks of
+// one series to that of another, and between blocks and arrays: restoring them and
+// writing them again, all but the commit.
+func BenchmarkTranslateMillionFiles(b *testing.B) {
+	for _, tt := range []struct {
+		from, to        *Format
+		sessions, files int
+	}{
+		{V4Block, V5, 2, million / 2},
+		{V5, V4Block, 2, million / 2},
+		{V1FLB, V5, 20, million / 20},
+		{V5, V1FLB, 20, million / 20},
+	} {
+		b.Run(tt.from.String()+"-to-"+tt.to.String(), func(b *testing.B) {
+			d := handoverMachine(b, 512<<20)
+			h := commitAs(b, sessions(b, tt.sessions, tt.files, true), d, Options{Format: tt.from, BeyondLimits: true})
+			ratio(b, million*fileSize, func() {
+				st := restored(b, h)
+				d, err := h.Draft(nil, nil)
+				if err == nil {
+					err = Serialize(st, d, Options{Format: tt.to, BeyondLimits: true})
+				}
+				if err != nil || st.Files() != million {
+					b.Fatal(st.Files(), err)
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkRewriteMillionFiles gives a million files another handler and other
+// data on their way.
+func BenchmarkRewriteMillionFiles(b *testing.B) {
+	h := commit(b, sessions(b, 2, million/2, true), handoverMachine(b, 256<<20))
+	st := restored(b, h)
+	ratio(b, million*fileSize, func() {
+		d, err := h.Draft(nil, nil)
+		if err == nil {
+			err = Serialize(st, d, Options{Format: V5, Rewrite: func(_ Session, f File) (string, uint64, error) {
+				return "memfd-v1", f.Data() + 1, nil
+			}})
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	})
+}

@@ -69,6 +69,13 @@ func (f *Format) MaxSessions() int { return f.maxSessions }
 // at most.
 func (f *Format) MaxFiles() int { return f.maxFiles }
 
+// Reads reports whether the kernels of f read what was written as g: f itself, and
+// a device tree of the same version with a node for FLBs, which readers without
+// FLBs pass over.
+func (f *Format) Reads(g *Format) bool {
+	return f == g || f.tree != nil && g.tree != nil && !f.tree.flbs && f.compatible == g.compatible
+}
+
 // HoldsFLBs reports whether the format has room for FLBs.
 func (f *Format) HoldsFLBs() bool { return f.tree == nil || f.tree.flbs }
 

@@ -231,3 +231,33 @@ func TestIteratingAllocatesNothingForAnEntry(t *testing.T) {
 		t.Errorf("%v allocations for 100 sessions of 100 files", n)
 	}
 }
+
+// TestCrossingAllocatesNothingForAFile takes ten times the files from each format to
+// each other one: what the heap gives for blocks and arrays grows by chunks alone.
+func TestCrossingAllocatesNothingForAFile(t *testing.T) {
+	const few, many = 20000, 200000
+	for _, x := range Formats() {
+		for _, y := range Formats() {
+			var allocs [2]float64
+			for i, n := range []int{few, many} {
+				if phystest.OnMetal {
+					n /= 10
+				}
+				h := commitAs(t, sessions(t, 10, n/10, true), handoverMachine(t, 96<<20), Options{Format: x, BeyondLimits: true})
+				allocs[i] = testing.AllocsPerRun(2, func() {
+					st := restored(t, h)
+					d, err := h.Draft(nil, nil)
+					if err == nil {
+						err = Serialize(st, d, Options{Format: y, BeyondLimits: true})
+					}
+					if err != nil || st.Files() != n {
+						t.Fatal(st.Files(), err)
+					}
+				})
+			}
+			if allocs[1]-allocs[0] > 40 {
+				t.Errorf("%v to %v: %v allocations, %v for a tenth of the files", x, y, allocs[1], allocs[0])
+			}
+		}
+	}
+}
