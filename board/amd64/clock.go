@@ -148,6 +148,13 @@ func cpuidHz() uint64 {
 	return uint64(crystal) * uint64(num) / uint64(den)
 }
 
+// startPITCounter lets channel 0 run freely, from 65536 on.
+func startPITCounter() {
+	out8(pitCommand, 0x34) // low byte then high byte, mode 2
+	out8(pitChannel, 0)
+	out8(pitChannel, 0)
+}
+
 // pitRead latches channel 0 and returns its count together with the time stamp
 // of the latch.
 func pitRead() (count uint16, t uint64) {
@@ -162,9 +169,7 @@ func pitRead() (count uint16, t uint64) {
 // pitMeasure counts time stamps over some ticks of the interval timer, which it
 // sets to run freely. It returns 0 where the timer stands still or is missing.
 func (m *machine) pitMeasure() uint64 {
-	out8(pitCommand, 0x34) // channel 0, low byte then high byte, mode 2
-	out8(pitChannel, 0)
-	out8(pitChannel, 0)
+	startPITCounter()
 	start, t0 := pitRead()
 	for range 100_000 {
 		count, t := pitRead()

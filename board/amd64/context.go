@@ -44,3 +44,6 @@ const (
 
 // FPUAddress returns the address of c's FPU state.
 func (c *Context) FPUAddress() uint64 { return uint64(uintptr(unsafe.Pointer(&c.FPU))) }
+
+// contextAt returns the context at virtual address a; see word.
+func contextAt(a uint64) *Context { return *(**Context)(unsafe.Pointer(&a)) }

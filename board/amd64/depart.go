@@ -51,6 +51,7 @@ func departNext() { mach.depart(&mach.next) }
 // depart starts the target. It runs with interrupts off, needs no memory, and does
 // not return.
 func (m *machine) depart(t *target) {
+	m.stopPIT()
 	m.closeLAPIC()
 	m.drainConsole()
 	page := m.departPage()

@@ -18,6 +18,9 @@ var rec *record.Layout
 // exitFatal is the exit code of a run that ended in a fatal report.
 const exitFatal = 62
 
+// msrMCGStatus says whether a machine check is being handled.
+const msrMCGStatus = 0x17a
+
 // openRecord fills in what is known from the start.
 func (m *machine) openRecord() {
 	zero(recordBase, PageSize)
@@ -107,6 +110,9 @@ func finish(c *Context, cause record.Cause, code uint64, what string) {
 	m.failing = 1
 	if cause != record.CauseExit || code != 0 || m.fallbackSet != 0 {
 		m.remember(c, cause, code, what)
+	}
+	if c != nil && c.Vector == VectorMachine {
+		wrmsr(msrMCGStatus, 0) // in the midst of one, the next kernel's first would be its last
 	}
 	if c != nil {
 		Print("\nferry: fatal: ")

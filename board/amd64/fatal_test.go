@@ -45,3 +45,36 @@ func TestEveryEndStartsTheFallback(t *testing.T) {
 		})
 	}
 }
+
+// TestDeadlineIsKeptOnEveryMachine: the trial spins without a system call, on
+// machines with every kind of timer.
+func TestDeadlineIsKeptOnEveryMachine(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		env  []string
+	}{
+		{"pc", []string{"MACHINE=pc"}},
+		{"microvm", []string{"MACHINE=microvm"}},
+		{"x2APIC", []string{"CPU=max,x2apic=on"}},
+		{"no interval timer", []string{"MACHINE=q35,pit=off"}},
+		{"no local APIC", []string{"MACHINE=pc", "CPU=max,apic=off"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, code := run(t, append(c.env, "TIMEOUT=20"), "spin")
+			if code != 62 || !strings.Contains(out, "deadline is watched: true") || !strings.Contains(out, "fatal: the time that was set is up") {
+				t.Errorf("exit code %d, want 62 and the deadline:\n%s", code, out)
+			}
+		})
+	}
+}
+
+// TestDeadlineIsSeenWithoutATimer: by a program that makes system calls.
+func TestDeadlineIsSeenWithoutATimer(t *testing.T) {
+	if tamago {
+		t.Skip("TamaGo's runtime makes no system calls")
+	}
+	out, code := run(t, []string{"MACHINE=pc,pit=off", "CPU=max,apic=off", "TIMEOUT=20"}, "spin", "calls")
+	if code != 62 || !strings.Contains(out, "deadline is watched: false") || !strings.Contains(out, "fatal: the time that was set is up") {
+		t.Errorf("exit code %d, want 62 and the deadline:\n%s", code, out)
+	}
+}

@@ -102,6 +102,7 @@ func (m *machine) lapicMeasure(count0, tsc0 uint64) {
 func SetTimer(at int64) bool {
 	m := mach
 	if m.lapicBase == 0 {
+		m.late(contextAt(m.current))
 		return false
 	}
 	if last := int64(m.deadline); last != 0 && (at == 0 || at > last) {
@@ -126,6 +127,10 @@ func SetTimer(at int64) bool {
 // number.
 func EndOfInterrupt(vector uint64) {
 	m := mach
+	if m.ticking != 0 && vector == vectorPIT {
+		out8(pic1Command, pic1EOI)
+		return
+	}
 	if m.lapicBase == 0 {
 		return
 	}

@@ -106,6 +106,7 @@ type machine struct {
 	lapicSaved lapicState
 	armed      uint64 // Nanotime for which the timer is set; 0: none
 	deadline   uint64 // Nanotime at which the run is over; 0: none
+	ticking    uint64 // not 0: the interval timer interrupts
 
 	rng     [8]uint64 // key and counter
 	ready   uint64

@@ -3,11 +3,9 @@
 package amd64_test
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -208,52 +206,6 @@ func TestDamagedImageSaysSo(t *testing.T) {
 	if code != hung || !strings.Contains(out, "ferry: damaged image, or init_size is too low") {
 		t.Errorf("exit code %d, want %d and the reason:\n%s", code, hung, out)
 	}
-}
-
-// TestInterruptsThatNothingMasks sends NMIs as fast as QEMU takes them to a program
-// that makes nothing but system calls: none may hit half a context.
-func TestInterruptsThatNothingMasks(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "qmp")
-	cmd := exec.Command(qemu, "QEMU_ARGS=-qmp unix:"+socket+",server=on,wait=off", "TIMEOUT=30", trial, "calls")
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	sent := make(chan int, 1)
-	var out strings.Builder
-	for lines := bufio.NewScanner(stdout); lines.Scan(); {
-		fmt.Fprintln(&out, lines.Text())
-		if lines.Text() == "trial: calls" { // from here on the board takes them
-			go func() { sent <- sendNMIs(socket) }()
-		}
-	}
-	err = cmd.Wait()
-	if err != nil || !strings.Contains(out.String(), "trial: ok\n") {
-		t.Fatalf("%v, output:\n%s", err, out.String())
-	}
-	if n := <-sent; n < 1000 {
-		t.Errorf("only %d interrupts were sent", n)
-	}
-}
-
-// sendNMIs asks QEMU for NMIs until it ends, and returns how many.
-func sendNMIs(socket string) (n int) {
-	qmp, err := net.Dial("unix", socket)
-	if err != nil {
-		return 0
-	}
-	defer qmp.Close()
-	fmt.Fprintln(qmp, `{"execute": "qmp_capabilities"}`)
-	for answers := bufio.NewScanner(qmp); answers.Scan(); {
-		if strings.Contains(answers.Text(), `"return"`) {
-			n++
-			fmt.Fprintln(qmp, `{"execute": "inject-nmi"}`)
-		}
-	}
-	return n
 }
 
 // TestKilledQEMUIsNoExitCode puts a program that ends in other ways than the guest's

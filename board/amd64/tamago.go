@@ -48,9 +48,6 @@ func boot() {
 	SetHandler(addressOfTrapped())
 }
 
-// contextAt returns the context at virtual address a; see word.
-func contextAt(a uint64) *Context { return *(**Context)(unsafe.Pointer(&a)) }
-
 //go:linkname hwinit0 runtime/goos.Hwinit0
 func hwinit0() {
 	const msrFSBase = 0xc000_0100

@@ -46,8 +46,10 @@ func main() {
 	case "return":
 	case "spin":
 		fmt.Println("trial: deadline is watched:", amd64.SetDeadline(50*time.Millisecond))
-		for spins := 1; spins != 0; {
-			spins |= 1
+		for spins := len(os.Args); spins != 0; {
+			if spins > 2 { // with an argument more
+				syscall.Getppid()
+			}
 		}
 	case "exit":
 		code, _ := strconv.Atoi(os.Args[2])
