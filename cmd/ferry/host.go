@@ -40,6 +40,14 @@ func (h host) cmdline() (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
+// release returns the running kernel's release, empty where it is not known.
+func (h host) release() string {
+	b, _ := fs.ReadFile(h.root, "proc/version")
+	rest, _ := strings.CutPrefix(string(b), "Linux version ")
+	release, _, _ := strings.Cut(rest, " ")
+	return release
+}
+
 // fiveLevel reports whether the processors run with five levels of page tables, and so enter the next kernel. Linux
 // takes the flag away where it runs with four.
 func (h host) fiveLevel() (bool, error) {
@@ -68,8 +76,7 @@ func (h host) loaded() (loaded, known bool) {
 // the process that holds the sessions has it open, and there can be one only.
 func (h host) checkLUO() error {
 	if _, err := fs.Stat(h.root, "dev/liveupdate"); err != nil {
-		release, _ := fs.ReadFile(h.root, "proc/sys/kernel/osrelease")
-		if g := crossing.ByRelease(strings.TrimSpace(string(release))); g != nil && g.LUO == nil {
+		if g := crossing.ByRelease(h.release()); g != nil && g.LUO == nil {
 			return h.checkFinalized()
 		}
 		line, _ := h.cmdline()

@@ -55,10 +55,10 @@ func TestHostSaysWhatIsMissingAndWhatToDo(t *testing.T) {
 		{"KHO failed", "sys/kernel/debug/kho/out", map[string]string{"sys/kernel/debug/kho/in/fdt": ""}, "turned it off"},
 		{"LUO not asked for", "dev/liveupdate", map[string]string{"proc/cmdline": "kho=on"}, "boot with liveupdate=on"},
 		{"before LUO, handover not made", "dev/liveupdate", map[string]string{
-			"proc/sys/kernel/osrelease": "6.18.15\n", "sys/kernel/debug/kho/out/finalize": "0\n",
+			"proc/version": "Linux version 6.18.15 (a) #1\n", "sys/kernel/debug/kho/out/finalize": "0\n",
 		}, "write 1 to /sys/kernel/debug/kho/out/finalize"},
-		{"before LUO, unknown whether made", "dev/liveupdate", map[string]string{"proc/sys/kernel/osrelease": "6.18.15\n"}, "not made yet"},
-		{"release with LUO", "dev/liveupdate", map[string]string{"proc/sys/kernel/osrelease": "6.19.14\n"}, "CONFIG_LIVEUPDATE"},
+		{"before LUO, unknown whether made", "dev/liveupdate", map[string]string{"proc/version": "Linux version 6.18.15 (a) #1\n"}, "not made yet"},
+		{"release with LUO", "dev/liveupdate", map[string]string{"proc/version": "Linux version 6.19.14 (a) #1\n"}, "CONFIG_LIVEUPDATE"},
 		{"LUO not built in", "dev/liveupdate", nil, "CONFIG_LIVEUPDATE"},
 		{"lists of different length", "none", map[string]string{"sys/kernel/debug/kho/out/scratch_len": "0x1\n"}, "3 scratch addresses and 1 lengths"},
 		{"no number", "none", map[string]string{"sys/kernel/debug/kho/out/scratch_len": "many\n"}, "scratch_len"},
@@ -102,7 +102,7 @@ func TestHostAcceptsAReadyOne(t *testing.T) {
 func TestHostBeforeLUOIsReadyWithItsHandoverMade(t *testing.T) {
 	root := live()
 	delete(root, "dev/liveupdate")
-	root["proc/sys/kernel/osrelease"] = &fstest.MapFile{Data: []byte("6.18.15-amd64\n")}
+	root["proc/version"] = &fstest.MapFile{Data: []byte("Linux version 6.18.15-amd64 (a) #1\n")}
 	root["sys/kernel/debug/kho/out/finalize"] = &fstest.MapFile{Data: []byte("1\n")}
 	if err := (host{root}).checkLUO(); err != nil {
 		t.Error(err)
