@@ -1,4 +1,4 @@
-package record
+package record_test
 
 import (
 	"bytes"
@@ -8,13 +8,14 @@ import (
 	"testing"
 	"unsafe"
 
+	"ferry/board/record"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
 
 // TestLayoutIsAsDocumented holds the places that the package comment names.
 func TestLayoutIsAsDocumented(t *testing.T) {
-	var l Layout
+	var l record.Layout
 	for _, f := range []struct {
 		name      string
 		got, want uintptr
@@ -47,14 +48,14 @@ func TestLayoutIsAsDocumented(t *testing.T) {
 		{"stack", unsafe.Offsetof(l.Stack), 0x1e0},
 		{"console bytes", unsafe.Offsetof(l.ConsoleBytes), 0x3f8},
 		{"console", unsafe.Offsetof(l.Console), 0x400},
-		{"all", unsafe.Sizeof(l), Size},
-		{"all as a reader takes it", uintptr(binary.Size(l)), Size},
+		{"all", unsafe.Sizeof(l), record.Size},
+		{"all as a reader takes it", uintptr(binary.Size(l)), record.Size},
 	} {
 		if f.got != f.want {
 			t.Errorf("%s is at %#x, want %#x", f.name, f.got, f.want)
 		}
 	}
-	if s := string(binary.LittleEndian.AppendUint64(nil, Magic)); s != "FERRYREC" {
+	if s := string(binary.LittleEndian.AppendUint64(nil, record.Magic)); s != "FERRYREC" {
 		t.Errorf("the magic number reads %q", s)
 	}
 }
@@ -62,12 +63,12 @@ func TestLayoutIsAsDocumented(t *testing.T) {
 const (
 	start = 0x1000_0000
 	size  = 0x400_0000
-	at    = start + size - Size
+	at    = start + size - record.Size
 )
 
 // page returns a record as the board writes it.
-func page(change func(l *Layout)) []byte {
-	l := Layout{Magic: Magic, Version: Version, Size: Size, StageStart: start, StageSize: size, EntryTSC: 1000, StepTSC: 3000, FailTSC: 5000, Hz: 1e6}
+func page(change func(l *record.Layout)) []byte {
+	l := record.Layout{Magic: record.Magic, Version: record.Version, Size: record.Size, StageStart: start, StageSize: size, EntryTSC: 1000, StepTSC: 3000, FailTSC: 5000, Hz: 1e6}
 	if change != nil {
 		change(&l)
 	}
@@ -84,20 +85,20 @@ func TestDecodeRefusesWhatIsNoRecord(t *testing.T) {
 		page []byte
 		at   phys.Addr
 	}{
-		{"an empty page", make([]byte, Size), at},
-		{"half a page", page(nil)[:Size/2], at},
+		{"an empty page", make([]byte, record.Size), at},
+		{"half a page", page(nil)[:record.Size/2], at},
 		{"nothing", nil, at},
-		{"another version", page(func(l *Layout) { l.Version++ }), at},
-		{"another size", page(func(l *Layout) { l.Size-- }), at},
-		{"a copy elsewhere", page(nil), at + Size},
-		{"a stage of no size", page(func(l *Layout) { l.StageSize = 0; l.StageStart = at + Size }), at},
-		{"a stage that wraps", page(func(l *Layout) { l.StageStart = 1<<64 - 1 }), at},
+		{"another version", page(func(l *record.Layout) { l.Version++ }), at},
+		{"another size", page(func(l *record.Layout) { l.Size-- }), at},
+		{"a copy elsewhere", page(nil), at + record.Size},
+		{"a stage of no size", page(func(l *record.Layout) { l.StageSize = 0; l.StageStart = at + record.Size }), at},
+		{"a stage that wraps", page(func(l *record.Layout) { l.StageStart = 1<<64 - 1 }), at},
 	} {
-		if r, err := Decode(c.at, c.page); !errors.Is(err, ErrNone) || r != nil {
-			t.Errorf("%s: %v, %v, want %v", c.name, r, err, ErrNone)
+		if r, err := record.Decode(c.at, c.page); !errors.Is(err, record.ErrNone) || r != nil {
+			t.Errorf("%s: %v, %v, want %v", c.name, r, err, record.ErrNone)
 		}
 	}
-	if _, err := Decode(at, page(nil)); err != nil {
+	if _, err := record.Decode(at, page(nil)); err != nil {
 		t.Error(err)
 	}
 }
@@ -112,10 +113,10 @@ func TestFindSeesRecordsAmongOtherMemory(t *testing.T) {
 		copy(to, b)
 	}
 	put(at, page(nil))
-	put(0x1900_0000, page(nil))                                                                     // a copy
-	put(0x1100_0800, page(nil))                                                                     // not on a page
-	put(0x1f00_0000, page(func(l *Layout) { l.StageStart, l.StageSize = 0x1e00_0000, 0x100_1000 })) // another stage
-	found := Find(mem)
+	put(0x1900_0000, page(nil))                                                                            // a copy
+	put(0x1100_0800, page(nil))                                                                            // not on a page
+	put(0x1f00_0000, page(func(l *record.Layout) { l.StageStart, l.StageSize = 0x1e00_0000, 0x100_1000 })) // another stage
+	found := record.Find(mem)
 	if len(found) != 2 || found[0].At != at || found[1].At != 0x1f00_0000 {
 		t.Errorf("found %v", found)
 	}
@@ -123,30 +124,30 @@ func TestFindSeesRecordsAmongOtherMemory(t *testing.T) {
 
 func TestConsoleIsToldInOrder(t *testing.T) {
 	var all bytes.Buffer
-	for i := range 2 * ConsoleSize {
+	for i := range 2 * record.ConsoleSize {
 		all.WriteByte(byte('a' + i%26))
 	}
-	for _, n := range []int{0, 1, ConsoleSize - 1, ConsoleSize, ConsoleSize + 1, 2*ConsoleSize - 5} {
-		r, err := Decode(at, page(func(l *Layout) {
+	for _, n := range []int{0, 1, record.ConsoleSize - 1, record.ConsoleSize, record.ConsoleSize + 1, 2*record.ConsoleSize - 5} {
+		r, err := record.Decode(at, page(func(l *record.Layout) {
 			l.ConsoleBytes = uint64(n)
 			for i, c := range all.Bytes()[:n] {
-				l.Console[i%ConsoleSize] = c
+				l.Console[i%record.ConsoleSize] = c
 			}
 		}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := all.Bytes()[max(0, n-ConsoleSize):n]; !bytes.Equal(r.LastWords(), want) {
+		if want := all.Bytes()[max(0, n-record.ConsoleSize):n]; !bytes.Equal(r.LastWords(), want) {
 			t.Errorf("%d bytes written: %d kept, or in another order", n, len(r.LastWords()))
 		}
 	}
 }
 
 func TestRecordTellsWhatHappened(t *testing.T) {
-	r, err := Decode(at, page(func(l *Layout) {
+	r, err := record.Decode(at, page(func(l *record.Layout) {
 		copy(l.Step[:], "serialize")
 		copy(l.Text[:], "fault in the kernel")
-		l.Cause, l.Failures, l.Outcome = uint32(CauseException), 2, uint32(OutcomeHalted)
+		l.Cause, l.Failures, l.Outcome = uint32(record.CauseException), 2, uint32(record.OutcomeHalted)
 		l.Vector, l.CR2, l.RIP, l.General[7] = 14, 0x1234, 0x400000001000, 0xcafe
 		l.Stack[0] = 0x4000deadbeef
 		l.Second = [6]uint64{13, 0, 0x77, 0x88, 0x99, 9000}
@@ -162,7 +163,7 @@ func TestRecordTellsWhatHappened(t *testing.T) {
 			t.Errorf("lacks %q:\n%s", want, s)
 		}
 	}
-	r, err = Decode(at, page(nil))
+	r, err = record.Decode(at, page(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +174,7 @@ func TestRecordTellsWhatHappened(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(uint64(at), page(nil))
-	f.Add(uint64(at), page(func(l *Layout) {
+	f.Add(uint64(at), page(func(l *record.Layout) {
 		l.Failures = 3
 		l.Cause = 77
 		l.Hz = 1
@@ -181,11 +182,11 @@ func FuzzDecode(f *testing.F) {
 		l.ConsoleBytes = 1<<64 - 1
 	}))
 	f.Fuzz(func(t *testing.T, a uint64, b []byte) {
-		r, err := Decode(phys.Addr(a), b)
+		r, err := record.Decode(phys.Addr(a), b)
 		if (r == nil) != (err != nil) {
 			t.Fatalf("%v, %v", r, err)
 		}
-		if r != nil && (len(r.String()) > 1<<14 || len(r.LastWords()) > ConsoleSize) {
+		if r != nil && (len(r.String()) > 1<<14 || len(r.LastWords()) > record.ConsoleSize) {
 			t.Error("a page tells more than it holds")
 		}
 	})
