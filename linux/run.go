@@ -94,8 +94,17 @@ func (r Run) judge(i int, kernels []Log) (wrong []error) {
 	return wrong
 }
 
-// expected returns what kernel i has to say.
+// What the stage says of a handover that it wrote again, and of one that it did not.
+const (
+	crossed   = " blocks added, "
+	untouched = "ferry: the handover is handed on untouched"
+)
+
+// expected returns what kernel i has to say, and the stage after it.
 func (r Run) expected(i int, kernels []Log) (lines []string) {
+	if !r.Direct && i < r.Rounds {
+		lines = append(lines, crossed)
+	}
 	sessions, files, bytes := r.Plan.Totals()
 	if i == 0 {
 		if sessions > 0 {
@@ -132,7 +141,7 @@ func (r Run) expected(i int, kernels []Log) (lines []string) {
 	return lines
 }
 
-// unexpected returns what kernel i must not say.
+// unexpected returns what kernel i must not say, nor the stage after it.
 func (r Run) unexpected(i int) (lines []string) {
 	if i == 0 {
 		lines = append(lines, "KHO: found kexec handover data.")
@@ -143,7 +152,7 @@ func (r Run) unexpected(i int) (lines []string) {
 	if r.before(i, hasMetadata) == 0 {
 		lines = append(lines, "KHO: exec from: ")
 	}
-	return append(lines, "KHO restore failed", ": ERROR - ")
+	return append(lines, "KHO restore failed", ": ERROR - ", refusal, untouched)
 }
 
 // before counts the kernels in a row before kernel i that have something, if that one has it too.

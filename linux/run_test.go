@@ -17,7 +17,7 @@ crossing: root round=0 bytes=9 crc=0a
 crossing: region round=0 start=0x3f885000 size=1048576 digest=0b kept=true
 crossing: made round=0 sessions=2 files=4 bytes=8194 huge=0
 crossing: initrd round=0 bytes=8 crc=1a
-ferry: between
+ferry: 10 blocks added, 9 retired
 [    0.000000] Linux version 7.2.12 (b)
 [    0.000000] KHO: found kexec handover data.
 [    0.000000] Revived memory reservation 'ferry' from KHO
@@ -30,7 +30,7 @@ crossing: root round=1 bytes=8 crc=1a
 crossing: region round=1 start=0x3f885000 size=1048576 digest=0b kept=true
 crossing: kept round=1 sessions=2 files=4 bytes=8194 digest=0c huge=0
 crossing: initrd round=1 bytes=7 crc=2a
-ferry: between
+ferry: 10 blocks added, 9 retired
 [    0.000000] Linux version 7.3.4 (c)
 [    0.000000] KHO: found kexec handover data.
 [    0.000000] Revived memory reservation 'ferry' from KHO
@@ -59,7 +59,7 @@ func TestJudgeMissesNoFault(t *testing.T) {
 		fate                   Fate
 	}{
 		{"other kernel", "Linux version 7.2.12", "Linux version 7.2.13", Damaged},
-		{"complaint", "ferry: between\n", "[    9.000000] WARNING: mm/page_alloc.c:100\n", Damaged},
+		{"complaint", "ferry: 10", "[    9.000000] WARNING: mm/page_alloc.c:100\nferry: 10", Damaged},
 		{"no handover", "[    0.000000] KHO: found kexec handover data.\n", "", Damaged},
 		{"session short", "kept round=2 sessions=2", "kept round=2 sessions=1", Damaged},
 		{"bytes differ", "bytes=8194 digest=0c huge=0\ncrossing: DONE", "bytes=8194 digest=0d huge=0\ncrossing: DONE", Damaged},
@@ -78,7 +78,9 @@ func TestJudgeMissesNoFault(t *testing.T) {
 		{"fails", "crossing: DONE rounds=2", "crossing: FAIL: round 2: no", Damaged},
 		{"not to the end", "crossing: DONE rounds=2", "crossing: initrd", Damaged},
 		{"lost", "[    0.000000] KHO: found kexec handover data.\n[    0.000000] Revived", "[    0.000000] KHO: disabling KHO revival\n[    0.0] Revived", Lost},
-		{"refused", "ferry: between\n", "ferry: error: luo: too many\nferry: the next kernel boots without\n[    9.000000] KHO: no\n", Refused},
+		{"not crossed", "ferry: 10 blocks added, 9 retired\n", "", Damaged},
+		{"handed on", "ferry: 10", "ferry: the handover is handed on untouched\nferry: 10", Damaged},
+		{"refused", "ferry: 10", "ferry: error: luo: too many\nferry: the next kernel boots without\n[    9.000000] KHO: no\n", Refused},
 		{"panic", "crossing: DONE rounds=2", "[    1.000000] Kernel panic - not syncing: no", Panicked},
 	}
 	for _, tt := range tests {

@@ -40,7 +40,12 @@ func (c config) load() error {
 	if c.route.Direct {
 		return kexec(kernel, initrdPath, c.next())
 	}
-	if err := command(linux.FerryPath, "pack", "--kernel", kernel, "--initrd", initrdPath, "--output", payloadPath); err != nil {
+	pack := []string{"pack", "--kernel", kernel, "--initrd", initrdPath, "--output", payloadPath}
+	if !hasLUO() {
+		// Memory alone does not tell whether 6.17 or 6.18 wrote it.
+		pack = append(pack, "--from", c.route.Release(c.round))
+	}
+	if err := command(linux.FerryPath, pack...); err != nil {
 		return err
 	}
 	// Loaded, taken back, loaded again: so every run also shows that --unload works.
