@@ -15,7 +15,6 @@ import (
 // to the probe's command line, settings to qemu.sh.
 func cross(t *testing.T, words string, settings ...string) (string, int) {
 	t.Helper()
-	const build = "../../build/"
 	for _, f := range []string{"probe.bzimage", "probe.cpio"} {
 		if _, err := os.Stat(build + f); err != nil {
 			t.Fatalf("%v: run make test-run, which builds it", err)
@@ -46,6 +45,7 @@ func TestCrossingOnMetal(t *testing.T) {
 		"untouched when asked": {"probe.sessions=3 probe.files=5 ferry.mode=pass probe.expect=untouched", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			log, code := cross(t, tt.words, tt.settings...)
 			if code != 0 || !strings.Contains(log, "probe B: PASSED") {
 				t.Errorf("exit code %d:\n%s", code, log)
@@ -63,16 +63,9 @@ func TestDamagedHandoverOnMetal(t *testing.T) {
 		policies := [][2]string{{"", "untouched"}, {" ferry.on-error=cold", "cold"}, {" ferry.on-error=halt", ""}}
 		for _, p := range [][2]string{policies[0], policies[1+i%2]} {
 			t.Run(d+p[0], func(t *testing.T) {
+				t.Parallel()
 				log, code := cross(t, words+d+p[0]+" probe.expect="+p[1])
-				_, named, ok := strings.Cut(log, "Ferry has to say \"")
-				named, _, _ = strings.Cut(named, "\"")
-				if _, report, found := strings.Cut(log, "ferry: error: "); !ok || !found || !strings.Contains(report, named) {
-					t.Errorf("the report does not name %q:\n%s", named, log)
-				}
-				want := map[bool]int{false: 0, true: 1}[p[1] == ""]
-				if code != want || want == 0 && !strings.Contains(log, "probe B: PASSED") {
-					t.Errorf("exit code %d, want %d:\n%s", code, want, log)
-				}
+				outcome(t, log, code, p[1] == "")
 			})
 		}
 	}

@@ -1,0 +1,144 @@
+//go:build qemu
+
+package main
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ferry/cmd/probe/standin"
+)
+
+const (
+	build      = "../../build/"
+	noSessions = "probe.sessions=0 probe.files=0" // the default is one
+)
+
+// crossTo is cross with the payload of a crossing between two generations. hint
+// is what the payload says of the kernel before.
+func crossTo(t *testing.T, from, to *standin.Generation, hint, words string, settings ...string) (string, int) {
+	t.Helper()
+	dir := t.TempDir()
+	inner, outer := filepath.Join(dir, "payload.cpio"), filepath.Join(dir, "probe.cpio")
+	for _, args := range [][]string{
+		{"--kernel", build + "probe.bzimage", "--generation", to.Name, "--from", hint, "--output", inner},
+		{"--kernel", build + "ferry.bzimage", "--generation", to.Name, "--initrd", inner, "--output", outer},
+	} {
+		if out, err := exec.Command(build+"ferry", append([]string{"pack"}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("ferry pack: %v: run make test-run, which builds it\n%s", err, out)
+		}
+	}
+	return cross(t, "probe.from="+from.Word()+" probe.to="+to.Word()+" "+words, append(settings, "INITRD="+outer)...)
+}
+
+// TestEveryPairOnMetal leads a state that both generations can hold from each of
+// them to each other one.
+func TestEveryPairOnMetal(t *testing.T) {
+	for _, from := range standin.Generations {
+		for _, to := range standin.Generations {
+			t.Run(from.Name+" to "+to.Name, func(t *testing.T) {
+				t.Parallel()
+				words := "probe.regions=3 probe.order=5 probe.tests=6 "
+				if !from.Sessions() || !to.Sessions() {
+					words += noSessions
+				} else {
+					words += "probe.sessions=5 probe.files=7"
+					if standin.Carried(from, to, standin.Shape{}).Plain {
+						words += " probe.plain"
+					}
+				}
+				log, code := crossTo(t, from, to, from.Name, words)
+				if code != 0 || !strings.Contains(log, "probe B: PASSED") || strings.Contains(log, "ferry: error: ") {
+					t.Errorf("exit code %d:\n%s", code, log)
+				}
+			})
+		}
+	}
+}
+
+// TestGenerationsOnMetal is about what not every state or pair has.
+func TestGenerationsOnMetal(t *testing.T) {
+	for name, tt := range map[string]struct {
+		from, to *standin.Generation
+		hint     string
+		words    string
+		report   string // that Ferry has to give
+	}{
+		"900 sessions":                {standin.F, standin.F, "", "probe.sessions=900 probe.files=1", ""},
+		"200 files":                   {standin.F, standin.F, "", "probe.sessions=2 probe.files=200", ""},
+		"900 sessions for arrays":     {standin.F, standin.E, "", "probe.sessions=900 probe.files=1 ferry.beyond-limits=1", ""},
+		"900 sessions from arrays":    {standin.E, standin.F, "", "probe.sessions=900 probe.files=1", ""},
+		"200 files for arrays":        {standin.F, standin.C, "", "probe.plain probe.sessions=2 probe.files=200 ferry.beyond-limits=1", ""},
+		"200 files from arrays":       {standin.C, standin.F, "", "probe.sessions=2 probe.files=200", ""},
+		"900 sessions, limits kept":   {standin.F, standin.E, "", "probe.sessions=900 probe.files=1 probe.expect=untouched", `session 819 "session-819"`},
+		"200 files, limits kept":      {standin.F, standin.D, "", "probe.plain probe.sessions=2 probe.files=200 probe.expect=untouched", `session 0 "session-0"`},
+		"10,000 blocks from patches":  {standin.EPrime, standin.F, "", "probe.sessions=510000 probe.files=0", ""},
+		"seals that 7.0 cannot hold":  {standin.E, standin.D, "", "probe.sessions=1 probe.files=2 probe.expect=untouched", "seals 0xf"},
+		"sessions that 6.18 has not":  {standin.F, standin.B, "", "probe.sessions=1 probe.files=1 probe.expect=untouched", `session 0 "session-0"`},
+		"cold where the policy says":  {standin.F, standin.A, "", "probe.sessions=1 probe.files=1 probe.expect=cold ferry.on-error=cold", `session 0 "session-0"`},
+		"sub-tree that is no tree":    {standin.F, standin.C, "", noSessions + " probe.odd=raw probe.expect=untouched", `"raw"`},
+		"records of 6.19.8":           {standin.C, standin.F, "", "probe.plain probe.sessions=3 probe.files=7 probe.odd=unset,reversed,small", "repaired: "},
+		"bitmaps that may be 6.18's":  {standin.A, standin.F, "6.17.13", noSessions + " probe.regions=2 probe.tests=3 probe.odd=aligned", ""},
+		"bitmaps of nobody knows who": {standin.B, standin.F, "", noSessions + " probe.regions=2 probe.tests=3 probe.expect=untouched", "ferry: error: "},
+		"other handlers, no FLBs":     {standin.F, standin.EPrime, "", "probe.sessions=7 probe.files=5 probe.odd=foreign,no-flb,gaps,raw", `"standin-v1"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log, code := crossTo(t, tt.from, tt.to, tt.hint, tt.words)
+			if code != 0 || !strings.Contains(log, "probe B: PASSED") || !strings.Contains(log, tt.report) {
+				t.Errorf("exit code %d, want 0 and a report of %q:\n%s", code, tt.report, log)
+			}
+		})
+	}
+}
+
+// TestDamagedGenerationOnMetal breaks one part of each generation; the crossing's
+// own tests have all the ways there are.
+func TestDamagedGenerationOnMetal(t *testing.T) {
+	for _, tt := range []struct {
+		g      *standin.Generation
+		damage string
+		policy string
+	}{
+		{standin.A, "chunk-cycle", "pass"}, {standin.A, "bitmap-outside-ram", "cold"},
+		{standin.B, "order-64", "pass"}, {standin.B, "preserved-twice", "halt"},
+		{standin.C, "files-of-two", "pass"}, {standin.C, "start-misaligned", "cold"},
+		{standin.D, "sessions-count", "pass"}, {standin.D, "no-session-node", "halt"},
+		{standin.E, "sessions-null", "pass"}, {standin.E, "node-outside-ram", "cold"},
+		{standin.EPrime, "unknown-sessions", "pass"}, {standin.EPrime, "node-cycle", "halt"},
+		{standin.F, "feature-header", "pass"},
+	} {
+		t.Run(tt.g.Name+" "+tt.damage+" "+tt.policy, func(t *testing.T) {
+			t.Parallel()
+			words := "probe.regions=1 probe.break=" + tt.damage + " ferry.on-error=" + tt.policy
+			if tt.g.Sessions() {
+				words += " probe.sessions=3 probe.files=3 probe.fill=2"
+			} else {
+				words += " " + noSessions
+			}
+			words += map[string]string{"pass": " probe.expect=untouched", "cold": " probe.expect=cold"}[tt.policy]
+			log, code := crossTo(t, tt.g, tt.g, tt.g.Name, words)
+			outcome(t, log, code, tt.policy == "halt")
+		})
+	}
+}
+
+// outcome fails where Ferry does not name the damage, or what followed is not
+// what the policy says.
+func outcome(t *testing.T, log string, code int, halts bool) {
+	t.Helper()
+	_, named, ok := strings.Cut(log, "Ferry has to say \"")
+	named, _, _ = strings.Cut(named, "\"")
+	if _, report, found := strings.Cut(log, "ferry: error: "); !ok || !found || !strings.Contains(report, named) {
+		t.Errorf("the report does not name %q:\n%s", named, log)
+	}
+	want := 0
+	if halts {
+		want = 1
+	}
+	if code != want || !halts && !strings.Contains(log, "probe B: PASSED") {
+		t.Errorf("exit code %d, want %d:\n%s", code, want, log)
+	}
+}
