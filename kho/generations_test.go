@@ -128,8 +128,8 @@ func same(tb testing.TB, what string, a, b *kho.Handover) {
 	want, got := members(tb, a.Map), members(tb, b.Map)
 	delete(want, phys.Block{Addr: a.Data.FDT})
 	delete(got, phys.Block{Addr: b.Data.FDT})
-	if diff := cmp.Diff(want, got); diff != "" {
-		tb.Errorf("%s: preserved (-before +after):\n%s", what, diff)
+	if !maps.Equal(want, got) {
+		tb.Errorf("%s: preserved (-before +after):\n%s", what, cmp.Diff(want, got))
 	}
 	trees := names(a)
 	for name := range trees {

@@ -8,39 +8,7 @@ import (
 
 	"ferry/kho"
 	"ferry/phys"
-	"ferry/phys/phystest"
 )
-
-// sparse returns RAM of a fake machine and an empty draft in it, whose new pages
-// come from the first range.
-func sparse(tb testing.TB, ram ...phys.Range) (phys.Memory, *kho.Draft) {
-	tb.Helper()
-	return sparseAs(tb, kho.V4, ram...)
-}
-
-func sparseAs(tb testing.TB, format *kho.Format, ram ...phys.Range) (phys.Memory, *kho.Draft) {
-	tb.Helper()
-	mem := phystest.NewSparse(tb, ram...)
-	areas := []kho.ScratchArea{{Addr: ram[0].Start, Size: 4 << 20}, {}, {}}
-	d, err := kho.New(mem, format, mem.RAM(), ram[0].Start, areas, phys.NewRanges(ram[1:]...))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return mem, d
-}
-
-func commitAndOpen(tb testing.TB, mem phys.Memory, d *kho.Draft) *kho.Handover {
-	tb.Helper()
-	data, err := d.Commit()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	h, err := kho.Open(mem, data, d.Format())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return h
-}
 
 // TestBlocksStandWhereLinuxLooks follows the indices that the kernels' own
 // functions compute for these blocks.

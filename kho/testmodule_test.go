@@ -69,6 +69,9 @@ func TestTheTestModuleOwnsItsListAndItsFolios(t *testing.T) {
 			n    int
 			area bool
 		}{{1, false}, {2, false}, {3, false}, {40, false}, {1, true}, {2, true}, {40, true}, {520, true}} {
+			if c.n > 40 && format != kho.V1 {
+				continue // many folios once are enough
+			}
 			f := fixtureAs(t, format)
 			if c.n > 40 {
 				f = big(t, format)
