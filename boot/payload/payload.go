@@ -7,12 +7,18 @@
 // before us and is foreign: every length is checked against the archive, and
 // files are windows on it, never copies.
 //
-//	manifest.json  optional, see [Manifest]
-//	kernel         a bzImage
-//	initrd         optional, handed on as it is
+//	manifest.json          optional, see [Manifest]
+//	manifest.json.minisig  optional, its signature, see [Trust]
+//	kernel                 a bzImage
+//	initrd                 optional, handed on as it is
+//	rollback.kernel        optional, the kernel to go back to after a failure
+//	rollback.initrd        optional, its initrd
 //
 // Other names are passed over, so that an archive may carry more than a stage
-// knows. Package pack starts kernel and initrd on a page of the archive.
+// knows. Package pack starts kernels and initrds on a page of the archive.
+//
+// Nothing of an archive is proved by reading it. [Payload.Check] compares its
+// files with the manifest, [Trust.Verify] proves who wrote that.
 package payload
 
 import (
@@ -30,9 +36,12 @@ var (
 
 // Names of the files.
 const (
-	ManifestName = "manifest.json"
-	KernelName   = "kernel"
-	InitrdName   = "initrd"
+	ManifestName       = "manifest.json"
+	SignatureName      = "manifest.json.minisig"
+	KernelName         = "kernel"
+	InitrdName         = "initrd"
+	RollbackKernelName = "rollback.kernel"
+	RollbackInitrdName = "rollback.initrd"
 )
 
 // File is one file of the archive.
@@ -43,15 +52,29 @@ type File struct {
 
 // Payload is what an archive holds.
 type Payload struct {
-	Kernel, Initrd File
+	Kernel, Initrd                 File
+	RollbackKernel, RollbackInitrd File
+
+	// Raw is the manifest as it stands in the archive, and Signature the file that
+	// signs it, both empty where there is none.
+	Raw, Signature File
 	Manifest       Manifest
 }
 
-// Open reads the archive up to its trailer. The kernel must be there; the rest
-// may be missing.
+// files returns where the files of the archive go, by their names.
+func (p *Payload) files() map[string]*File {
+	return map[string]*File{
+		ManifestName: &p.Raw, SignatureName: &p.Signature,
+		KernelName: &p.Kernel, InitrdName: &p.Initrd,
+		RollbackKernelName: &p.RollbackKernel, RollbackInitrdName: &p.RollbackInitrd,
+	}
+}
+
+// Open reads the archive up to its trailer. The kernel must be there, and the
+// rollback kernel where the manifest names one; the rest may be missing.
 func Open(archive []byte) (*Payload, error) {
 	p := &Payload{}
-	var manifest File
+	files := p.files()
 	for at := 0; ; {
 		e, next, err := entryAt(archive, at)
 		if err != nil {
@@ -61,16 +84,7 @@ func Open(archive []byte) (*Payload, error) {
 		if name == trailer {
 			break
 		}
-		var file *File
-		switch name {
-		case ManifestName:
-			file = &manifest
-		case KernelName:
-			file = &p.Kernel
-		case InitrdName:
-			file = &p.Initrd
-		}
-		if file != nil {
+		if file := files[name]; file != nil {
 			if !e.regular {
 				return nil, fmt.Errorf("%w: %s at offset %#x: not a regular file", ErrArchive, name, at)
 			}
@@ -85,8 +99,13 @@ func Open(archive []byte) (*Payload, error) {
 		return nil, fmt.Errorf("%w: no file named %s", ErrArchive, KernelName)
 	}
 	var err error
-	p.Manifest, err = ParseManifest(manifest.Data)
-	return p, err
+	if p.Manifest, err = ParseManifest(p.Raw.Data); err != nil {
+		return nil, err
+	}
+	if p.Manifest.Rollback != nil && p.RollbackKernel.Offset == 0 {
+		return nil, fmt.Errorf("%w: it names a rollback kernel, but there is no file named %s", ErrManifest, RollbackKernelName)
+	}
+	return p, nil
 }
 
 // newc: 13 numbers of 8 hexadecimal digits after the magic, then the name with a

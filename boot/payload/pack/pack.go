@@ -15,36 +15,113 @@ import (
 	"ferry/phys"
 )
 
-// Write writes an archive with the manifest and the kernel, and with the initrd
-// unless it is empty. Kernel and initrd start on a page of the archive, so that
-// an archive that was loaded to a page needs no copy of its initrd. The bytes
-// written depend on nothing but the arguments. A kernel that cannot be started
-// is refused with an error wrapping [boot.ErrKernel].
-//
-// Where the manifest does not name the kernel's release, the kernel's own is
-// written.
+// Files are the parts of an archive. All but the kernel may be empty.
+type Files struct {
+	Kernel, Initrd                 []byte
+	RollbackKernel, RollbackInitrd []byte
+}
+
+// Write is [WriteFiles] for a kernel and its initrd.
 func Write(w io.Writer, m payload.Manifest, kernel, initrd []byte) error {
-	k, err := boot.ParseKernel(kernel)
-	if err != nil {
+	return WriteFiles(w, m, Files{Kernel: kernel, Initrd: initrd})
+}
+
+// WriteFiles writes an archive with the manifest and the files that are not
+// empty. Kernels and initrds start on a page of the archive, so that an archive
+// that was loaded to a page needs no copy of its initrd. The bytes written depend
+// on nothing but the arguments. A kernel that cannot be started is refused with
+// an error wrapping [boot.ErrKernel].
+//
+// The version, the list of parts, and where the manifest does not name them the
+// releases of the kernels are filled in.
+func WriteFiles(w io.Writer, m payload.Manifest, f Files) error {
+	m.Version = payload.Version
+	m.Parts = map[string]payload.Part{}
+	for _, p := range f.parts() {
+		if len(p.data) > 0 {
+			m.Parts[p.name] = payload.NewPart(p.data)
+		}
+	}
+	var err error
+	if m.Kernel.Release, err = release(f.Kernel, m.Cmdline, m.Kernel.Release); err != nil {
 		return err
 	}
-	m.Version = payload.Version
-	if m.Kernel.Release == "" {
-		m.Kernel.Release = k.Release
-	}
-	if m.Cmdline != nil && uint64(len(*m.Cmdline)) > k.CmdlineMax {
-		return fmt.Errorf("%w: %d bytes, the kernel takes %d", boot.ErrCmdline, len(*m.Cmdline), k.CmdlineMax)
+	if len(f.RollbackKernel) > 0 {
+		back := payload.Rollback{}
+		if m.Rollback != nil {
+			back = *m.Rollback
+		}
+		if back.Kernel.Release, err = release(f.RollbackKernel, back.Cmdline, back.Kernel.Release); err != nil {
+			return fmt.Errorf("rollback kernel: %w", err)
+		}
+		m.Rollback = &back
 	}
 	manifest, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return fmt.Errorf("pack: manifest: %w", err)
 	}
+	manifest = append(manifest, '\n')
+	// What the stage would refuse is not written.
+	if _, err := payload.ParseManifest(manifest); err != nil {
+		return err
+	}
+	return write(w, manifest, nil, f)
+}
+
+// release checks a kernel and its command line, and returns the kernel's release
+// where none is given.
+func release(kernel []byte, cmdline *string, given string) (string, error) {
+	k, err := boot.ParseKernel(kernel)
+	if err != nil {
+		return "", err
+	}
+	if cmdline != nil && uint64(len(*cmdline)) > k.CmdlineMax {
+		return "", fmt.Errorf("%w: %d bytes, the kernel takes %d", boot.ErrCmdline, len(*cmdline), k.CmdlineMax)
+	}
+	if given == "" {
+		given = k.Release
+	}
+	return given, nil
+}
+
+// Sign writes an archive again, with a signature of its manifest, which it
+// neither makes nor verifies. One that was there is replaced.
+func Sign(w io.Writer, archive, signature []byte) error {
+	p, err := payload.Open(archive)
+	if err != nil {
+		return err
+	}
+	if p.Raw.Offset == 0 {
+		return fmt.Errorf("%w: there is none to sign", payload.ErrManifest)
+	}
+	return write(w, p.Raw.Data, signature, Files{p.Kernel.Data, p.Initrd.Data, p.RollbackKernel.Data, p.RollbackInitrd.Data})
+}
+
+// part is a file by its name in the archive.
+type part struct {
+	name string
+	data []byte
+}
+
+func (f Files) parts() []part {
+	return []part{
+		{payload.KernelName, f.Kernel}, {payload.InitrdName, f.Initrd},
+		{payload.RollbackKernelName, f.RollbackKernel}, {payload.RollbackInitrdName, f.RollbackInitrd},
+	}
+}
+
+// write writes the archive.
+func write(w io.Writer, manifest, signature []byte, f Files) error {
 	a := &archive{counter: counter{w: w}}
 	a.cpio = cpio.NewWriter(&a.counter)
-	a.add(payload.ManifestName, append(manifest, '\n'))
-	a.addOnPage(payload.KernelName, kernel)
-	if len(initrd) > 0 {
-		a.addOnPage(payload.InitrdName, initrd)
+	a.add(payload.ManifestName, manifest)
+	if len(signature) > 0 {
+		a.add(payload.SignatureName, signature)
+	}
+	for _, p := range f.parts() {
+		if len(p.data) > 0 {
+			a.addOnPage(p.name, p.data)
+		}
 	}
 	if a.err == nil {
 		a.err = a.cpio.Close()

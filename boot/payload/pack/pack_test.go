@@ -102,9 +102,16 @@ func TestWriteRefuses(t *testing.T) {
 		{"long command line", boot.ErrCmdline, payload.Manifest{Cmdline: &long}, bzImage("code")},
 	} {
 		var b bytes.Buffer
+		back := pack.Files{Kernel: bzImage("x"), RollbackKernel: c.kernel}
+		if err := pack.WriteFiles(&b, payload.Manifest{Rollback: &payload.Rollback{Cmdline: c.m.Cmdline}}, back); !errors.Is(err, c.rule) || b.Len() > 0 {
+			t.Errorf("%s, as rollback kernel: %v, %d bytes written", c.name, err, b.Len())
+		}
 		if err := pack.Write(&b, c.m, c.kernel, nil); !errors.Is(err, c.rule) || b.Len() > 0 {
 			t.Errorf("%s: %v, %d bytes written", c.name, err, b.Len())
 		}
+	}
+	if err := pack.Write(io.Discard, payload.Manifest{OnError: payload.OnErrorRollback}, bzImage("x"), nil); !errors.Is(err, payload.ErrManifest) {
+		t.Errorf("rollback without a kernel: %v", err)
 	}
 	if err := pack.Write(failing{}, payload.Manifest{}, bzImage("code"), nil); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("failing writer: %v", err)
@@ -115,3 +122,48 @@ func TestWriteRefuses(t *testing.T) {
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+func TestSignLeavesThePartsAsTheyAre(t *testing.T) {
+	back := "back"
+	kernel, initrd := bzImage("next"), bytes.Repeat([]byte{7}, 5000)
+	var plain, signed, again bytes.Buffer
+	files := pack.Files{Kernel: kernel, Initrd: initrd, RollbackKernel: bzImage("old"), RollbackInitrd: []byte("old initrd")}
+	m := payload.Manifest{Serial: 3, OnError: payload.OnErrorRollback,
+		Rollback: &payload.Rollback{Kernel: payload.KernelInfo{Generation: "E"}, Cmdline: &back}}
+	if err := pack.WriteFiles(&plain, m, files); err != nil {
+		t.Fatal(err)
+	}
+	if err := pack.Sign(&signed, plain.Bytes(), []byte("signature")); err != nil {
+		t.Fatal(err)
+	}
+	before, err := payload.Open(plain.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := payload.Open(signed.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(after.Signature.Data) != "signature" || !bytes.Equal(before.Raw.Data, after.Raw.Data) {
+		t.Errorf("signature %q, manifest %q", after.Signature.Data, after.Raw.Data)
+	}
+	for _, p := range []*payload.Payload{before, after} {
+		if err := p.Check(); err != nil {
+			t.Error(err)
+		}
+		for _, f := range []payload.File{p.Kernel, p.Initrd, p.RollbackKernel, p.RollbackInitrd} {
+			if len(f.Data) == 0 || f.Offset%4096 != 0 {
+				t.Errorf("%d bytes at offset %#x: not on a page", len(f.Data), f.Offset)
+			}
+		}
+		if r := p.Manifest.Rollback; r.Kernel.Release != "9.9.9 test" || r.Kernel.Generation != "E" || *r.Cmdline != back || p.Manifest.Serial != 3 {
+			t.Errorf("manifest %+v, rollback %+v", p.Manifest, r)
+		}
+	}
+	if err := pack.Sign(&again, signed.Bytes(), []byte("another")); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := payload.Open(again.Bytes()); err != nil || string(p.Signature.Data) != "another" {
+		t.Errorf("signed twice: %v", err)
+	}
+}
