@@ -71,11 +71,14 @@ func pairs(t *testing.T) (all []trial) {
 	return all
 }
 
-// khoAlone is what 6.18 and 6.19 hand over beside LUO: a reserved region, and the folios of test_kho.
+// khoAlone is what kernels hand over beside LUO, to and from 6.18, which has none: a reserved region, and the folios of test_kho.
 func khoAlone(t *testing.T) (all []trial) {
-	for _, pair := range [][]string{{"6.18", "6.18"}, {"6.18", "6.19"}, {"6.19", "6.18"}} {
+	for _, pair := range [][]string{{"6.18", "6.18"}, {"6.18", "6.19"}, {"6.19", "6.18"}, {"6.18", "7.3"}, {"7.3", "6.18"}} {
 		run := Run{Route: route(t, pair...), Region: true}
 		without := trial{kind: "without", run: run, fate: Kept}
+		if slices.Contains(pair, "7.3") {
+			without.fate = Lost
+		}
 		without.run.Direct = true
 		all = append(all, without, trial{kind: "through", run: run, fate: Kept, cover: true})
 	}
@@ -102,6 +105,8 @@ func limits(t *testing.T) (all []trial) {
 	wide := Run{Route: route(t, "7.3", "7.1"), Plan: workload.Plan{Sessions: 1, Files: 1, Wide: 200}}
 	all = append(all, trial{kind: "files", run: wide, words: "ferry.on-error=cold", fate: Refused,
 		says: []string{"200", "128", "ferry.beyond-limits=1"}, cover: true})
+	sessions := Run{Route: route(t, "6.19", "6.18"), Plan: workload.Plan{Sessions: 1, Files: 1}}
+	all = append(all, trial{kind: "sessions", run: sessions, words: "ferry.on-error=cold", fate: Refused, says: []string{"session"}, cover: true})
 	sealed := Run{Route: route(t, "7.3", "7.0"), Plan: workload.Plan{Mixed: true}}
 	return append(all, trial{kind: "seals", run: sealed, words: "crossing.seals=any ferry.on-error=cold", fate: Refused,
 		says: []string{"seals"}, cover: true})

@@ -89,7 +89,7 @@ var sections = []section{
 	{"More than the older formats are declared for", "900 sessions with one file each and one with 200 files, made by 7.2 and 7.3. Linux 7.1 and older make at " +
 		"most 819 sessions and 128 files in one, but read more: with `ferry.beyond-limits=1` Ferry writes more. They could not make so many for a next crossing.",
 		[]string{"beyond"}, false},
-	{"What Ferry refuses", "Before anything is written, by name; here with `ferry.on-error=cold`.", []string{"limit", "files", "seals"}, false},
+	{"What Ferry refuses", "Before anything is written, by name; here with `ferry.on-error=cold`.", []string{"limit", "files", "seals", "sessions"}, false},
 }
 
 type table struct {

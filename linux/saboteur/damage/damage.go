@@ -5,7 +5,9 @@
 package damage
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"ferry/kho"
@@ -50,6 +52,30 @@ var All = []Damage{
 		return nowhere, h.put(h.luo+luoSessions, nowhere)
 	}},
 	{"unknown-luo-version", func(h *handover) (phys.Addr, error) { return h.luo, h.put(h.luo, 0x39762d6f756c) }},
+	{"unknown-kho-version", func(h *handover) (phys.Addr, error) {
+		b, err := h.mem.Edit(h.fdt, phys.PageSize)
+		if err != nil {
+			return h.fdt, err
+		}
+		at := bytes.Index(b, []byte("kho-v4\x00"))
+		if at < 0 {
+			return h.fdt, errors.New("the root tree does not say kho-v4")
+		}
+		b[at+5] = '9'
+		return h.fdt + phys.Addr(at), nil
+	}},
+	// What came after Linux 7.3 in development trees has no string but a header of feature bits: supported, required, active.
+	{"feature-header", func(h *handover) (phys.Addr, error) {
+		b, err := h.mem.Edit(h.luo, 152)
+		if err == nil {
+			copy(b[128:], b[8:32])
+			clear(b[:128])
+			binary.LittleEndian.PutUint64(b[0:], 7)
+			binary.LittleEndian.PutUint64(b[8:], 7)
+			binary.LittleEndian.PutUint64(b[16:], 7)
+		}
+		return h.luo, err
+	}},
 	{"truncated-fdt", func(h *handover) (phys.Addr, error) {
 		b, err := h.mem.Edit(h.fdt, 8)
 		if err == nil {
