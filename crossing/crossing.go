@@ -12,6 +12,7 @@
 package crossing
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -32,6 +33,10 @@ type Machine struct {
 	Nanotime  func() int64 // a clock that does not go back
 	Random    func([]byte) // fills with entropy
 	Console   io.Writer    // where the report goes
+
+	// Trust is the area of the stage's image that says whose payloads it takes, see
+	// [payload.ParseTrust]; no bytes are an image without a key.
+	Trust []byte
 
 	// Watch, where it is not nil, keeps an eye on the crossing.
 	Watch Watch
@@ -63,9 +68,13 @@ type passage struct {
 	damage  error // what of params could not be read: a handover may be hidden there
 	options Options
 	payload *payload.Payload
+	signed  bool // the manifest is that of the image's key
 	next    boot.Next
 	way     wayOut
+	came    *handover // nil as long as none was found sound
 	report  Report
+
+	badNext, badRollback error // why a kernel of a signed payload must not be started
 }
 
 // Run takes the handover across and places the next kernel; the caller jumps.
@@ -139,23 +148,62 @@ func (p *passage) read() error {
 	if err != nil {
 		return phys.In("payload", p.params.Initrd.Start, err)
 	}
-	if p.payload, err = payload.Open(initrd); err != nil {
+	if p.payload, err = payload.Open(initrd); err == nil {
+		err = p.trust()
+	}
+	if err != nil {
 		return phys.In("payload", p.params.Initrd.Start, err)
 	}
-	p.next = boot.Next{
-		Kernel:    p.part(p.payload.Kernel),
-		Initrd:    p.part(p.payload.Initrd),
+	m := p.payload.Manifest
+	p.next = p.kernel(p.payload.Kernel, p.payload.Initrd, m.Cmdline)
+	p.report.Next = m.Kernel.Release
+	p.step("payload", "way out")
+	return nil
+}
+
+// trust proves the payload where the stage's image asks for it. An error is that
+// nothing of the payload may be started; damage to one of its kernels alone is
+// left for later.
+func (p *passage) trust() error {
+	if len(p.m.Trust) == 0 {
+		p.report.note("this image has no key: it starts whatever payload it is given")
+		return nil
+	}
+	t, err := payload.ParseTrust(p.m.Trust)
+	if err != nil {
+		return err
+	}
+	if t == nil {
+		p.report.note("this image has no key: it starts whatever payload it is given")
+		return nil
+	}
+	comment, err := t.VerifyManifest(p.payload)
+	if err != nil {
+		return err
+	}
+	p.signed = true
+	p.report.note(fmt.Sprintf("payload signed by key %v: %s", t.Key, comment))
+	p.badNext = errors.Join(p.payload.CheckPart(payload.KernelName), p.payload.CheckPart(payload.InitrdName))
+	p.badRollback = errors.Join(p.payload.CheckPart(payload.RollbackKernelName), p.payload.CheckPart(payload.RollbackInitrdName))
+	p.report.fail(p.badNext)
+	return nil
+}
+
+// kernel returns a kernel of the payload with what it is to be handed, but for the
+// handover. Without a command line of its own it gets that of the stage.
+func (p *passage) kernel(kernel, initrd payload.File, cmdline *string) boot.Next {
+	next := boot.Next{
+		Kernel:    p.part(kernel),
+		Initrd:    p.part(initrd),
 		Cmdline:   boot.Without(p.params.Cmdline, prefix),
 		Seed:      make([]byte, 32),
 		FiveLevel: p.m.FiveLevel,
 	}
-	if c := p.payload.Manifest.Cmdline; c != nil {
-		p.next.Cmdline = *c
+	if cmdline != nil {
+		next.Cmdline = *cmdline
 	}
-	p.m.Random(p.next.Seed)
-	p.report.Next = p.payload.Manifest.Kernel.Release
-	p.step("payload", "way out")
-	return nil
+	p.m.Random(next.Seed)
+	return next
 }
 
 // part returns a file of the payload together with where it lies.

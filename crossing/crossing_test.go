@@ -395,7 +395,7 @@ func TestNoPlaceNoJump(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	def := Options{Mode: Cross, OnError: OnErrorPass, Deadline: defaultDeadline}
+	def := Options{Mode: Cross, Deadline: defaultDeadline}
 	for line, change := range map[string]func(o *Options){
 		"":                                       func(o *Options) {},
 		"quiet ferry.mode=pass":                  func(o *Options) { o.Mode = Pass },
@@ -413,7 +413,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%q: got %+v, %v; want %+v", line, got, err, want)
 		}
 	}
-	for _, line := range []string{"ferry.mode=", "ferry.mode=cros", "ferry.on-error=rollback", "ferry.onerror=halt", "ferry.beyond-limits=yes",
+	for _, line := range []string{"ferry.mode=", "ferry.mode=cros", "ferry.on-error=back", "ferry.onerror=halt", "ferry.beyond-limits=yes",
 		"ferry.deadline=10", "ferry.deadline=-1s", "ferry.deadline="} {
 		if _, err := ParseOptions(line); err == nil || !strings.Contains(err.Error(), line) {
 			t.Errorf("%q: got error %v, want one that quotes it", line, err)

@@ -49,6 +49,8 @@ type machine struct {
 	left  standin.Census
 	log   *bytes.Buffer
 	ticks int64
+
+	archive []byte // the payload
 }
 
 // newMachine lays a handover of the given shape, the zero page and a payload
@@ -110,14 +112,34 @@ func (m *machine) next(to, from string) {
 
 func (m *machine) setManifest(manifest payload.Manifest, kernel, initrd []byte) {
 	m.t.Helper()
+	m.setFiles(manifest, pack.Files{Kernel: kernel, Initrd: initrd})
+}
+
+func (m *machine) setFiles(manifest payload.Manifest, files pack.Files) {
+	m.t.Helper()
 	var b bytes.Buffer
-	if err := pack.Write(&b, manifest, kernel, initrd); err != nil {
+	if err := pack.WriteFiles(&b, manifest, files); err != nil {
 		m.t.Fatal(err)
 	}
-	copy(m.edit(payloadAt, uint64(b.Len())), b.Bytes())
+	m.place(b.Bytes())
+}
+
+// place puts the archive where the zero page says that it is.
+func (m *machine) place(archive []byte) {
+	m.t.Helper()
+	m.archive = archive
+	copy(m.edit(payloadAt, uint64(len(archive))), archive)
 	zp := m.edit(zeroPageAt, phys.PageSize)
 	le.PutUint32(zp[0x218:], uint32(payloadAt))
-	le.PutUint32(zp[0x21c:], uint32(b.Len()))
+	le.PutUint32(zp[0x21c:], uint32(len(archive)))
+}
+
+// cmdline replaces the command line of the stage.
+func (m *machine) cmdline(line string) {
+	m.t.Helper()
+	page := m.edit(cmdlineAt, phys.PageSize)
+	clear(page)
+	copy(page, line)
 }
 
 func (m *machine) edit(a phys.Addr, n uint64) []byte {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ferry/boot"
+	"ferry/boot/payload"
 )
 
 // Mode says what happens to the handover on its way.
@@ -24,15 +25,16 @@ type Outcome string
 // Outcomes, as `ferry.on-error=` names them. None of them has changed a byte of
 // the incoming handover.
 const (
-	OnErrorPass Outcome = "pass" // B boots with the untouched handover: the default
-	OnErrorCold Outcome = "cold" // B boots without a handover: its state is lost
-	OnErrorHalt Outcome = "halt" // the machine stands still, memory intact
+	OnErrorRollback Outcome = payload.OnErrorRollback // the payload's second kernel boots with the untouched handover
+	OnErrorPass     Outcome = payload.OnErrorPass     // B boots with the untouched handover
+	OnErrorCold     Outcome = payload.OnErrorCold     // B boots without a handover: its state is lost
+	OnErrorHalt     Outcome = payload.OnErrorHalt     // the machine stands still, memory intact
 )
 
 // Options are Ferry's own words of the command line.
 type Options struct {
 	Mode    Mode
-	OnError Outcome
+	OnError Outcome // empty where the payload says, see [Options.outcome]
 
 	// BeyondLimits lets a state that is larger than the kernels of B's generation
 	// write be written for them as far as they read it.
@@ -52,25 +54,25 @@ const defaultDeadline = 5 * time.Minute
 const prefix = "ferry."
 
 // words says what of Ferry's may stand on a command line.
-const words = "ferry.mode=cross|pass, ferry.on-error=pass|cold|halt, ferry.beyond-limits=0|1 or ferry.deadline=10s (0: none)"
+const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1 or ferry.deadline=10s (0: none)"
 
 // ParseOptions reads Ferry's words out of a kernel command line; the last one
 // of a name wins. An unknown name or value is an error: a misspelled policy
 // must not silently become another one. The options returned with an error hold
 // what was understood.
 func ParseOptions(cmdline string) (o Options, bad error) {
-	o = Options{Mode: Cross, OnError: OnErrorPass, Deadline: defaultDeadline}
+	o = Options{Mode: Cross, Deadline: defaultDeadline}
 	for _, word := range boot.Options(cmdline) {
 		name, ours := strings.CutPrefix(word.Name, prefix)
 		if !ours {
 			continue
 		}
 		deadline, err := time.ParseDuration(word.Value)
-		switch mode, outcome := Mode(word.Value), Outcome(word.Value); {
+		switch mode := Mode(word.Value); {
 		case name == "mode" && slices.Contains([]Mode{Cross, Pass}, mode):
 			o.Mode = mode
-		case name == "on-error" && slices.Contains([]Outcome{OnErrorPass, OnErrorCold, OnErrorHalt}, outcome):
-			o.OnError = outcome
+		case name == "on-error" && slices.Contains(payload.Outcomes(), word.Value):
+			o.OnError = Outcome(word.Value)
 		case name == "beyond-limits" && (word.Value == "0" || word.Value == "1"):
 			o.BeyondLimits = word.Value == "1"
 		case name == "deadline" && err == nil && deadline >= 0:
@@ -80,4 +82,20 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 		}
 	}
 	return o, bad
+}
+
+// outcome returns what follows a failure. What a manifest says under a signature
+// is not for the command line to change, which nobody signed; else the command
+// line has the last word. Where neither says, the handover goes back to the
+// kernel that it came from if there is one, and on to the next one if not.
+func (o Options) outcome(m payload.Manifest, signed bool) Outcome {
+	switch {
+	case m.OnError != "" && (signed || o.OnError == ""):
+		return Outcome(m.OnError)
+	case o.OnError != "":
+		return o.OnError
+	case m.Rollback != nil:
+		return OnErrorRollback
+	}
+	return OnErrorPass
 }

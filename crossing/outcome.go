@@ -30,41 +30,55 @@ const coldNote = "the next kernel boots without the handover, as ferry.on-error=
 // prepare lays the way out that the policy names for the handover that came in,
 // or that ferry.mode=pass asks for.
 func (p *passage) prepare(raw *[kho.DataSize]byte) {
-	p.way.outcome = p.options.OnError
+	p.way.outcome = p.options.outcome(p.payload.Manifest, p.signed)
 	if p.options.Mode == Pass && p.report.failed() == nil {
 		p.way.outcome = OnErrorPass
 	}
 	p.scratch(raw)
-	next := p.next
-	switch p.way.outcome {
-	case OnErrorHalt:
-		p.way.err = ErrHalt
-		return
-	case OnErrorCold:
-	default:
-		if next.KHO = raw; raw == nil {
-			p.way.err = errors.New("the handover cannot be handed on untouched")
-			return
+	if next, ok := p.wayNext(raw); ok {
+		plan, err := p.place(next)
+		if err == nil {
+			err = plan.Write(p.m.Memory)
 		}
-		if len(next.Scratch) == 0 {
-			p.way.err = errors.New("the scratch table names no RAM, so no place is safe from preserved memory")
-			return
+		if p.way.err = err; err == nil {
+			p.way.plan = plan
 		}
-	}
-	if len(next.Scratch) == 0 {
-		return // cold, and nobody knows yet what memory is free: see fallBack
-	}
-	plan, err := p.place(next)
-	if err == nil {
-		err = plan.Write(p.m.Memory)
-	}
-	if p.way.err = err; err == nil {
-		p.way.plan = plan
 	}
 	if err := p.arm(p.way.plan); err != nil {
 		p.report.note(fmt.Sprintf("nothing follows a failure of the stage itself: %v", err))
 	}
 	p.step("way out", "kho")
+}
+
+// wayNext returns the kernel of the way out, or false and sets why there is none
+// to be placed now.
+func (p *passage) wayNext(raw *[kho.DataSize]byte) (next boot.Next, ok bool) {
+	next, p.way.err = p.next, p.badNext
+	switch p.way.outcome {
+	case OnErrorHalt:
+		p.way.err = ErrHalt
+	case OnErrorCold:
+		// Without scratch nobody knows yet what memory is free: see fallBack.
+		return next, p.way.err == nil && len(next.Scratch) > 0
+	case OnErrorRollback:
+		m := p.payload.Manifest
+		if p.way.err = p.badRollback; m.Rollback == nil {
+			p.way.err = errors.New("the payload has no rollback kernel")
+			break
+		}
+		next = p.kernel(p.payload.RollbackKernel, p.payload.RollbackInitrd, m.Rollback.Cmdline)
+		next.Scratch = p.next.Scratch
+		next.Occupied = p.next.Occupied.Add(p.params.Initrd) // the next kernel is in there
+	}
+	if next.KHO = raw; p.way.err == nil {
+		switch {
+		case raw == nil:
+			p.way.err = errors.New("the handover cannot be handed on untouched")
+		case len(next.Scratch) == 0:
+			p.way.err = errors.New("the scratch table names no RAM, so no place is safe from preserved memory")
+		}
+	}
+	return next, p.way.err == nil
 }
 
 // arm tells the machine where to go on; nil is nowhere.
@@ -96,7 +110,7 @@ func (p *passage) to(plan *boot.Plan) Jump {
 // fallBack takes the way out.
 func (p *passage) fallBack() (Jump, error) {
 	switch {
-	case p.way.outcome == OnErrorCold:
+	case p.way.outcome == OnErrorCold && p.badNext == nil:
 		p.report.note(coldNote)
 		if p.way.plan == nil {
 			// Without a handover there is nothing that scratch keeps apart.
@@ -106,8 +120,11 @@ func (p *passage) fallBack() (Jump, error) {
 		}
 	case p.way.err != nil:
 		return Jump{}, errors.Join(p.way.err, p.report.failed())
+	case p.way.outcome == OnErrorRollback:
+		p.report.note("back to the kernel before: the rollback kernel boots with the untouched handover")
 	default:
 		p.report.note("the handover is handed on untouched")
+		p.report.unread(p.came, p.payload.Manifest.Kernel.Generation)
 	}
 	return p.jump(p.way.plan), nil
 }

@@ -80,6 +80,16 @@ func (r *Report) arrived(in *handover) {
 	}
 }
 
+// unread notes that the next kernel, of the generation that is named, cannot read
+// the handover that came in, which it is given all the same.
+func (r *Report) unread(in *handover, next string) {
+	g := ByName(next)
+	if in == nil || g == nil || g.KHO == in.Format() && (in.state.Absent() || g.LUO != nil && g.LUO.Reads(in.state.Format())) {
+		return
+	}
+	r.note(fmt.Sprintf("generation %s does not read %s: the next kernel boots without the state, or panics over it", next, in.formats()))
+}
+
 // kept notes what is preserved for somebody unknown.
 func (r *Report) kept(l leaks) {
 	if l.blocks > 0 {

@@ -27,7 +27,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	if err != nil {
 		return none, err
 	}
-	p.report.In = in.census()
+	p.came, p.report.In = in, in.census()
 	p.report.arrived(in)
 	if err := t.settle(in); err != nil {
 		return none, err
