@@ -31,13 +31,21 @@ type Result struct {
 	Fate     Fate      // of the state
 	Words    []string  // lines of the console that say so; what was wrong, if it should not have been so
 	Known    int       // kernels that gave the warning that is known, see Run.Judge
-	Banners  []string  // of the kernels that booted: release, builder, compiler
+	Steps    []Step    // the kernels that booted
 	Sessions int64     // made
 	Files    int64     // made
 	Bytes    int64     // made, in the files
 	Seconds  float64   // of the host's time
 	Date     time.Time // of the run
 	Command  string    // that made it
+}
+
+// A Step is one kernel of a run, in its own words.
+type Step struct {
+	Banner string // release, builder, compiler
+	Number string // live update number that it got, empty if it got none
+	From   string // release of the kernel before and count of those before it, empty where the formats do not say
+	Digest string // checksum over all files that it got
 }
 
 // Name is the name of the result's file: its kind and route.
@@ -84,9 +92,12 @@ func (r Run) Result(kind string, log Log, err error) Result {
 	result.Sessions, result.Files, result.Bytes = r.Plan.Totals()
 	kernels := log.Kernels()[1:]
 	for i, kernel := range kernels {
-		line, _ := kernel.Find("Linux version ")
-		_, banner, _ := strings.Cut(line, "Linux version ")
-		result.Banners = append(result.Banners, banner)
+		result.Steps = append(result.Steps, Step{
+			Banner: kernel.after("Linux version "),
+			Number: kernel.after("liveupdate number: "),
+			From:   kernel.after("KHO: exec from: "),
+			Digest: kernel.field(ReportPrefix+"kept ", "digest"),
+		})
 		if len(r.known(i, kernel).Lines) < len(kernel.Lines) {
 			result.Known++
 		}
@@ -119,6 +130,13 @@ func (r Run) Result(kind string, log Log, err error) Result {
 		result.Fate, result.Words = Damaged, wrong
 	}
 	return result
+}
+
+// after returns what follows the text in the first line that contains it.
+func (l Log) after(text string) string {
+	line, _ := l.Find(text)
+	_, rest, _ := strings.Cut(line, text)
+	return rest
 }
 
 // refusal begins the lines in which Ferry says why it does not cross.

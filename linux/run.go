@@ -213,7 +213,7 @@ func (l Log) field(text, key string) string {
 			return value
 		}
 	}
-	return "(none)"
+	return "none"
 }
 
 // withoutWarning returns the log without the first warning, from its cut to its end, in which all the texts stand.

@@ -30,10 +30,11 @@ any seals.
 
 // page is the whole of docs/compatibility.md.
 func page(results []linux.Result) []byte {
-	slices.SortFunc(results, func(a, b linux.Result) int { return a.Date.Compare(b.Date) })
+	byDate := func(a, b linux.Result) int { return a.Date.Compare(b.Date) }
+	first, last := slices.MinFunc(results, byDate), slices.MaxFunc(results, byDate)
+	slices.SortStableFunc(results, func(a, b linux.Result) int { return slices.Compare(a.Route.Releases, b.Route.Releases) })
 	var b bytes.Buffer
 	t := table{results: results, series: releases(results, "through")}
-	first, last := results[0], results[len(results)-1]
 	state := "-"
 	if r, ok := t.find("through", t.series[0], t.series[0]); ok {
 		state = fmt.Sprintf("%d sessions, %d files and %d bytes", r.Sessions, r.Files, r.Bytes)
@@ -63,6 +64,7 @@ func page(results []linux.Result) []byte {
 	for _, s := range sections {
 		t.section(&b, s)
 	}
+	t.chains(&b)
 	b.WriteString("\n## The README's table\n\n<!-- before and after: begin -->\n")
 	t.summary(&b)
 	b.WriteString("<!-- before and after: end -->\n")
@@ -85,7 +87,6 @@ type section struct {
 var sections = []section{
 	{"Without LUO", "Linux 6.18 has no LUO. It hands over a region of `reserve_mem=`, and, where the kernel is built with it, " +
 		"the folios of test_kho, which checks them itself.", []string{"without", "through"}, true},
-	{"A chain in one boot", "Each kernel takes everything over, compares it, and makes it again for the next one.", []string{"chain"}, false},
 	{"More than the older formats are declared for", "900 sessions with one file each and one with 200 files, made by 7.2 and 7.3. Linux 7.1 and older make at " +
 		"most 819 sessions and 128 files in one, but read more: with `ferry.beyond-limits=1` Ferry writes more. They could not make so many for a next crossing.",
 		[]string{"beyond"}, false},
@@ -157,7 +158,8 @@ func (t table) pairs(kind string) (pairs []linux.Result) {
 	return pairs
 }
 
-var number = regexp.MustCompile(`0x[0-9a-f]+`)
+// number is an address, which changes from run to run; numbers of other lengths are tokens and flags.
+var number = regexp.MustCompile(`\b0x[0-9a-f]{5,12}\b`)
 
 // words lists what the kernels say where the state is not kept, with the pairs that say the same.
 func (t table) words(b *bytes.Buffer, kind string) {
@@ -213,6 +215,25 @@ func (t table) section(b *bytes.Buffer, s section) {
 	}
 }
 
+// chains writes a row for each kernel of a chain.
+func (t table) chains(b *bytes.Buffer) {
+	for _, r := range t.results {
+		if r.Kind != "chain" {
+			continue
+		}
+		fmt.Fprintf(b, "\n## A chain in one boot: %s\n\nEvery kernel takes over %d sessions and %d files, compares them, and hands them on through Ferry. The live update number counts\n"+
+			"the kernels; the release before and the count of kexecs are handed on by 7.1 and later alone.\n\n", cell(r, true), r.Sessions, r.Files)
+		b.WriteString("| | kernel | live update number | exec from | checksum of all files |\n| --- | --- | --- | --- | --- |\n")
+		for i, step := range r.Steps {
+			release, _, _ := strings.Cut(step.Banner, " ")
+			fmt.Fprintf(b, "| %d | %s | %s | %s | %s |\n", i, release, step.Number, step.From, step.Digest)
+		}
+		if len(r.Words) > 0 {
+			fmt.Fprintf(b, "\n%s\n", quote(r.Words))
+		}
+	}
+}
+
 // summary is the short table of before and after: a row for each thing that happens without Ferry.
 func (t table) summary(b *bytes.Buffer) {
 	b.WriteString("| without Ferry | pairs | through Ferry |\n| --- | --- | --- |\n")
@@ -259,9 +280,9 @@ func releases(results []linux.Result, kind string) (all []string) {
 // kernels returns the release and banner of each kernel, in the order of their age.
 func kernels(results []linux.Result) (all [][2]string) {
 	for _, r := range results {
-		for i, banner := range r.Banners[:min(len(r.Banners), len(r.Route.Releases))] {
-			_, rest, _ := strings.Cut(banner, " ")
-			all = append(all, [2]string{r.Route.Releases[i], rest})
+		for _, step := range r.Steps {
+			release, rest, _ := strings.Cut(step.Banner, " ")
+			all = append(all, [2]string{release, rest})
 		}
 	}
 	slices.SortFunc(all, func(a, b [2]string) int { return strings.Compare(a[0]+a[1], b[0]+b[1]) })

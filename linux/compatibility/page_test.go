@@ -11,7 +11,7 @@ import (
 func result(kind string, fate linux.Fate, words string, way ...string) linux.Result {
 	return linux.Result{Kind: kind, Route: linux.Route{Releases: way, Rounds: len(way) - 1, Direct: kind == "without"}, Fate: fate,
 		Words: strings.Fields(words), Sessions: 7, Files: 151, Bytes: 15, Date: time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC),
-		Banners: []string{way[0] + " (gcc)"}, Command: "make test-matrix"}
+		Steps: []linux.Step{{Banner: way[0] + " (gcc)", Number: "4", From: "x (count 2)", Digest: "0a"}}, Command: "make test-matrix"}
 }
 
 func TestEveryCellIsAResult(t *testing.T) {
@@ -22,12 +22,12 @@ func TestEveryCellIsAResult(t *testing.T) {
 	got := string(page([]linux.Result{
 		result("without", linux.Kept, "", "6.19.14", "6.19.14"),
 		result("without", linux.Panicked, "luo:panic", "6.19.14", "7.3.4"),
-		result("without", linux.Lost, "at-0x1234", "7.3.4", "6.19.14"),
+		result("without", linux.Lost, "at-0x12345", "7.3.4", "6.19.14"),
 		result("through", linux.Kept, "", "6.19.14", "6.19.14"),
 		result("through", linux.Damaged, "kernel|0", "7.3.4", "6.19.14"),
 		known, alone,
 		result("chain", linux.Kept, "", "6.19.14", "7.3.4", "6.19.14"),
-		result("limit", linux.Refused, "819", "7.3.4", "6.19.14"),
+		result("limit", linux.Refused, "819,0x6", "7.3.4", "6.19.14"),
 	}))
 	for _, want := range []string{
 		"| from \\ to | 6.19.14 | 7.3.4 |",
@@ -38,8 +38,9 @@ func TestEveryCellIsAResult(t *testing.T) {
 		"| 7.3.4 -> 6.19.14 | lost | `at-0x...` |",
 		"| 7.3.4 -> 6.19.14 | damaged | `kernel/0` |",
 		"| 6.18.15 -> 6.19.14 | between | kept |  |",
-		"| 6.19.14 -> 7.3.4 -> 6.19.14 | between | kept |  |",
-		"| 7.3.4 -> 6.19.14 | between | **refused** | `819` |",
+		"## A chain in one boot: kept",
+		"| 0 | 6.19.14 | 4 | x (count 2) | 0a |",
+		"| 7.3.4 -> 6.19.14 | between | **refused** | `819,0x6` |",
 		"| the second kernel panics in early boot | 1: 6.19 -> 7.3 | 1 of 1 kept |",
 		"\"disabling KHO revival\", and its memory is used as free memory | 1: 7.3 -> 6.19 | 0 of 1 kept |",
 		"| 6.19.14 | `(gcc)` |",
