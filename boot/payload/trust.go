@@ -41,6 +41,9 @@ func (p *Payload) Check() error {
 
 // CheckPart is Check for the file of one name, whether it is in the archive or not.
 func (p *Payload) CheckPart(name string) error {
+	if !slices.Contains(partNames, name) {
+		return fmt.Errorf("%w: %s is no part", ErrPart, name)
+	}
 	part, listed := p.Manifest.Parts[name]
 	return p.files()[name].check(name, part, listed)
 }

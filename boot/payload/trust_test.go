@@ -173,6 +173,24 @@ func TestVerifyRefusesWhatWasAltered(t *testing.T) {
 	})
 }
 
+// A kernel that was damaged leaves the other one of the payload proved.
+func TestCheckPartLooksAtOneFile(t *testing.T) {
+	s := newSigner(1)
+	manifest := manifestOf(t, whole(), nil)
+	files := whole()
+	files["kernel"] = "KERNEl"
+	p := open(t, archiveOf(manifest, s.sign(manifest), files))
+	if _, err := (&payload.Trust{Key: s.key}).VerifyManifest(p); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"kernel", "initrd", "rollback.kernel", "rollback.initrd", "manifest.json", "other"} {
+		bad := name == "kernel" || name == "manifest.json" || name == "other"
+		if err := p.CheckPart(name); errors.Is(err, payload.ErrPart) != bad || (err != nil) != bad {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestTrustArea(t *testing.T) {
 	want := payload.Trust{Key: newSigner(1).key, MinSerial: 1 << 40, MinRelease: "7.2.6"}
 	area, err := want.Area()
