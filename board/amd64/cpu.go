@@ -14,6 +14,7 @@ func wrmsr(n uint32, v uint64)
 func cpuid(leaf, sub uint32) (a, b, c, d uint32)
 func tsc() uint64
 func rdrand() (v uint64, ok bool)
+func rdseed() (v uint64, ok bool)
 func readCR3() uint64
 func writeCR3(v uint64)
 func readCR0() uint64

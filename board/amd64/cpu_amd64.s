@@ -66,6 +66,13 @@ TEXT ·rdrand(SB),NOSPLIT,$0-9
 	MOVQ AX, v+0(FP)
 	RET
 
+// func rdseed() (v uint64, ok bool)
+TEXT ·rdseed(SB),NOSPLIT,$0-9
+	RDSEEDQ AX
+	SETCS ok+8(FP)
+	MOVQ AX, v+0(FP)
+	RET
+
 // func readCR3() uint64
 TEXT ·readCR3(SB),NOSPLIT,$0-8
 	MOVQ CR3, AX

@@ -92,3 +92,21 @@ func CPUID(leaf, sub uint32) (a, b, c, d uint32) { return cpuid(leaf, sub) }
 
 // ControlRegisters returns CR0 and CR4.
 func ControlRegisters() (cr0, cr4 uint64) { return readCR0(), readCR4() }
+
+// PoolOf returns the hash of what the loader's lists give the random generator, for
+// a zero page of which the test knows the lists.
+func PoolOf(zeroPage uint64) [8]uint32 {
+	m, was := mach, disableInterrupts()
+	own := m.zeroPage
+	m.zeroPage = zeroPage
+	m.pool.reset()
+	m.readSetupData()
+	m.pool.sum()
+	h := m.pool.h
+	m.pool.reset()
+	m.zeroPage = own
+	if was {
+		enableInterrupts()
+	}
+	return h
+}

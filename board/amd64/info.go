@@ -98,10 +98,16 @@ func (Console) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Random fills b with random bytes: RDRAND where the processor has it, the
-// jitter of the time stamp counter, and the loader's RNG seed.
+// Random fills b with random bytes: from the loader's RNG seed, RDSEED and RDRAND
+// where the processor has them, and the jitter of the time stamp counter, all of
+// which but the first are asked again at each call.
 func Random(b []byte) {
 	if len(b) > 0 {
+		enabled := disableInterrupts()
+		mach.reseed()
+		if enabled {
+			enableInterrupts()
+		}
 		FillRandom(uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	}
 }

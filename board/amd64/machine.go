@@ -108,7 +108,8 @@ type machine struct {
 	deadline   uint64 // Nanotime at which the run is over; 0: none
 	ticking    uint64 // not 0: the interval timer interrupts
 
-	rng     [8]uint64 // key and counter
+	rng     [5]uint64 // key and counter
+	pool    sha256    // what the next key is made of
 	ready   uint64
 	failing uint64
 

@@ -158,6 +158,19 @@ func TestEndsAreReported(t *testing.T) {
 	}
 }
 
+// TestEveryBootHasOtherRandomNumbers: with the processor's own generators, and with
+// nothing but jitter, though QEMU counts instructions.
+func TestEveryBootHasOtherRandomNumbers(t *testing.T) {
+	seen := map[string]bool{}
+	for _, cpu := range []string{"max", "max", "max,rdrand=off", "qemu64", "qemu64", "qemu64"} {
+		out, code := run(t, []string{"CPU=" + cpu, "ICOUNT=1", "QEMU_ARGS=-rtc base=2020-01-01,clock=vm"}, "random")
+		if code != 0 || !strings.Contains(out, "trial: random ") || seen[out] {
+			t.Errorf("%s: exit code %d, want 0 and numbers that no boot before had:\n%s", cpu, code, out)
+		}
+		seen[out] = true
+	}
+}
+
 // TestJumpStartsTheNextImage goes through images above and below 4 GiB, one of
 // them where TamaGo images have their virtual addresses, each started from the
 // state that the one before left, as after kexec.

@@ -3,6 +3,9 @@
 package amd64_test
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"strings"
@@ -204,5 +207,32 @@ func TestRandomBytesAreBalanced(t *testing.T) {
 	}
 	if total := len(b) * 8; ones < total*49/100 || ones > total*51/100 {
 		t.Errorf("%d of %d random bits are set", ones, total)
+	}
+}
+
+// TestLoaderSeedGoesIntoTheKey: all of it, wherever in the list it stands.
+func TestLoaderSeedGoesIntoTheKey(t *testing.T) {
+	const page, node = phys.Addr(0x1500_0000), 0xd00
+	b, err := amd64.Memory().Edit(page, phys.PageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, seeds := range [][]string{{""}, {"a"}, {"a seed of the loader, of some length that is no multiple of eight"}, {"two", "seeds"}} {
+		clear(b)
+		link := b[0x250:]
+		for i, seed := range seeds {
+			at := node + i*0x100
+			binary.LittleEndian.PutUint64(link, uint64(page)+uint64(at))
+			link = b[at:]
+			binary.LittleEndian.PutUint32(link[8:], 9)
+			binary.LittleEndian.PutUint32(link[12:], uint32(copy(link[16:], seed)))
+		}
+		var got []byte
+		for _, w := range amd64.PoolOf(uint64(page)) {
+			got = binary.BigEndian.AppendUint32(got, w)
+		}
+		if want := sha256.Sum256([]byte(strings.Join(seeds, ""))); !bytes.Equal(got, want[:]) {
+			t.Errorf("%q: the pool's hash is %x, want %x", seeds, got, want)
+		}
 	}
 }

@@ -3,31 +3,79 @@ package amd64
 import "math/bits"
 
 // The random generator is ChaCha20 with fast key erasure: each block's first half
-// replaces the key, the second half is given out. What it is seeded with is
-// stirred into the key.
+// replaces the key, the second half is given out. The key is the SHA-256 of all that
+// is at hand: what the loader gave, what the processor gives (RDSEED, RDRAND), and
+// the jitter of the time stamp counter around port accesses. It is as good as the
+// best of them.
 
-// stir mixes v into the generator's key.
-func (m *machine) stir(v uint64) {
-	m.rng[m.rng[4]&3] ^= v
-	m.rng[4]++
-	if m.rng[4]&3 == 0 {
-		m.churn()
+// Samples of each kind that a key is made of. A word of RDSEED has full entropy;
+// jitter is counted as a bit a sample at most.
+const (
+	samples      = 64 // of jitter, for the first key
+	samplesAgain = 8  // for each further one
+	hardware     = 8  // words of RDSEED, and as many of RDRAND
+	patience     = 16 // tries for each
+)
+
+// gather writes n samples of jitter and what the processor gives into the pool.
+func (m *machine) gather(n int) {
+	p := &m.pool
+	p.write(tsc())
+	for range n {
+		in8(pitChannel)
+		p.write(tsc())
+	}
+	_, _, c, _ := cpuid(1, 0)
+	top, _, _, _ := cpuid(0, 0)
+	b := uint32(0)
+	if top >= 7 {
+		_, b, _, _ = cpuid(7, 0)
+	}
+	for range hardware {
+		if b&(1<<18) != 0 {
+			for range patience {
+				if v, ok := rdseed(); ok {
+					p.write(v)
+					break
+				}
+			}
+		}
+		if c&(1<<30) != 0 {
+			for range patience {
+				if v, ok := rdrand(); ok {
+					p.write(v)
+					break
+				}
+			}
+		}
 	}
 }
 
-// seedRandom gathers what the machine itself has: RDRAND, and the jitter of the
-// time stamp counter around port accesses.
+// seedRandom makes the first key from the pool, into which the loader's seed went,
+// and what the machine has.
 func (m *machine) seedRandom() {
-	_, _, c, _ := cpuid(1, 0)
-	for range 16 {
-		if c&(1<<30) != 0 {
-			if v, ok := rdrand(); ok {
-				m.stir(v)
-			}
-		}
-		in8(pitChannel)
-		m.stir(tsc())
+	m.gather(samples)
+	m.rekey()
+}
+
+// reseed makes a new key from the old one and what the machine has now.
+func (m *machine) reseed() {
+	m.pool.reset()
+	for i := range 4 {
+		m.pool.write(m.rng[i])
 	}
+	m.gather(samplesAgain)
+	m.rekey()
+}
+
+// rekey makes the pool's hash the key.
+func (m *machine) rekey() {
+	p := &m.pool
+	p.sum()
+	for i := range 4 {
+		m.rng[i] = uint64(p.h[2*i]) | uint64(p.h[2*i+1])<<32
+	}
+	p.reset()
 	m.churn()
 }
 
@@ -38,8 +86,8 @@ func (m *machine) churn() (out [4]uint64) {
 	for i := range 4 {
 		s[4+2*i], s[5+2*i] = uint32(m.rng[i]), uint32(m.rng[i]>>32)
 	}
-	m.rng[5]++
-	s[12], s[13] = uint32(m.rng[5]), uint32(m.rng[5]>>32)
+	m.rng[4]++
+	s[12], s[13] = uint32(m.rng[4]), uint32(m.rng[4]>>32)
 	for i := range 16 {
 		x[i] = s[i]
 	}

@@ -12,6 +12,7 @@ func setup() {
 	m.maskPIC()
 	m.readCmdline()
 	m.openConsole()
+	m.pool.reset()
 	m.readSetupData()
 	m.openLAPIC()
 	m.calibrate()
@@ -127,7 +128,7 @@ func (m *machine) readSetupData() {
 			m.mapRAM(first)
 		case setupRNGSeed:
 			for n := uint64(0); n < size && n < maxSeed; n++ {
-				m.stir(uint64(*byteAt(DirectMap + data + n)))
+				m.pool.writeByte(*byteAt(DirectMap + data + n))
 			}
 		}
 		a = *word(DirectMap + a)

@@ -110,6 +110,10 @@ func main() {
 	case "chain":
 		fmt.Println("trial:", chain(os.Args[2:]))
 		os.Exit(1)
+	case "random":
+		var b [32]byte
+		amd64.Random(b[:])
+		fmt.Printf("trial: random %x\n", b)
 	case "hide", "hide-fail":
 		fmt.Println("trial:", hide(os.Args[2], what == "hide-fail"))
 		os.Exit(1)
