@@ -16,6 +16,7 @@
 //	0x200  64-bit entry: RSI = zero page, identity mapped; jumps to the ELF entry
 //	0x7e0  kernel_info of the boot protocol
 //	0x800  image parameters, see [Params]
+//	0xfa0  whose payloads the stage takes, see [Trust]
 //
 // The image is position independent up to the ELF entry: it runs at the physical
 // address that the loader chose, with the program counter at load + (v-base).
@@ -69,8 +70,8 @@ type Segment struct {
 	Flags                  uint64 // FlagExec, FlagWrite, FlagRead
 }
 
-// maxSegments is what fits between the parameters and the end of the page.
-const maxSegments = (PageSize - ParamsOffset - 0x28) / 32
+// maxSegments is what fits between the parameters and the area at the page's end.
+const maxSegments = (TrustOffset - ParamsOffset - 0x28) / 32
 
 // Options are the choices of the one who builds an image.
 type Options struct {

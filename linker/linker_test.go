@@ -97,6 +97,31 @@ func TestLinkPlacesSegmentsAtTheirDistanceFromTheBase(t *testing.T) {
 	}
 }
 
+func TestTrustIsTheEndOfTheHeaderPage(t *testing.T) {
+	var segs []seg
+	for i := range uint64(maxSegments) {
+		segs = append(segs, seg{typ: elf.PT_LOAD, vaddr: testBase + (1+i)*PageSize, flags: rx, bytes: []byte{0xf4}})
+	}
+	image, err := Link(bytes.NewReader(file(testBase+PageSize, segs...)), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	area, err := Trust(image)
+	if err != nil || len(area) != TrustSize || !bytes.Equal(area, make([]byte, TrustSize)) {
+		t.Fatalf("area % x, %v, of an image with as many segments as there may be", area, err)
+	}
+	if &area[0] != &image[setupSize+0xfa0] {
+		t.Error("the area is not at 0xfa0 of the header page")
+	}
+	for name, bad := range map[string][]byte{
+		"no image": nil, "cut short": image[:setupSize+PageSize-1], "no stage": append(make([]byte, setupSize+ParamsOffset+1), image...),
+	} {
+		if _, err := Trust(bad); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 // readParams decodes what put wrote, as the board does.
 func readParams(t *testing.T, flat []byte) (p Params) {
 	t.Helper()

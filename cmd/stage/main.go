@@ -24,6 +24,7 @@ func main() {
 		Random:    amd64.Random,
 		Console:   console,
 		Watch:     watch{},
+		Trust:     amd64.Trust(),
 	})
 	hz, source := amd64.Clock()
 	fmt.Fprintf(console, "ferry: entered at tick %d, %d ticks to main, %d to here, %.3f MHz by %v\n",
