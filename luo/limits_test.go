@@ -120,6 +120,19 @@ func TestTheLargestArraysCross(t *testing.T) {
 	}
 }
 
+func TestFormatsSayWhatTheyAre(t *testing.T) {
+	names := make(map[string]bool)
+	for _, f := range Formats() {
+		if names[f.String()] || f.Releases() == "" || f.Compatible() == "" || f.MaxSessions() < 819 || f.MaxFiles() < 128 {
+			t.Errorf("%v, %q of Linux %s: %d sessions, %d files", f, f.Compatible(), f.Releases(), f.MaxSessions(), f.MaxFiles())
+		}
+		names[f.String()] = true
+	}
+	if len(names) != 4 || V1.Compatible() != V1FLB.Compatible() {
+		t.Errorf("formats %v", names)
+	}
+}
+
 func TestDropTakesAnEmptyStateOut(t *testing.T) {
 	each(t, func(t *testing.T, f *Format) {
 		mem, d := machine(t)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -175,38 +174,6 @@ func TestWhatIsSerializedIsRestored(t *testing.T) {
 				t.Errorf("%d sessions, %d files from %v, absent %v", got.Len(), got.Files(), got.Format(), got.Absent())
 			}
 		})
-	}
-}
-
-func TestRandomStatesSurviveTwoCrossings(t *testing.T) {
-	for seed := range uint64(20) {
-		rnd := rand.New(rand.NewPCG(seed, 1))
-		mem, d := machine(t)
-		st := New(rnd.Uint64())
-		for i := range rnd.IntN(120) {
-			if err := st.AddSession(fmt.Sprintf("%x-%s", i, bytes.Repeat([]byte{'a'}, rnd.IntN(50)))); err != nil {
-				t.Fatal(err)
-			}
-			for j := range rnd.IntN(1 + rnd.IntN(200)) {
-				handler := []string{"memfd-v2", "memfd-v2", "kvm_vm_luo_v1"}[rnd.IntN(3)]
-				if err := st.AddFile(handler, rnd.Uint64(), rnd.Uint64()<<10|uint64(j)); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		want := modelOf(st)
-		serialize(t, st, d)
-		for crossing := range 2 {
-			before := d.Len()
-			in := restore(t, mem, d)
-			serialize(t, in, d)
-			if diff := cmp.Diff(want, modelOf(restore(t, mem, d))); diff != "" {
-				t.Fatalf("seed %d, crossing %d (-built +restored):\n%s", seed, crossing, diff)
-			}
-			if d.Len() != before {
-				t.Fatalf("seed %d, crossing %d: %d pages preserved, %d before", seed, crossing, d.Len(), before)
-			}
-		}
 	}
 }
 

@@ -54,6 +54,28 @@ func TestFilesAreRewrittenOneByOne(t *testing.T) {
 	}
 }
 
+// TestShorterHandlersLeaveNothingBehind rewrites each file to a shorter name than
+// the one before.
+func TestShorterHandlersLeaveNothingBehind(t *testing.T) {
+	mem, d := machine(t)
+	serialize(t, state(t, 0, 47), d)
+	n := MaxHandlerName + 1
+	err := serializeTo(restore(t, mem, d), d, Options{Rewrite: func(Session, File) (string, uint64, error) {
+		n--
+		return strings.Repeat("h", n), 1, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range restore(t, mem, d).Sessions() {
+		for i, f := range s.Files() {
+			if len(f.Handler()) != MaxHandlerName-i || f.Data() != 1 {
+				t.Errorf("file %d: handler %q, data %#x", i, f.Handler(), f.Data())
+			}
+		}
+	}
+}
+
 func TestWhatRewritingRefusesNamesTheFile(t *testing.T) {
 	mem, d := machine(t)
 	serialize(t, state(t, 0, 0, 70), d)

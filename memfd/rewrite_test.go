@@ -188,6 +188,12 @@ func TestWhatIsNotTheSameIsRefused(t *testing.T) {
 	fs, pages := folios(t, d, 0, 0, 0, -1, 1, 0, 100)
 	const dirty, upToDate = memfd.Dirty, memfd.UpToDate
 	fs[0].Flags, fs[1].Flags = upToDate, dirty
+	blank, _, err := d.AllocBlock(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs = append(fs, memfd.Folio{Block: phys.Block{Addr: blank}, Index: pages})
+	pages++
 	zeroed, _, err := d.AllocBlock(0)
 	if err != nil {
 		t.Fatal(err)
@@ -196,6 +202,7 @@ func TestWhatIsNotTheSameIsRefused(t *testing.T) {
 	repair := func(_ *memfd.Meta, fs []memfd.Folio) {
 		fs[0].Flags, fs[1].Flags, fs[1].Block.Addr = dirty|upToDate, dirty|upToDate, zeroed
 	}
+	last := len(fs) - 1
 	variants := []struct {
 		name string
 		edit func(m *memfd.Meta, fs []memfd.Folio)
@@ -214,6 +221,7 @@ func TestWhatIsNotTheSameIsRefused(t *testing.T) {
 		{"repaired, but in the old memory", func(m *memfd.Meta, fs []memfd.Folio) { repair(m, fs); fs[1].Block = phys.Block{Addr: fs[2].Block.Addr} }, false},
 		{"repaired, but not the flags", func(m *memfd.Meta, fs []memfd.Folio) { fs[1].Block.Addr = zeroed }, false},
 		{"both flags, but memory that nobody wrote", func(_ *memfd.Meta, fs []memfd.Folio) { fs[1].Flags = dirty | upToDate }, false},
+		{"both flags, but memory that nobody wrote and that happens to be zero", func(_ *memfd.Meta, fs []memfd.Folio) { fs[last].Flags = dirty | upToDate }, false},
 		{"new memory for what was up to date", func(_ *memfd.Meta, fs []memfd.Folio) { fs[0].Flags, fs[0].Block.Addr = dirty|upToDate, zeroed }, false},
 	}
 	at := make([]phys.Addr, len(variants))
@@ -270,6 +278,45 @@ func TestSealsAreTheSameAsFarAsTheFormatsGo(t *testing.T) {
 			}
 			f = out
 		}
+	}
+}
+
+// TestFlagsAreCountedWithoutACheck asks files that nobody walked before.
+func TestFlagsAreCountedWithoutACheck(t *testing.T) {
+	h, f, fs := unset(t, memfd.V1, []int{0, -511, 9, 0}, []uint16{memfd.Dirty, 0})
+	again := func() *memfd.File {
+		f, err := memfd.Open(memfd.V1, h, nil, f.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	if n := again().Unset(); n != 2 {
+		t.Errorf("%d folios lack a flag, want 2", n)
+	}
+	if err := again().Fits(memfd.V2, 8); !errors.Is(err, memfd.ErrFormat) {
+		t.Errorf("a folio of order 9 where 8 is taken back: %v", err)
+	}
+	structure, err := h.Memory().View(f.Addr, 40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chunk, err := h.Memory().View(phys.Addr(u64(structure[24:])), 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	array, err := h.Memory().Edit(phys.Addr(u64(chunk[8:])), 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	array[0]++ // the frame behind the first folio
+	bad := again()
+	d, err := h.Draft(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bad.Rewrite(d, memfd.V2); bad.Unset() != 0 || !errors.Is(err, kho.ErrPreserved) || !errors.Is(bad.Fits(memfd.V2, 8), kho.ErrPreserved) {
+		t.Errorf("an array that does not name %v: %d folios lack a flag; %v", fs[0].Block, bad.Unset(), err)
 	}
 }
 
