@@ -172,7 +172,7 @@ func hugeFolios() (int, error) {
 			return kib << 10 / workload.HugeSize, err
 		}
 	}
-	return 0, errors.New("/proc/meminfo has no " + key)
+	return 0, errors.New("/proc/meminfo does not count huge pages of shared memory")
 }
 
 // compare checks one file against what was made, and adds it to the totals.
