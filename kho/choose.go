@@ -32,8 +32,8 @@ func (h *Handover) choose(fit []*Format, root fdt.Node, at phys.Addr, hint *Form
 // chooseList looks for what tells lists apart that have bitmaps of different
 // sizes, the larger ones being of newer kernels: live update is newer than the
 // smaller ones; bitmaps and what they speak of are multiples of their own sizes.
-// Without a format it returns whether that leaves anything open: a list of
-// nothing is the same in all.
+// Without a format it returns whether that leaves anything open: no list at all is
+// the same in all.
 func (h *Handover) chooseList(fit []*Format, root fdt.Node, at phys.Addr) (f *Format, open bool, err error) {
 	newest, oldest := fit[0], fit[len(fit)-1]
 	if _, ok := root.Child(luoName); ok {
@@ -52,5 +52,5 @@ func (h *Handover) chooseList(fit []*Format, root fdt.Node, at phys.Addr) (f *Fo
 			return oldest, false, nil
 		}
 	}
-	return nil, len(all) > 0, nil
+	return nil, true, nil
 }
