@@ -11,7 +11,7 @@ import (
 )
 
 // everyOddity is all that kernels seldom write.
-const everyOddity = standin.Unset | standin.NoFLB | standin.Aligned | standin.Reversed | standin.Foreign | standin.Raw | standin.Small | standin.Gaps
+const everyOddity = standin.Unset | standin.NoFLB | standin.Aligned | standin.Reversed | standin.Foreign | standin.Raw | standin.Small | standin.Gaps | standin.Listed
 
 // arrives crosses from one generation to the other and fails where anything is
 // not there.

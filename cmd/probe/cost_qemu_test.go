@@ -43,13 +43,15 @@ func leastOf(t *testing.T, words string, settings ...string) (c cost) {
 	return c
 }
 
+// largeRAM is more RAM than the host may have: QEMU sets nothing aside for what is
+// not touched.
+var largeRAM = []string{"MEM=10G", "QEMU_ARGS=-object memory-backend-ram,id=ram,size=10G,reserve=off -machine memory-backend=ram"}
+
 // TestCostIsThatOfTheEntries holds two crossings with the same entries against
 // each other: 64 MiB preserved, and 8 GiB.
 func TestCostIsThatOfTheEntries(t *testing.T) {
 	const words = "probe.sessions=3 probe.files=5 probe.regions=8 probe.order="
-	// QEMU sets nothing aside for RAM that is not touched.
-	settings := []string{"MEM=10G", "QEMU_ARGS=-object memory-backend-ram,id=ram,size=10G,reserve=off -machine memory-backend=ram"}
-	small, large := leastOf(t, words+"11", settings...), leastOf(t, words+"18", settings...)
+	small, large := leastOf(t, words+"11", largeRAM...), leastOf(t, words+"18", largeRAM...)
 	t.Logf("64 MiB: %.0f instructions, %.0f KiB; 8 GiB: %.0f, %.0f", small.instructions, small.memory, large.instructions, large.memory)
 	for _, d := range []struct {
 		what         string

@@ -94,6 +94,20 @@ func TestGenerationsOnMetal(t *testing.T) {
 	}
 }
 
+// TestLargeBlocksAreSplitOnMetal hands 4 GiB in two blocks to kernels that would
+// take each of them for a block of another size.
+func TestLargeBlocksAreSplitOnMetal(t *testing.T) {
+	for _, to := range []*standin.Generation{standin.A, standin.D, standin.E, standin.F} {
+		t.Run(to.Name, func(t *testing.T) {
+			t.Parallel()
+			log, code := crossTo(t, standin.F, to, "", noSessions+" probe.regions=2 probe.order=19", largeRAM...)
+			if code != 0 || !strings.Contains(log, "probe B: PASSED") {
+				t.Errorf("exit code %d:\n%s", code, log)
+			}
+		})
+	}
+}
+
 // TestDamagedGenerationOnMetal breaks one part of each generation; the crossing's
 // own tests have all the ways there are.
 func TestDamagedGenerationOnMetal(t *testing.T) {

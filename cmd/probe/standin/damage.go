@@ -21,7 +21,7 @@ type Damage struct {
 // DamagesOf lists the ways to break a handover of the generation: each is one
 // that a kernel follows into memory that is not what it says.
 func DamagesOf(g *Generation) (all []Damage) {
-	for _, list := range [][]Damage{mapDamages, listDamages, radixDamages, sessionDamages, arrayDamages, blockDamages} {
+	for _, list := range [][]Damage{mapDamages, listDamages, radixDamages, sessionDamages, memfdDamages, arrayDamages, blockDamages} {
 		for _, d := range list {
 			if d.when(g) {
 				all = append(all, d)

@@ -107,6 +107,61 @@ var sessionDamages = []Damage{
 	}},
 }
 
+// memfd returns the record, the structure and the descriptor of the first file.
+func (d *damager) memfd() (rec, structure, desc []byte) {
+	rec = d.files()
+	structure = d.page(phys.Addr(le.Uint64(rec[48:])))
+	return rec, structure, structure[d.from.layout().array:]
+}
+
+// token is what an error about the file of the record has to name.
+func token(rec []byte) string { return fmt.Sprintf("file token %#x", le.Uint64(rec[56:])) }
+
+// memfdDamages break what is behind a file.
+var memfdDamages = []Damage{
+	{"size-negative", (*Generation).Sessions, func(d *damager) string {
+		rec, structure, _ := d.memfd()
+		le.PutUint64(structure[8:], 1<<63)
+		return token(rec)
+	}},
+	{"unknown-seals", func(g *Generation) bool { return g.sealed }, func(d *damager) string {
+		rec, structure, _ := d.memfd()
+		le.PutUint32(structure[16:], 0x40)
+		return token(rec)
+	}},
+	{"folios-beyond-array", (*Generation).Sessions, func(d *damager) string {
+		rec, structure, _ := d.memfd()
+		le.PutUint64(structure[d.from.layout().folios:], 1<<60) // times 16 is 0
+		return token(rec)
+	}},
+	{"array-too-long", (*Generation).Sessions, func(d *damager) string {
+		rec, _, desc := d.memfd()
+		le.PutUint32(desc[8:], 2)
+		return token(rec)
+	}},
+	{"array-of-order-9", (*Generation).Sessions, func(d *damager) string {
+		rec, _, desc := d.memfd()
+		le.PutUint16(desc[14:], 9)
+		return token(rec)
+	}},
+	{"array-of-two", (*Generation).Sessions, func(d *damager) string {
+		rec, _, desc := d.memfd()
+		second := d.page(phys.Addr(le.Uint64(rec[fileSize+48:])))
+		copy(second[d.from.layout().array:], desc[:16])
+		return token(rec[fileSize:])
+	}},
+	{"array-chunk-cycle", (*Generation).Sessions, func(d *damager) string {
+		rec, _, desc := d.memfd()
+		le.PutUint64(d.page(phys.Addr(le.Uint64(desc))), le.Uint64(desc))
+		return token(rec)
+	}},
+	{"array-not-preserved", (*Generation).Sessions, func(d *damager) string {
+		rec, _, desc := d.memfd()
+		le.PutUint64(d.page(phys.Addr(le.Uint64(desc)))[8:], uint64(d.unused()))
+		return token(rec)
+	}},
+}
+
 // arrayDamages break what is kept in a device tree and arrays.
 var arrayDamages = []Damage{
 	{"no-session-node", arrays, func(d *damager) string {

@@ -19,6 +19,7 @@ type Generation struct {
 	size     string // the one that holds its size; empty: there is none
 	inline   bool   // kho_test lists its folios in the tree itself, there is no kho_vmalloc
 	capped   bool   // kho_restore_folio refuses orders above 10
+	wide     bool   // blocks of orders above 18 have their size: others compute it in an int
 	metadata bool   // kexec-metadata is handed over
 
 	luo       string // compatible string of the root object; empty: no LUO
@@ -41,7 +42,7 @@ var (
 		luo: "luo-v1", flb: true, memfd: "memfd-v2", sealed: true}
 	EPrime = &Generation{Name: "E'", release: "7.1.0-v6-standin", kho: "kho-v3", pointer: "preserved-data", size: "blob-size", metadata: true,
 		luo: "luo-v4-kho-block-v1", luoString: 24, flb: true, memfd: "memfd-v2", sealed: true}
-	F = &Generation{Name: "F", release: "7.3.4-standin", kho: "kho-v4", pointer: "preserved-data", size: "blob-size", metadata: true,
+	F = &Generation{Name: "F", release: "7.3.4-standin", kho: "kho-v4", wide: true, pointer: "preserved-data", size: "blob-size", metadata: true,
 		luo: "luo-v5", luoString: 8, flb: true, memfd: "memfd-v2", sealed: true}
 
 	// Generations are all of them, in the order of their releases.
@@ -64,6 +65,9 @@ func (g *Generation) Word() string { return strings.ReplaceAll(g.Name, "'", "p")
 
 // Sessions reports whether the generation hands over sessions and files.
 func (g *Generation) Sessions() bool { return g.luo != "" }
+
+// maxInt is the largest order whose bytes an int holds.
+const maxInt = 18
 
 // list reports whether preserved memory is a list of bitmaps.
 func (g *Generation) list() bool { return g.bitmap > 0 }

@@ -143,7 +143,7 @@ func walkList(mem phys.Memory, head phys.Addr, bitmapBytes uint64, node func(phy
 		seen[at] = true
 		node(phys.Block{Addr: at}.Range())
 		order, n := phys.Order(le.Uint32(chunk[8:])), le.Uint32(chunk[12:])
-		if le.Uint32(chunk[8:]) > 18 || n > chunkElements {
+		if le.Uint32(chunk[8:]) > maxInt || n > chunkElements {
 			return fmt.Errorf("chunk %v: order %d, whose size overflows an int, or %d elements", at, le.Uint32(chunk[8:]), n)
 		}
 		for i := range n {

@@ -156,8 +156,12 @@ func Produce(mem phys.Memory, free phys.Ranges, g *Generation, shape Shape) (h H
 	if err := tree.marshal(probePage); err != nil {
 		return h, err
 	}
+	version := g.kho + "\x00"
+	if shape.Odd&Listed != 0 {
+		version = "kho-v9\x00" + version
+	}
 	root := node{props: []prop{
-		{"compatible", []byte(g.kho + "\x00")},
+		{"compatible", []byte(version)},
 		{"preserved-memory-map", le64(uint64(p.root))},
 	}, kids: append(kids, p.treeNode(probeTree, probe, probePage))}
 	return Handover{fdt, p.census, free.Sub(p.free...), p}, root.marshal(page)
@@ -260,7 +264,7 @@ func (p *producer) reserveMem() (node, error) {
 		if i == p.shape.Regions-1 {
 			size += p.extend(at+phys.Addr(size), 3)
 		}
-		for _, b := range greedy(at, size) {
+		for _, b := range greedy(at, size, p.from.wide) {
 			if err := p.enter(b, true); err != nil {
 				return node{}, err
 			}
@@ -300,10 +304,14 @@ func (a *arena) extend(at phys.Addr, n uint64) uint64 {
 	return 0
 }
 
-// greedy splits pages into blocks: kho_preserve_pages.
-func greedy(at phys.Addr, size uint64) (blocks []phys.Block) {
+// greedy splits pages into blocks: kho_preserve_pages. Kernels that cannot hand
+// over large ones right are given none.
+func greedy(at phys.Addr, size uint64, wide bool) (blocks []phys.Block) {
 	for size > 0 {
 		order := min(bits.TrailingZeros64(uint64(at.PFN())), bits.Len64(size>>phys.PageShift)-1)
+		if !wide {
+			order = min(order, maxInt)
+		}
 		b := phys.Block{Addr: at, Order: phys.Order(order)}
 		blocks = append(blocks, b)
 		at, size = b.Range().End, size-b.Order.Bytes()

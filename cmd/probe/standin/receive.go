@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"ferry/phys"
 )
@@ -51,7 +52,7 @@ func (c *consumer) receive(fdt, scratch phys.Addr, scratchSize uint64) error {
 	if err != nil {
 		return fmt.Errorf("root FDT %v: %w", fdt, err)
 	}
-	if v, _ := root.prop("compatible"); string(v) != c.kho+"\x00" {
+	if v, _ := root.prop("compatible"); !strings.Contains("\x00"+string(v), "\x00"+c.kho+"\x00") {
 		return fmt.Errorf("root FDT %v: incompatible with %q: %q", fdt, c.kho, v)
 	}
 	head, err := root.u64("preserved-memory-map")
@@ -106,6 +107,9 @@ func (c *consumer) reserve(head phys.Addr) error {
 	var blocks []phys.Range
 	block := func(b phys.Block) {
 		outside("preserved block", b.Range())
+		if b.Order > maxInt && !c.wide {
+			bad = append(bad, fmt.Errorf("preserved block %v: its size overflows an int", b))
+		}
 		blocks = append(blocks, b.Range())
 		c.magic[b.Addr] = b.Order
 		c.census.Preserved++

@@ -54,10 +54,11 @@ const (
 	Raw                      // raw: a sub-tree that is no device tree
 	Small                    // small: arrays of sessions and files in the smallest block that holds them
 	Gaps                     // gaps: every third session has no files
+	Listed                   // listed: one more string of the KHO's version, as a list
 	oddEnd
 )
 
-var oddNames = []string{"unset", "no-flb", "aligned", "reversed", "foreign", "raw", "small", "gaps"}
+var oddNames = []string{"unset", "no-flb", "aligned", "reversed", "foreign", "raw", "small", "gaps", "listed"}
 
 // ParseOdd reads names separated by commas.
 func ParseOdd(list string) (o Odd, err error) {

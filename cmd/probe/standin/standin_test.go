@@ -140,7 +140,7 @@ func TestReceiveNoticesEveryDamage(t *testing.T) {
 // of the map, and of what they hold, but for what nobody reads.
 func TestReceiveNoticesChangedContent(t *testing.T) {
 	for _, g := range Generations {
-		shape := Carried(g, g, Shape{Sessions: 2, Files: 6, Regions: 2, RegionOrder: 0, Tests: 3})
+		shape := Carried(g, g, Shape{Sessions: 2, Files: 4, Regions: 2, RegionOrder: 0, Tests: 3})
 		h := produce(t, g, shape)
 		changed := 0
 		for _, r := range h.Used {
@@ -165,6 +165,28 @@ func TestReceiveNoticesChangedContent(t *testing.T) {
 		}
 		if _, _, err := h.receive(g); err != nil {
 			t.Errorf("%s: as it was before: %v", g.Name, err)
+		}
+	}
+}
+
+func TestLargeBlocksAreOneWhereTheirSizeIsRight(t *testing.T) {
+	const start = phys.Addr(4 << 30)
+	for _, g := range Generations {
+		h := handover{mem: phystest.NewSparse(t, ram, phys.Range{Start: start, End: 3 * start})}
+		var err error
+		h.Handover, err = Produce(h.mem, phys.NewRanges(phys.Range{Start: start, End: 3 * start}), g, Shape{Regions: 1, RegionOrder: 19})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.size, err = Scratch(h.mem, table, scratch); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := h.receive(g); err != nil {
+			t.Errorf("%s: %v", g.Name, err)
+		}
+		split := h.Census.Preserved - produce(t, g, Shape{Regions: 1, RegionOrder: 11}).Census.Preserved
+		if want := map[bool]uint64{true: 0, false: 1}[g == F]; split != want {
+			t.Errorf("%s: %d more blocks for order 19, want %d", g.Name, split, want)
 		}
 	}
 }
