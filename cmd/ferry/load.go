@@ -100,9 +100,19 @@ func (c *loadCmd) check(h host) ([]placed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("payload %s: %w", c.Payload, err)
 	}
-	kernel, err := c.checkKernel(h, parts)
+	if err := c.checkTrust(parts); err != nil {
+		return nil, err
+	}
+	m := parts.Manifest
+	kernel, err := c.checkKernel(h, parts.Kernel, m.Cmdline)
 	if err != nil {
 		return nil, fmt.Errorf("payload %s: next kernel: %w", c.Payload, err)
+	}
+	var back *boot.Kernel
+	if m.Rollback != nil {
+		if back, err = c.checkKernel(h, parts.RollbackKernel, m.Rollback.Cmdline); err != nil {
+			return nil, fmt.Errorf("payload %s: rollback kernel: %w", c.Payload, err)
+		}
 	}
 	if err := h.checkLUO(); err != nil {
 		return nil, err
@@ -111,12 +121,35 @@ func (c *loadCmd) check(h host) ([]placed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return placeAll(areas, needs(stage, kernel, uint64(len(archive))), kernel, parts.Initrd)
+	size := uint64(len(archive))
+	if back != nil {
+		// The rollback kernel is placed before the next one, which then may take its place.
+		if _, err := placeAll(areas, needs(stage, back, size), back, parts.RollbackInitrd); err != nil {
+			return nil, fmt.Errorf("rollback kernel: %w", err)
+		}
+	}
+	return placeAll(areas, needs(stage, kernel, size), kernel, parts.Initrd)
 }
 
-// checkKernel wants the next kernel to take what the crossing gives it on this machine.
-func (c *loadCmd) checkKernel(h host, parts *payload.Payload) (*boot.Kernel, error) {
-	kernel, err := boot.ParseKernel(parts.Kernel.Data)
+// checkTrust wants the payload to be one that the stage takes.
+func (c *loadCmd) checkTrust(parts *payload.Payload) error {
+	stage, err := os.ReadFile(c.Stage)
+	if err != nil {
+		return err
+	}
+	trust, err := trustOf(stage)
+	if err != nil || trust == nil {
+		return err
+	}
+	if _, err := trust.Verify(parts); err != nil {
+		return &problem{fmt.Sprintf("stage %s does not take payload %s", c.Stage, c.Payload), "sign it: minisign, then ferry seal", err}
+	}
+	return nil
+}
+
+// checkKernel wants a kernel of the payload to take what the crossing gives it on this machine.
+func (c *loadCmd) checkKernel(h host, image payload.File, cmdline *string) (*boot.Kernel, error) {
+	kernel, err := boot.ParseKernel(image.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -125,8 +158,8 @@ func (c *loadCmd) checkKernel(h host, parts *payload.Payload) (*boot.Kernel, err
 		return nil, err
 	}
 	next := boot.Without(c.Cmdline, "ferry.") // as the crossing does
-	if parts.Manifest.Cmdline != nil {
-		next = *parts.Manifest.Cmdline
+	if cmdline != nil {
+		next = *cmdline
 	}
 	err = kernel.Accepts(next, fiveLevel)
 	if errors.Is(err, boot.ErrCmdline) {

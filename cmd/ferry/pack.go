@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,21 +12,23 @@ import (
 	"ferry/boot"
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/boot/vmlinux"
-	"ferry/crossing"
 	"ferry/linker"
 	"ferry/phys"
 )
 
 type packCmd struct {
-	Kernel     string  `required:"" type:"existingfile" help:"The next kernel, a bzImage."`
-	Initrd     string  `type:"existingfile" help:"Its initrd, as it is. Default: none."`
-	Output     string  `required:"" short:"o" type:"path" help:"Payload to write."`
-	Cmdline    *string `help:"Command line of the next kernel. Default: what the stage was given, less the words that begin with ferry."`
-	Stage      string  `type:"existingfile" help:"The stage that will be loaded, ferry.bzimage, for the sum that is printed. Default: one that was linked with the default size."`
-	Room       uint64  `placeholder:"MiB" help:"MiB of the largest scratch area of the host: refuse what does not fit."`
-	Generation string  `placeholder:"NAME" help:"Generation of formats that the next kernel reads (ferry abi lists them). Default: what its image says; one that does not say is refused."`
-	From       string  `placeholder:"RELEASE" help:"Release or generation of the kernel that will hand over, for what its memory leaves open: 6.16 and 6.17 look like 6.18. Default: unknown."`
+	Kernel     string        `required:"" type:"existingfile" help:"The next kernel, a bzImage."`
+	Initrd     string        `type:"existingfile" help:"Its initrd, as it is. Default: none."`
+	Output     string        `required:"" short:"o" type:"path" help:"Payload to write."`
+	Cmdline    *string       `help:"Command line of the next kernel. Default: what the stage was given, less the words that begin with ferry."`
+	Stage      string        `type:"existingfile" help:"The stage that will be loaded, ferry.bzimage, for the sum that is printed. Default: one that was linked with the default size."`
+	Room       uint64        `placeholder:"MiB" help:"MiB of the largest scratch area of the host: refuse what does not fit."`
+	Generation string        `placeholder:"NAME" help:"Generation of formats that the next kernel reads (ferry abi lists them). Default: what its image says; one that does not say is refused."`
+	From       string        `placeholder:"RELEASE" help:"Release or generation of the kernel that will hand over, for what its memory leaves open: 6.16 and 6.17 look like 6.18. Default: that of the rollback kernel, or unknown."`
+	Rollback   rollbackFlags `embed:"" prefix:"rollback-"`
+	OnError    string        `placeholder:"OUTCOME" enum:",rollback,pass,cold,halt" default:"" help:"What follows a failure: rollback (the kernel before boots with the untouched handover), pass (the next kernel boots with it), cold (it boots without, state is lost) or halt. Default: rollback where there is a kernel for it; else what the stage's command line says."`
+	Serial     uint64        `help:"Number of this payload: raise it with each, if images demand a least one."`
+	Manifest   string        `type:"path" help:"Write the manifest to this file as well, to be signed: minisign -Sm FILE; then ferry seal."`
 }
 
 // maxPart is the most that one part of a payload can have: newc's sizes are 32 bits wide.
@@ -35,25 +38,30 @@ const maxPart = 1<<32 - 1
 func (c *packCmd) Run() error { return c.pack(os.Stdout) }
 
 func (c *packCmd) pack(out io.Writer) error {
-	kernelFile, err := readPart(c.Kernel)
+	if err := errors.Join(checkFrom(c.From), c.Rollback.check()); err != nil {
+		return err
+	}
+	next, err := readKernel(c.Kernel, c.Initrd, c.Generation, "--generation")
 	if err != nil {
 		return err
 	}
-	var initrd []byte
-	if c.Initrd != "" {
-		if initrd, err = readPart(c.Initrd); err != nil {
-			return err
+	m := payload.Manifest{Serial: c.Serial, Kernel: next.info, From: c.From, Cmdline: c.Cmdline}
+	files := pack.Files{Kernel: next.image, Initrd: next.initrd}
+	kernels := []*packed{next}
+	if c.Rollback.Kernel != "" {
+		back, err := readKernel(c.Rollback.Kernel, c.Rollback.Initrd, c.Rollback.Generation, "--rollback-generation")
+		if err != nil {
+			return fmt.Errorf("to go back to: %w", err)
 		}
+		m.Rollback = &payload.Rollback{Kernel: back.info, Cmdline: c.Rollback.Cmdline}
+		if m.From == "" {
+			m.From = back.info.Generation
+		}
+		files.RollbackKernel, files.RollbackInitrd = back.image, back.initrd
+		kernels = append(kernels, back)
 	}
-	kernel, err := boot.ParseKernel(kernelFile)
-	if err != nil {
-		return fmt.Errorf("kernel %s: %w", c.Kernel, err)
-	}
-	if err := checkFrom(c.From); err != nil {
-		return err
-	}
-	info, reads, err := c.generation(kernelFile)
-	if err != nil {
+	note := ""
+	if m.OnError, note, err = policy(c.OnError, m); err != nil {
 		return err
 	}
 	stage := &boot.Kernel{InitSize: linker.InitSize, Alignment: linker.Alignment, PrefAddress: linker.PrefAddress}
@@ -63,68 +71,59 @@ func (c *packCmd) pack(out io.Writer) error {
 		}
 	}
 	var archive bytes.Buffer
-	if err := pack.Write(&archive, payload.Manifest{Kernel: info, From: c.From, Cmdline: c.Cmdline}, kernelFile, initrd); err != nil {
+	if err := pack.WriteFiles(&archive, m, files); err != nil {
 		return fmt.Errorf("payload %s: %w", c.Output, err)
 	}
-
-	needs := needs(stage, kernel, uint64(archive.Len()))
-	if c.Room != 0 {
-		area, _ := phys.Span(256*mib, c.Room*mib)
-		if _, err := place([]phys.Range{area}, needs); err != nil {
-			return fmt.Errorf("kernel %s of %s (init_size %s) and initrd of %s do not fit in %d MiB: %w", c.Kernel,
-				size(uint64(len(kernelFile))), size(kernel.InitSize), size(uint64(len(initrd))), c.Room, err)
-		}
-	}
-	if err := writeFile(c.Output, archive.Bytes()); err != nil {
+	needs, err := c.room(stage, kernels, uint64(archive.Len()))
+	if err != nil {
 		return err
 	}
-	for _, line := range reads {
-		fmt.Fprintln(out, line)
+	if err := c.write(archive.Bytes()); err != nil {
+		return err
+	}
+	say := func(name, text string) { fmt.Fprintf(out, "%-32s %s\n", name, text) }
+	for i, k := range kernels {
+		say([]string{"next kernel reads generation", "rollback kernel reads"}[i], k.reads)
+	}
+	if m.OnError != "" {
+		say("after a failure", strings.TrimSuffix(m.OnError+": "+note, ": "))
 	}
 	for _, n := range needs {
-		fmt.Fprintf(out, "%-32s %s\n", n.name, size(n.size))
+		say(n.name, size(n.size))
 	}
-	fmt.Fprintf(out, "%-32s %s, for example %s\n", "scratch that a crossing takes", size(total(needs)), suggestion(needs))
+	say("scratch that a crossing takes", fmt.Sprintf("%s, for example %s", size(total(needs)), suggestion(needs)))
 	return nil
 }
 
-// generation finds out which generation of formats the next kernel reads, or takes what the operator says. The lines are
-// for the operator.
-func (c *packCmd) generation(image []byte) (info payload.KernelInfo, lines []string, err error) {
-	k, openErr := vmlinux.Open(image)
-	if openErr == nil {
-		info.Release = k.Release
-	}
-	if c.Generation != "" {
-		g := crossing.ByName(c.Generation)
-		if g == nil {
-			return info, nil, fmt.Errorf("--generation %s: want one of %s", c.Generation, strings.Join(names(crossing.Generations()), " "))
+// room returns what a crossing takes with the larger of the kernels, of which one at a time is placed, and refuses what
+// does not fit where the operator said how much there is.
+func (c *packCmd) room(stage *boot.Kernel, kernels []*packed, archive uint64) (most []need, err error) {
+	for _, k := range kernels {
+		needs := needs(stage, k.kernel, archive)
+		if c.Room != 0 {
+			area, _ := phys.Span(256*mib, c.Room*mib)
+			if _, err := place([]phys.Range{area}, needs); err != nil {
+				return nil, fmt.Errorf("kernel %s of %s (init_size %s) and initrd of %s do not fit in %d MiB: %w", k.name,
+					size(uint64(len(k.image))), size(k.kernel.InitSize), size(uint64(len(k.initrd))), c.Room, err)
+			}
 		}
-		info.Generation = g.Name
-		return info, []string{fmt.Sprintf("%-32s %v, as --generation says", "next kernel reads generation", g)}, nil
+		if total(needs) > total(most) {
+			most = needs
+		}
 	}
-	if openErr != nil {
-		return info, nil, &problem{fmt.Sprintf("kernel %s does not say which formats it reads", c.Kernel), "say it with --generation", openErr}
-	}
-	g, note, err := speaks(crossing.Generations(), k)
-	if err != nil {
-		do := "take a kernel that ferry abi names a generation for, or say with --generation what it reads"
-		return info, nil, &problem{fmt.Sprintf("kernel %s, Linux %s", c.Kernel, k.Release), do, err}
-	}
-	info.Generation = g.Name
-	lines = append(lines, fmt.Sprintf("%-32s %v", "next kernel reads generation", g))
-	if note != "" {
-		lines = append(lines, fmt.Sprintf("%-32s %s", "", note))
-	}
-	return info, lines, nil
+	return most, nil
 }
 
-// checkFrom wants the hint to be one that the stage understands, or none.
-func checkFrom(from string) error {
-	if from == "" || crossing.ByName(from) != nil || crossing.ByRelease(from) != nil {
-		return nil
+// write writes the payload, and the manifest where that is asked for.
+func (c *packCmd) write(archive []byte) error {
+	if err := writeFile(c.Output, archive); err != nil || c.Manifest == "" {
+		return err
 	}
-	return fmt.Errorf("--from %s: want a release such as 6.17.13, or a generation, as ferry abi lists them", from)
+	p, err := payload.Open(archive)
+	if err != nil {
+		return err
+	}
+	return writeFile(c.Manifest, p.Raw.Data)
 }
 
 func readPart(name string) ([]byte, error) {

@@ -13,6 +13,7 @@ import (
 
 	"ferry/boot"
 	"ferry/boot/payload"
+	"ferry/linker"
 )
 
 // formatsF are the strings of a kernel of Linux 7.3.
@@ -53,6 +54,21 @@ func formats(kernel string) func([]byte) {
 	}
 }
 
+// stageImage returns the smallest image that passes for a stage, changed by the edits.
+func stageImage(edits ...func(b []byte)) []byte {
+	const setup, code = 8 * 512, 8192
+	b := make([]byte, setup+code)
+	copy(b[:0x290], bzImage(initSize(64<<20)))
+	le := binary.LittleEndian
+	b[0x1f1] = setup/512 - 1
+	le.PutUint32(b[0x1f4:], code/16)
+	le.PutUint64(b[setup+linker.ParamsOffset:], linker.Magic)
+	for _, edit := range edits {
+		edit(b)
+	}
+	return b
+}
+
 // initSize sets the memory that an image asks for, in bytes.
 func initSize(n uint32) func([]byte) {
 	return func(b []byte) { binary.LittleEndian.PutUint32(b[0x260:], n) }
@@ -86,7 +102,8 @@ func TestPackWritesWhatTheStageReads(t *testing.T) {
 	if !bytes.Equal(p.Kernel.Data, kernel) || !bytes.Equal(p.Initrd.Data, initrd) {
 		t.Error("kernel or initrd differ from what was packed")
 	}
-	want := payload.Manifest{Version: payload.Version, Kernel: payload.KernelInfo{Release: "7.3.4", Generation: "F"}, From: "6.17", Cmdline: &line}
+	want := payload.Manifest{Version: payload.Version, Kernel: payload.KernelInfo{Release: "7.3.4", Generation: "F"}, From: "6.17",
+		Cmdline: &line, OnError: payload.OnErrorHalt}
 	want.Parts = map[string]payload.Part{"kernel": payload.NewPart(kernel), "initrd": payload.NewPart(initrd)}
 	if d := cmp.Diff(want, p.Manifest); d != "" {
 		t.Errorf("manifest (-want +got):\n%s", d)
@@ -167,7 +184,7 @@ func TestPackCountsTheStageItIsGiven(t *testing.T) {
 func TestLoadChecksWhatTheNextKernelTakes(t *testing.T) {
 	four := func(b []byte) { b[0x236] = 0x3 }
 	low := func(b []byte) { b[0x236] = 0x21 }
-	stage := bzImage(initSize(64<<20), func(b []byte) { binary.LittleEndian.PutUint32(b[0x238:], 4095) })
+	stage := stageImage(func(b []byte) { binary.LittleEndian.PutUint32(b[0x238:], 4095) })
 	line := func(n int) string { return strings.Repeat("x", n) }
 	short := "quiet"
 	tests := []struct {
@@ -226,19 +243,20 @@ func TestLoadChecksBothFilesAndTheHost(t *testing.T) {
 		cmdline        string
 		want           string // in the error, empty for none
 	}{
-		{"all good", bzImage(initSize(64 << 20)), good, "console=ttyS0", ""},
+		{"all good", stageImage(), good, "console=ttyS0", ""},
 		{"stage is no bzImage", good, good, "", "stage"},
-		{"stage cannot start above 4 GiB", bzImage(func(b []byte) { b[0x236] = 0x21 }), good, "", "above 4 GiB: false"},
-		{"stage cannot start with five levels", bzImage(func(b []byte) { b[0x236] = 0x3 }), good, "", "five page table levels: false"},
-		{"payload is no archive", bzImage(), bzImage(), "", "payload"},
-		{"payload is cut short", bzImage(), good[:5000], "", "cut short"},
-		{"command line too long", bzImage(), good, strings.Repeat("x", 2017), "at most 2016"},
-		{"longest command line", bzImage(), good, strings.Repeat("x", 2016), ""},
-		{"a mode that is none", bzImage(), good, "ferry.mode=cros", "ferry.mode=cross|pass"},
-		{"a misspelled policy", bzImage(), good, "quiet ferry.on_error=halt", "want ferry.mode="},
-		{"words of Ferry's", bzImage(), good, "quiet ferry.mode=pass ferry.on-error=halt", ""},
-		{"words after --", bzImage(), good, "quiet -- ferry.mode=cros", ""},
-		{"no room for the stage", bzImage(initSize(512 << 20)), good, "", "no room in scratch for the stage"},
+		{"stage cannot start above 4 GiB", stageImage(func(b []byte) { b[0x236] = 0x21 }), good, "", "above 4 GiB: false"},
+		{"stage cannot start with five levels", stageImage(func(b []byte) { b[0x236] = 0x3 }), good, "", "five page table levels: false"},
+		{"payload is no archive", stageImage(), bzImage(), "", "payload"},
+		{"payload is cut short", stageImage(), good[:5000], "", "cut short"},
+		{"command line too long", stageImage(), good, strings.Repeat("x", 2017), "at most 2016"},
+		{"longest command line", stageImage(), good, strings.Repeat("x", 2016), ""},
+		{"a mode that is none", stageImage(), good, "ferry.mode=cros", "ferry.mode=cross|pass"},
+		{"a misspelled policy", stageImage(), good, "quiet ferry.on_error=halt", "want ferry.mode="},
+		{"words of Ferry's", stageImage(), good, "quiet ferry.mode=pass ferry.on-error=halt", ""},
+		{"words after --", stageImage(), good, "quiet -- ferry.mode=cros", ""},
+		{"a kernel in the stage's place", bzImage(initSize(64 << 20)), good, "", "not a stage"},
+		{"no room for the stage", stageImage(initSize(512 << 20)), good, "", "no room in scratch for the stage"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

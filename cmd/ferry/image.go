@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"ferry/boot/minisign"
+	"ferry/boot/payload"
+	"ferry/linker"
+)
+
+type imageCmd struct {
+	Stage      string `required:"" type:"existingfile" help:"The stage, ferry.bzimage."`
+	Pubkey     string `type:"existingfile" help:"Public key of minisign: the image will start nothing but payloads that its owner signed. Without it: print what the image demands."`
+	MinSerial  uint64 `help:"Lowest serial number of a payload."`
+	MinRelease string `placeholder:"RELEASE" help:"Lowest release of the next kernel, such as 7.2.6."`
+	Output     string `short:"o" type:"path" help:"Image to write; it may be the stage itself."`
+}
+
+// Run writes an image with a key, or prints what an image demands.
+func (c *imageCmd) Run() error { return c.image(os.Stdout) }
+
+func (c *imageCmd) image(out io.Writer) error {
+	stage, err := os.ReadFile(c.Stage)
+	if err != nil {
+		return err
+	}
+	area, err := linker.Trust(stage)
+	if err != nil {
+		return fmt.Errorf("stage %s: %w", c.Stage, err)
+	}
+	if c.Pubkey == "" {
+		if c.Output != "" || c.MinSerial != 0 || c.MinRelease != "" {
+			return &problem{"without a key an image demands nothing, and anybody can write any serial number", "give --pubkey", nil}
+		}
+		t, err := payload.ParseTrust(area)
+		if err != nil {
+			return fmt.Errorf("stage %s: %w", c.Stage, err)
+		}
+		fmt.Fprintln(out, demands(t))
+		return nil
+	}
+	if c.Output == "" {
+		return errors.New("--pubkey takes an --output")
+	}
+	text, err := os.ReadFile(c.Pubkey)
+	if err != nil {
+		return err
+	}
+	t := &payload.Trust{MinSerial: c.MinSerial, MinRelease: c.MinRelease}
+	if t.Key, err = minisign.ParseKey(text); err != nil {
+		return fmt.Errorf("%s: %w", c.Pubkey, err)
+	}
+	filled, err := t.Area()
+	if err != nil {
+		return err
+	}
+	copy(area, filled[:])
+	if err := writeFile(c.Output, stage); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, demands(t))
+	return nil
+}
+
+// demands says what an image demands of its payload.
+func demands(t *payload.Trust) string {
+	if t == nil {
+		return "the image has no key: it starts whatever payload it is given"
+	}
+	s := fmt.Sprintf("the image starts only payloads that key %v signed", t.Key)
+	if t.MinSerial > 0 {
+		s += fmt.Sprintf(", with a serial number of at least %d", t.MinSerial)
+	}
+	if t.MinRelease != "" {
+		s += fmt.Sprintf(", for Linux %s or later", t.MinRelease)
+	}
+	return s
+}
+
+// trustOf returns what a stage demands, nil for nothing.
+func trustOf(stage []byte) (*payload.Trust, error) {
+	area, err := linker.Trust(stage)
+	if err != nil {
+		return nil, err
+	}
+	return payload.ParseTrust(area)
+}

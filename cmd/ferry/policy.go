@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"ferry/boot/payload"
+	"ferry/crossing"
+)
+
+// rollbackFlags describe the kernel to go back to.
+type rollbackFlags struct {
+	Kernel     string  `type:"existingfile" help:"The kernel that will hand over: after a failure it boots again, with everything that it handed over."`
+	Initrd     string  `type:"existingfile" help:"Its initrd. Default: none."`
+	Cmdline    *string `help:"Its command line. Default: as that of the next kernel."`
+	Generation string  `placeholder:"NAME" help:"Generation of formats that it reads. Default: what its image says."`
+}
+
+// check wants nothing to be said of a kernel that is not there.
+func (r rollbackFlags) check() error {
+	if r.Kernel == "" && (r.Initrd != "" || r.Cmdline != nil || r.Generation != "") {
+		return errors.New("--rollback-initrd, --rollback-cmdline and --rollback-generation need --rollback-kernel")
+	}
+	return nil
+}
+
+// generationOf returns the generation that a release or a generation's name stands for, nil if none is known.
+func generationOf(from string) *crossing.Generation {
+	if g := crossing.ByName(from); g != nil {
+		return g
+	}
+	return crossing.ByRelease(from)
+}
+
+// checkFrom wants the hint to be one that the stage understands, or none.
+func checkFrom(from string) error {
+	if from == "" || generationOf(from) != nil {
+		return nil
+	}
+	return fmt.Errorf("--from %s: want a release such as 6.17.13, or a generation, as ferry abi lists them", from)
+}
+
+// policy decides what follows a failure, where the manifest says what is known, and refuses what cannot work. The note
+// is for the operator.
+func policy(onError string, m payload.Manifest) (outcome, note string, err error) {
+	from, next := generationOf(m.From), crossing.ByName(m.Kernel.Generation)
+	differ := from != nil && next != nil && from != next
+	switch onError {
+	case payload.OnErrorRollback:
+		if m.Rollback == nil {
+			return "", "", &problem{"--on-error rollback without a kernel to go back to", "give it with --rollback-kernel", nil}
+		}
+	case payload.OnErrorPass:
+		if differ {
+			return "", "", &problem{fmt.Sprintf("--on-error pass: the next kernel reads generation %s, but would get the handover of %s, %v, as it is",
+				next.Name, m.From, from), "go back with --rollback-kernel, or say cold or halt", nil}
+		}
+	case "":
+		switch {
+		case m.Rollback != nil:
+			onError = payload.OnErrorRollback
+		case differ:
+			onError = payload.OnErrorHalt
+			note = fmt.Sprintf("the next kernel could not take the handover of %s as it is: give a --rollback-kernel", m.From)
+		}
+	}
+	if m.Rollback != nil {
+		if back := crossing.ByName(m.Rollback.Kernel.Generation); from != nil && back != from {
+			return "", "", &problem{fmt.Sprintf("the rollback kernel reads generation %s, but would get the handover of %s, %v, as it is",
+				m.Rollback.Kernel.Generation, m.From, from), "take the kernel that will hand over", nil}
+		}
+	}
+	return onError, note, nil
+}
