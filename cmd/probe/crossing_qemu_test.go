@@ -53,20 +53,3 @@ func TestCrossingOnMetal(t *testing.T) {
 		})
 	}
 }
-
-func TestDamagedHandoverOnMetal(t *testing.T) {
-	const words = "probe.sessions=3 probe.files=3 probe.fill=2 probe.regions=1 probe.break="
-	// The crossing's own tests have all there are.
-	for i, d := range []string{"cycle", "count-zero", "count-too-large", "counts-beyond-files", "pointer-outside-ram",
-		"pointer-into-scratch", "pointer-unaligned", "truncated-tree", "unknown-version", "region-not-preserved", "folio-of-two-files"} {
-		// Every damage meets the default; the other policies take turns.
-		policies := [][2]string{{"", "untouched"}, {" ferry.on-error=cold", "cold"}, {" ferry.on-error=halt", ""}}
-		for _, p := range [][2]string{policies[0], policies[1+i%2]} {
-			t.Run(d+p[0], func(t *testing.T) {
-				t.Parallel()
-				log, code := cross(t, words+d+p[0]+" probe.expect="+p[1])
-				outcome(t, log, code, p[1] == "")
-			})
-		}
-	}
-}

@@ -108,9 +108,9 @@ func TestLargeBlocksAreSplitOnMetal(t *testing.T) {
 	}
 }
 
-// TestDamagedGenerationOnMetal breaks one part of each generation; the crossing's
+// TestDamagedHandoverOnMetal breaks some parts of each generation; the crossing's
 // own tests have all the ways there are.
-func TestDamagedGenerationOnMetal(t *testing.T) {
+func TestDamagedHandoverOnMetal(t *testing.T) {
 	for _, tt := range []struct {
 		g      *standin.Generation
 		damage string
@@ -122,11 +122,18 @@ func TestDamagedGenerationOnMetal(t *testing.T) {
 		{standin.D, "sessions-count", "pass"}, {standin.D, "no-session-node", "halt"},
 		{standin.E, "sessions-null", "pass"}, {standin.E, "node-outside-ram", "cold"},
 		{standin.EPrime, "unknown-sessions", "pass"}, {standin.EPrime, "node-cycle", "halt"},
-		{standin.F, "feature-header", "pass"},
+		{standin.F, "feature-header", "pass"}, {standin.F, "cycle", "cold"}, {standin.F, "count-zero", "pass"},
+		{standin.F, "counts-beyond-files", "pass"}, {standin.F, "pointer-outside-ram", "halt"},
+		{standin.F, "pointer-into-scratch", "cold"}, {standin.F, "pointer-unaligned", "pass"},
+		{standin.F, "truncated-tree", "cold"}, {standin.F, "unknown-version", "halt"},
+		{standin.F, "region-not-preserved", "pass"}, {standin.F, "folio-of-two-files", "cold"},
 	} {
 		t.Run(tt.g.Name+" "+tt.damage+" "+tt.policy, func(t *testing.T) {
 			t.Parallel()
-			words := "probe.regions=1 probe.break=" + tt.damage + " ferry.on-error=" + tt.policy
+			words := "probe.regions=1 probe.break=" + tt.damage
+			if tt.policy != "pass" { // which is the default
+				words += " ferry.on-error=" + tt.policy
+			}
 			if tt.g.Sessions() {
 				words += " probe.sessions=3 probe.files=3 probe.fill=2"
 			} else {
