@@ -47,5 +47,6 @@ test-metal: qemu $(BUILD)/linker ## the unit tests with no OS, at real physical 
 test-boot: qemu $(BUILD)/trial.bzimage ## every machine, memory size and processor of the boot matrix
 	$(GO) test -tags qemu -count=1 ./board/amd64 ./linker
 
-test-run: qemu $(BUILD)/probe.cpio ## the crossing on bare metal, whole and damaged
+test-run: qemu minisign $(BUILD)/probe.cpio ## the crossing on bare metal, whole and damaged, signed and forged
 	$(GO) test -tags qemu -count=1 ./cmd/probe
+	$(GO) test -tags qemu -count=1 -run OnMetal ./cmd/ferry
