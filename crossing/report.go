@@ -186,8 +186,16 @@ func (r *Report) print(w io.Writer) {
 	fmt.Fprintf(w, "ferry: %-10s %9.3f ms\n", "total", float64(total)/1e6)
 }
 
+// release quotes a release; older kernels do not name theirs.
+func release(s string) string {
+	if s == "" {
+		return "a kernel that does not name itself"
+	}
+	return fmt.Sprintf("%q", s)
+}
+
 func (r *Report) printCensus(w io.Writer) {
-	fmt.Fprintf(w, "ferry: from %q (%s) to %q (%s)\n", r.From, r.In.Formats, r.Next, r.Out.Formats)
+	fmt.Fprintf(w, "ferry: from %s (%s) to %s (%s)\n", release(r.From), r.In.Formats, release(r.Next), r.Out.Formats)
 	fmt.Fprintf(w, "ferry: %-20s %10s %10s\n", "", "in", "out")
 	for _, l := range []struct {
 		name    string
