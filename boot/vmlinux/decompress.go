@@ -38,7 +38,7 @@ var formats = []format{
 	{"lz4", "\x02\x21\x4c\x18", func(r io.Reader, _ uint64) (io.Reader, error) {
 		return lz4.NewReader(r), nil // "legacy" frame, as lz4 -l writes
 	}},
-	{"lzo", lzopMagic, func(r io.Reader, _ uint64) (io.Reader, error) { return openLzop(r) }},
+	{"lzo", lzopMagic, openLzop},
 	{"bzip2", "BZh", func(r io.Reader, _ uint64) (io.Reader, error) { return bzip2.NewReader(r), nil }},
 	{"lzma", "\x5d\x00\x00", openLZMA},
 }

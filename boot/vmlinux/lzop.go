@@ -18,8 +18,7 @@ import (
 const (
 	lzopMagic = "\x89LZO\x00\r\n\x1a\n"
 
-	lzopLevels = 0x0940   // since this version of the format the header has four fields more
-	lzopBlock  = 64 << 20 // lzop's own bound on a block; ours is the content that is left
+	lzopLevels = 0x0940 // since this version of the format the header has four fields more
 
 	// Flags: which checksums there are, of the content (D) and of the data (C).
 	lzopAdlerD = 0x001
@@ -35,6 +34,7 @@ var errLzop = errors.New("lzop")
 type lzopReader struct {
 	in    io.Reader
 	flags uint32
+	left  uint64 // content that is left to expect, in bytes
 	block []byte // what is left of a block that was read
 }
 
@@ -57,8 +57,8 @@ func (l *lzopReader) skip(widths ...int) (n uint32, err error) {
 
 // openLzop reads the header. Its checksum is not looked at: nothing of the header
 // but the flags is used, and what they say must fit the blocks.
-func openLzop(r io.Reader) (io.Reader, error) {
-	l := &lzopReader{in: r}
+func openLzop(r io.Reader, size uint64) (io.Reader, error) {
+	l := &lzopReader{in: r, left: size}
 	if _, err := io.CopyN(io.Discard, r, int64(len(lzopMagic))); err != nil {
 		return nil, err
 	}
@@ -114,9 +114,10 @@ func (l *lzopReader) next() error {
 	if err != nil {
 		return io.ErrUnexpectedEOF
 	}
-	if size > lzopBlock || length == 0 || length > size {
-		return fmt.Errorf("%w: block of %d bytes in %d", errLzop, size, length)
+	if uint64(size) > l.left || length == 0 || length > size {
+		return fmt.Errorf("%w: block of %d bytes in %d, at most %d are left", errLzop, size, length, l.left)
 	}
+	l.left -= uint64(size)
 	ofContent, err := l.sums(lzopAdlerD, lzopCRCD)
 	if err != nil {
 		return err

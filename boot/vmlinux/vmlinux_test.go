@@ -107,7 +107,7 @@ func code(t testing.TB, size int) []byte {
 }
 
 func TestEveryCompressionOfLinuxIsUndone(t *testing.T) {
-	content := elf(code(t, 1<<20), "Linux version 7.3.4 (user@host) (gcc) #1", "kho-v4", "luo-v5", "memfd-v2")
+	content := elf(code(t, 256<<10), "Linux version 7.3.4 (user@host) (gcc) #1", "kho-v4", "luo-v5", "memfd-v2")
 	for _, c := range append(compressors, others...) {
 		t.Run(c.command, func(t *testing.T) {
 			t.Parallel()
