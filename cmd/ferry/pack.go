@@ -88,6 +88,9 @@ func (c *packCmd) pack(out io.Writer) error {
 	if m.OnError != "" {
 		say("after a failure", strings.TrimSuffix(m.OnError+": "+note, ": "))
 	}
+	if c.Manifest != "" && c.Cmdline == nil {
+		say("not in the manifest", "the command line, so that no signature covers it: give it with --cmdline")
+	}
 	for _, n := range needs {
 		say(n.name, size(n.size))
 	}
