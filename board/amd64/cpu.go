@@ -23,6 +23,7 @@ func writeCR4(v uint64)
 func invlpg(va uint64)
 func enableXSAVE(mask uint64)
 func resetFPU()
+func clearFPU(area, xsave uint64)
 func tripleFault()
 
 // zero clears n bytes at virtual address a, n a multiple of 8.

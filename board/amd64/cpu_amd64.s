@@ -127,6 +127,19 @@ TEXT ·resetFPU(SB),NOSPLIT,$8-0
 	LDMXCSR 0(SP)
 	RET
 
+// func clearFPU(area, xsave uint64)
+TEXT ·clearFPU(SB),NOSPLIT,$0-16
+	MOVQ area+0(FP), DI
+	CMPQ xsave+8(FP), $0
+	JEQ  fx
+	MOVL $7, AX
+	XORL DX, DX
+	XRSTOR64 (DI)
+	RET
+fx:
+	FXRSTOR64 (DI)
+	RET
+
 // func zero(a, n uint64)
 TEXT ·zero(SB),NOSPLIT,$0-16
 	MOVQ a+0(FP), DI

@@ -56,6 +56,8 @@ func (m *machine) depart(t *target) {
 	m.drainConsole()
 	page := m.departPage()
 	zero(departBase, PageSize)
+	clearFPU(departBase, m.xsave) // from zeros: the registers' initial state
+	resetFPU()
 	Copy(departBase, uintptr(addressOfDepart()), uintptr(departBytes()))
 	out.gdt[2], out.gdt[3] = m.gdt[2], m.gdt[3]
 	out.gdtLimit, out.gdtAt = 0x1f<<48, page+departCode

@@ -26,6 +26,7 @@ func TestEveryEndStartsTheFallback(t *testing.T) {
 		{"deadlock", ended + "2"},
 		{"kernel", "fatal: fault in the kernel, in step trial of kernel"},
 		{"stack", "fatal: fault in the kernel, in step trial of stack"},
+		{"double", "double fault"},
 		{"spin", "fatal: the time that was set is up"},
 	}
 	if tamago {
@@ -50,17 +51,19 @@ func TestEveryEndStartsTheFallback(t *testing.T) {
 // machines with every kind of timer.
 func TestDeadlineIsKeptOnEveryMachine(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		env  []string
+		name     string
+		env      []string
+		deadline string
 	}{
-		{"pc", []string{"MACHINE=pc"}},
-		{"microvm", []string{"MACHINE=microvm"}},
-		{"x2APIC", []string{"CPU=max,x2apic=on"}},
-		{"no interval timer", []string{"MACHINE=q35,pit=off"}},
-		{"no local APIC", []string{"MACHINE=pc", "CPU=max,apic=off"}},
+		{"pc", []string{"MACHINE=pc"}, "50ms"},
+		{"longer than the timer counts", nil, "1500ms"},
+		{"microvm", []string{"MACHINE=microvm"}, "50ms"},
+		{"x2APIC", []string{"CPU=max,x2apic=on"}, "50ms"},
+		{"no interval timer", []string{"MACHINE=q35,pit=off"}, "50ms"},
+		{"no local APIC", []string{"MACHINE=pc", "CPU=max,apic=off"}, "50ms"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			out, code := run(t, append(c.env, "TIMEOUT=20"), "spin")
+			out, code := run(t, append(c.env, "TIMEOUT=20"), "spin", c.deadline)
 			if code != 62 || !strings.Contains(out, "deadline is watched: true") || !strings.Contains(out, "fatal: the time that was set is up") {
 				t.Errorf("exit code %d, want 62 and the deadline:\n%s", code, out)
 			}
@@ -73,7 +76,7 @@ func TestDeadlineIsSeenWithoutATimer(t *testing.T) {
 	if tamago {
 		t.Skip("TamaGo's runtime makes no system calls")
 	}
-	out, code := run(t, []string{"MACHINE=pc,pit=off", "CPU=max,apic=off", "TIMEOUT=20"}, "spin", "calls")
+	out, code := run(t, []string{"MACHINE=pc,pit=off", "CPU=max,apic=off", "TIMEOUT=20"}, "spin", "50ms", "calls")
 	if code != 62 || !strings.Contains(out, "deadline is watched: false") || !strings.Contains(out, "fatal: the time that was set is up") {
 		t.Errorf("exit code %d, want 62 and the deadline:\n%s", code, out)
 	}

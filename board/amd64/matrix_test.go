@@ -120,6 +120,7 @@ func TestEndsAreReported(t *testing.T) {
 		{[]string{"overflow"}, 2, []string{"stack overflow", "main.deeper"}},
 		{[]string{"deadlock"}, 2, []string{"all goroutines are asleep"}},
 		{[]string{"stack"}, 62, []string{"fatal: fault in the kernel", "address 0xffffc0000003fff8", "main.endless"}},
+		{[]string{"double"}, 62, []string{"fatal: ", "double fault"}},
 		{[]string{"environment", "two words", "three"}, 0, []string{`["two words" "three"]`, `"GODEBUG=madvdontneed=1"`}},
 	}
 	// The stock runtime knows faults as signals and asks for memory that is not

@@ -44,10 +44,14 @@ func main() {
 		fmt.Println("trial: fallen back")
 		try(start)
 	case "return":
-	case "spin":
-		fmt.Println("trial: deadline is watched:", amd64.SetDeadline(50*time.Millisecond))
+	case "spin": // for how long at most; making calls
+		d := 50 * time.Millisecond
+		if len(os.Args) > 2 {
+			d, _ = time.ParseDuration(os.Args[2])
+		}
+		fmt.Println("trial: deadline is watched:", amd64.SetDeadline(d))
 		for spins := len(os.Args); spins != 0; {
-			if spins > 2 { // with an argument more
+			if spins > 3 {
 				syscall.Getppid()
 			}
 		}
@@ -78,6 +82,13 @@ func main() {
 		fmt.Println("unreachable where this is a system call")
 		time.Sleep(50 * time.Millisecond)
 		fmt.Println("unreachable")
+	case "double":
+		const trapStack = 0xffff_c000_0006_0000
+		amd64.UnmapPage(trapStack)
+		amd64.UnmapPage(trapStack + amd64.PageSize)
+		time.Sleep(20 * time.Millisecond) // the timer has no stack to come on
+		var p *int
+		*p = 1
 	case "twice":
 		p := new([1 << 20]byte)
 		frame = uint64(uintptr(unsafe.Pointer(&p[1<<19])))

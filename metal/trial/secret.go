@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"ferry/board/amd64"
 	"ferry/phys"
@@ -36,6 +37,20 @@ func hide(address string, fail bool) error {
 	fill32(heap, secret)
 	fill32(data[:], secret)
 	fill32(blank[:], secret)
+	// Memory that is taken once the tables for the jump are there is wiped as well.
+	entry, zp, err := place(address, "")
+	if err != nil {
+		return err
+	}
+	if err := amd64.SetFallback(entry, zp); err != nil {
+		return err
+	}
+	amd64.ClearFallback()
+	more := make([]byte, 1<<20)
+	fill32(more, secret)
+	const kernelStack = 0xffff_c000_0004_0000 // its far end, which nobody uses
+	own := uintptr(kernelStack)
+	fill32(unsafe.Slice(*(**byte)(unsafe.Pointer(&own)), 1<<10), secret)
 	ready, stay := make(chan bool), make(chan bool)
 	go func() {
 		var stack [1 << 12]byte
@@ -62,15 +77,14 @@ func hide(address string, fail bool) error {
 		return err
 	}
 	fmt.Printf("trial: %d copies of the secret\n", n)
-	if n < (9<<20+3<<12)/32 {
+	if n < (10<<20+3<<12+1<<10)/32 {
 		return errors.New("copies are missing")
 	}
 	cover := make([]byte, len(secret))
 	for i, b := range secret {
 		cover[i] = ^b
 	}
-	entry, zp, err := place(address, " -- seek "+hex.EncodeToString(cover))
-	if err != nil {
+	if entry, zp, err = place(address, " -- seek "+hex.EncodeToString(cover)); err != nil {
 		return err
 	}
 	wipe := phys.Range{Start: wipeStart, End: wipeEnd}
@@ -103,7 +117,11 @@ func seek(cover string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("trial: %d copies are left\n", n)
+	outside, err := mem.View(wipeStart, uint64(wipeEnd-wipeStart))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("trial: %d copies are left, %d bytes of the range\n", n, len(outside)-bytes.Count(outside, []byte{0}))
 	return nil
 }
 
