@@ -20,14 +20,15 @@ type departure struct {
 	wipes    [maxPieces]piece // until the first of no size
 }
 
-// piece is memory to be zeroed: physical address, words of 8 bytes, and bytes after
-// those.
-type piece struct{ start, words, bytes uint64 }
+// piece is memory to be zeroed: physical address, blocks for a processor with AVX,
+// words of 8 bytes after those, and bytes after those.
+type piece struct{ start, blocks, words, bytes uint64 }
 
 const (
 	departCode = 0x200
 	maxPieces  = maxWipes + 16
-	pieceSize  = 24
+	pieceSize  = 32
+	blockBytes = 512
 	departFits = PageSize - 0x200 // what is left is the stack
 )
 
@@ -110,6 +111,11 @@ func (d *departure) add(n, start, end uint64) uint64 {
 	if start >= end || n >= maxPieces-1 {
 		return n
 	}
-	d.wipes[n%maxPieces] = piece{start, (end - start) >> 3, (end - start) & 7}
+	blocks := uint64(0)
+	if mach.avx != 0 {
+		blocks = (end - start) / blockBytes
+	}
+	rest := end - start - blocks*blockBytes
+	d.wipes[n%maxPieces] = piece{start, blocks, rest >> 3, rest & 7}
 	return n + 1
 }

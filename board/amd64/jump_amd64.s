@@ -82,28 +82,41 @@ TEXT ·jumpAway(SB),NOSPLIT|NOFRAME,$0-0
 	MOVQ $const_departBase, R12
 	JMP  R12
 
+#define STORE4(n) \
+	VMOVUPS Y0, (n)(DI) \
+	VMOVUPS Y0, (n+32)(DI) \
+	VMOVUPS Y0, (n+64)(DI) \
+	VMOVUPS Y0, (n+96)(DI)
+
 // func depart()
 // In the departure page, at R12. Nothing else of the old tables is in the next.
 TEXT ·depart(SB),NOSPLIT|NOFRAME,$0-0
 	CLD
 	MOVQ departure_cr3(R12), AX
 	MOVQ AX, CR3
-	MOVQ CR4, AX
-	ANDQ $0x1000, AX         // LA57
-	ORQ  $0x20, AX           // PAE
-	MOVQ AX, CR4
-	MOVL $0x80000033, AX     // PG, NE, ET, MP, PE
-	MOVQ AX, CR0
-
 	LEAQ departure_wipes(R12), R8
 	XORL AX, AX
 wipe:
 	MOVQ piece_start(R8), DI
+	MOVQ piece_blocks(R8), BX
 	MOVQ piece_words(R8), CX
 	MOVQ piece_bytes(R8), DX
-	MOVQ CX, BX
-	ORQ  DX, BX
+	MOVQ BX, R9
+	ORQ  CX, R9
+	ORQ  DX, R9
 	JEQ  wiped
+	TESTQ BX, BX
+	JEQ  words
+	VXORPS Y0, Y0, Y0
+block:
+	STORE4(0)
+	STORE4(128)
+	STORE4(256)
+	STORE4(384)
+	ADDQ $const_blockBytes, DI
+	DECQ BX
+	JNE  block
+words:
 	REP
 	STOSQ
 	MOVQ DX, CX
@@ -113,6 +126,13 @@ wipe:
 	JMP  wipe
 
 wiped:
+	MOVQ CR4, AX
+	ANDQ $0x1000, AX         // LA57
+	ORQ  $0x20, AX           // PAE
+	MOVQ AX, CR4
+	MOVL $0x80000033, AX     // PG, NE, ET, MP, PE
+	MOVQ AX, CR0
+
 	MOVQ departure_stack(R12), SP
 	MOVQ departure_entry(R12), R9
 	MOVQ departure_zeroPage(R12), SI

@@ -54,6 +54,7 @@ type machine struct {
 	handler    uint64      // code address: called with a *Context for every trap
 	inKernel   uint64      // not 0 while kernel code runs
 	xsave      uint64      // not 0: XSAVE with XCR0 = 1|2|4; 0: FXSAVE
+	avx        uint64      // not 0: AVX is on
 	load       uint64      // physical address of the image
 	base       uint64      // virtual address of the image
 	zeroPage   uint64      // physical address of struct boot_params

@@ -58,7 +58,7 @@ func (m *machine) floatingPoint() {
 	if _, _, c, _ := cpuid(1, 0); c&xsave != 0 {
 		a, _, _, _ := cpuid(13, 0)
 		enableXSAVE(uint64(a) & 7)
-		m.xsave = 1
+		m.xsave, m.avx = 1, uint64(a)&4
 	}
 	resetFPU()
 }
