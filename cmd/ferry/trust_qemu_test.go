@@ -77,7 +77,7 @@ func (m *machine) alter(name string, file func(*payload.Payload) payload.File) s
 }
 
 // cross starts a stage with a payload as the probe's next kernel, and returns the console.
-func (m *machine) cross(stage, payload, words string) (log string, code int) {
+func (m *machine) cross(stage, payload, words string, settings ...string) (log string, code int) {
 	m.t.Helper()
 	outer := packCmd{Kernel: stage, Generation: "F", Initrd: payload, Output: payload + ".outer"}
 	if err := outer.pack(io.Discard); err != nil {
@@ -85,6 +85,7 @@ func (m *machine) cross(stage, payload, words string) (log string, code int) {
 	}
 	cmd := exec.Command("../../qemu.sh", m.probe)
 	cmd.Env = append(os.Environ(), "INITRD="+outer.Output, "APPEND=probe.sessions=3 probe.files=5 "+words, "TIMEOUT=100")
+	cmd.Env = append(cmd.Env, settings...)
 	var console bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &console, &console
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
