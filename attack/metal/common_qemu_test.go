@@ -67,10 +67,10 @@ func file(t *testing.T, dir, name string, b []byte) string {
 }
 
 // packed returns a payload.
-func packed(t *testing.T, m payload.Manifest, kernel, initrd []byte) []byte {
+func packed(t *testing.T, m payload.Manifest, f pack.Files) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := pack.Write(&b, m, kernel, initrd); err != nil {
+	if err := pack.WriteFiles(&b, m, f); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -85,18 +85,30 @@ func manifest(from, to *standin.Generation) payload.Manifest {
 // Linux A: Ferry with that payload.
 func inner(t *testing.T, from, to *standin.Generation) []byte {
 	t.Helper()
-	return packed(t, manifest(from, to), read(t, probe().Path), nil)
+	return packed(t, manifest(from, to), pack.Files{Kernel: read(t, probe().Path)})
 }
 
-func outer(t *testing.T, from, to *standin.Generation) []byte {
+// back is inner with a probe to go back to as well. The next kernel is told to
+// expect what it does not get: only one of the two can be content.
+func back(t *testing.T, from, to *standin.Generation) []byte {
 	t.Helper()
-	return packed(t, manifest(from, to), read(t, stage().Path), inner(t, from, to))
+	m := manifest(from, to)
+	wrong := "probe.role=b probe.expect=cold"
+	m.Cmdline = &wrong
+	m.Rollback = &payload.Rollback{Kernel: payload.KernelInfo{Release: "probe", Generation: from.Name}}
+	return packed(t, m, pack.Files{Kernel: read(t, probe().Path), RollbackKernel: read(t, probe().Path)})
+}
+
+func outer(t *testing.T, to *standin.Generation, inner []byte) []byte {
+	t.Helper()
+	return packed(t, manifest(to, to), pack.Files{Kernel: read(t, stage().Path), Initrd: inner})
 }
 
 const memory = 512 << 20
 
-// depart boots the probe as Linux A and stops it where Ferry starts.
-func depart(t *testing.T, dir string, from, to *standin.Generation, words string) (*Running, *Debugger, *Dump) {
+// depart boots the probe as Linux A with a payload for Ferry, and stops it where
+// Ferry starts.
+func depart(t *testing.T, dir string, from, to *standin.Generation, inner []byte, words string) (*Running, *Debugger, *Dump) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -107,7 +119,7 @@ func depart(t *testing.T, dir string, from, to *standin.Generation, words string
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ram.Close(); os.Remove(ram.Path) })
-	m := Machine{RAM: ram.Path, Kernel: probe().Path, Initrd: file(t, dir, name+".cpio", outer(t, from, to)), Debug: true, Timeout: 40 * time.Second,
+	m := Machine{RAM: ram.Path, Kernel: probe().Path, Initrd: file(t, dir, name+".cpio", outer(t, to, inner)), Debug: true, Timeout: 40 * time.Second,
 		Cmdline: fmt.Sprintf("probe.from=%s probe.to=%s %s", from.Word(), to.Word(), words)}
 	r, err := m.Start()
 	if err != nil {

@@ -19,10 +19,21 @@ import (
 // policy is what ferry.on-error= may say, and what of the probe's words follows.
 type policy struct{ name, expect string }
 
-var policies = []policy{{"pass", "untouched"}, {"cold", "cold"}, {"halt", "untouched"}}
+var policies = []policy{{"rollback", "untouched"}, {"pass", "untouched"}, {"cold", "cold"}, {"halt", "untouched"}}
+
+var policyNames = []string{"rollback", "pass", "cold", "halt"}
 
 // deadline is what the runs give a crossing.
 const deadline = 20 * time.Second
+
+// payload is the one of a crossing that ends so where it fails.
+func (p policy) payload(t *testing.T, from, to *standin.Generation) []byte {
+	t.Helper()
+	if p.name == "rollback" {
+		return back(t, from, to)
+	}
+	return inner(t, from, to)
+}
 
 func (p policy) words() string {
 	return fmt.Sprintf("ferry.on-error=%s ferry.deadline=%v probe.expect=%s", p.name, deadline, p.expect)
@@ -38,6 +49,9 @@ func (p policy) ended(log string, code int) error {
 	case "halt":
 		want, says = 1, "the handover that came in is untouched"
 	}
+	if p.name == "rollback" && !strings.Contains(log, "the rollback kernel boots with the untouched handover") {
+		return fmt.Errorf("the report does not name the rollback kernel")
+	}
 	if code != want || !strings.Contains(log, says) {
 		return fmt.Errorf("%s: exit code %d, want %d and %q", p.name, code, want, says)
 	}
@@ -45,8 +59,7 @@ func (p policy) ended(log string, code int) error {
 }
 
 var (
-	totalTime   = regexp.MustCompile(`ferry: total +([0-9.]+) ms`)
-	newHandover = regexp.MustCompile(`handover (?:at )?(?:arrived at )?0x([0-9a-f]+)`)
+	totalTime = regexp.MustCompile(`ferry: total +([0-9.]+) ms`)
 )
 
 // inTime wants the report's total within the deadline, and no failure of the stage
@@ -126,7 +139,7 @@ func TestDamages(t *testing.T) {
 			}
 		}
 	})
-	table, n := ends.table("generation", rows, []string{"pass", "cold", "halt"})
+	table, n := ends.table("generation", rows, policyNames)
 	result(t, "attack 3: damages", fmt.Sprintf(`%s, `+"`make attack-damages`"+`: %d handovers that the probe, as Linux A, laid into memory on metal and broke in one of the ways it knows; each
 generation has all that apply to it. Each ended as ferry.on-error= says, after a report that names the place, in less than %v; no byte outside scratch
 differed afterwards. Counted by generation and policy.`, today(), n, deadline), table)
@@ -137,7 +150,7 @@ func damaged(t *testing.T, dir string, g *standin.Generation, damage standin.Dam
 	if g.Sessions() {
 		shape = "probe.regions=1 probe.order=2 probe.sessions=3 probe.files=3 probe.fill=2"
 	}
-	r, d, at := depart(t, dir, g, g, fmt.Sprintf("%s probe.break=%s %s", shape, damage.Name, p.words()))
+	r, d, at := depart(t, dir, g, g, p.payload(t, g, g), fmt.Sprintf("%s probe.break=%s %s", shape, damage.Name, p.words()))
 	defer r.Kill()
 	before, err := at.Copy(filepath.Join(dir, "before"))
 	if err != nil {

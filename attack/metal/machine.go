@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"time"
 )
@@ -136,19 +137,20 @@ func (r *Running) Console() string {
 	return string(bytes.ReplaceAll(r.console.Bytes(), []byte("\r"), nil))
 }
 
-// Says waits until the console holds the text, or the machine has ended.
-func (r *Running) Says(text string) bool {
+// Says waits until the console matches, or the machine has ended, and returns what
+// matched: nil for nothing.
+func (r *Running) Says(text *regexp.Regexp) [][]byte {
 	for {
 		r.mu.Lock()
-		has, grown := bytes.Contains(r.console.Bytes(), []byte(text)), r.grown
+		match, grown := text.FindSubmatch(r.console.Bytes()), r.grown
 		r.mu.Unlock()
-		if has {
-			return true
+		if match != nil {
+			return match
 		}
 		select {
 		case <-grown:
 		case <-r.done:
-			return bytes.Contains([]byte(r.Console()), []byte(text))
+			return text.FindSubmatch([]byte(r.Console()))
 		}
 	}
 }

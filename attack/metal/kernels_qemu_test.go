@@ -1,0 +1,123 @@
+//go:build qemu
+
+package metal
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ferry/kho"
+	"ferry/linux"
+	"ferry/linux/workload"
+	"ferry/phys"
+)
+
+// releases are those of the real kernels that were built, the oldest first.
+func releases(t *testing.T) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(*build, "linux", "[67].*", "bzImage"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no kernels in %s/linux (%v): run make kernels", *build, err)
+	}
+	var all []string
+	for _, f := range found {
+		all = append(all, filepath.Base(filepath.Dir(f)))
+	}
+	slices.SortFunc(all, func(a, b string) int { return number(a) - number(b) })
+	return all
+}
+
+// number is 100 times the first number of a release and the second.
+func number(release string) (n int) {
+	var major, minor int
+	fmt.Sscanf(release, "%d.%d", &major, &minor)
+	return 100*major + minor
+}
+
+// formatOf is that of a release's list, nil where memory says it all.
+func formatOf(release string) *kho.Format {
+	if n := number(release); n < 701 {
+		return kho.V1
+	}
+	return nil
+}
+
+// route is a run of real kernels, with a bit of everything that both have.
+func route(all ...string) linux.Run {
+	r := linux.Run{Route: linux.NewRoute(all...), Region: true}
+	if !slices.ContainsFunc(all, func(release string) bool { return number(release) < 619 }) {
+		r.Plan = workload.Plan{Mixed: true}
+	}
+	return r
+}
+
+const linuxMemory = 1 << 30
+
+// What ferry load says of where kexec will put the stage.
+var room = regexp.MustCompile(`stage +64 MiB, room at \[0x([0-9a-f]+)-`)
+
+// departLinux boots a real kernel of the route, lets it make its state and load
+// Ferry, and stops the machine where Ferry starts.
+func departLinux(t *testing.T, dir string, run linux.Run, words string) (*Running, *Debugger, *Dump) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := run.Initrd(*build)
+	if err != nil {
+		t.Fatalf("%v: run make attack-metal, which builds it", err)
+	}
+	initrd, err := tree.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ram, err := NewRAM(filepath.Join(dir, "linux.ram"), linuxMemory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ram.Close(); os.Remove(ram.Path) })
+	m := Machine{RAM: ram.Path, Kernel: filepath.Join(*build, linux.Image(run.Release(0))), Initrd: file(t, dir, "linux.initrd", initrd),
+		Cmdline: strings.Join([]string{linux.Cmdline, run.Words(), words}, " "), CPU: "max,la57=off", Debug: true, Timeout: 5 * time.Minute}
+	r, err := m.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Kill)
+	d, err := r.Attach()
+	if err == nil {
+		err = d.Continue()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := r.Says(room)
+	if match == nil {
+		t.Fatalf("the machine has ended before it loaded Ferry:\n%s", r.Console())
+	}
+	at, err := strconv.ParseUint(string(match[1]), 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.To(at + 0x200); err != nil {
+		t.Fatalf("%v\n%s", err, r.Console())
+	}
+	zeroPage, err := d.Register(RSI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dump, err := Look(ram, Start{phys.Addr(at + 0x200), phys.Addr(zeroPage)})
+	if err != nil || dump.Raw == nil {
+		t.Fatalf("no handover: %v", err)
+	}
+	return r, d, dump
+}
