@@ -158,3 +158,6 @@ func command() string {
 	}
 	return "go test ./linux"
 }
+
+// hasBlocks reports whether the release keeps sessions and files in chains of blocks, which have no limits to speak of.
+func hasBlocks(release string) bool { return series(release) >= 702 }

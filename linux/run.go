@@ -184,7 +184,6 @@ func hasTest(kernel Log) bool { return kernel.field(ReportPrefix+"machine ", "te
 func hasLUO(release string) bool      { return series(release) >= 619 }
 func hasFLB(release string) bool      { return series(release) >= 700 }
 func hasMetadata(release string) bool { return series(release) >= 701 }
-func hasBlocks(release string) bool   { return series(release) >= 702 }
 
 // series is 100 times the first number of a release and the second, 0 if it is none.
 func series(release string) (n int) {
