@@ -62,7 +62,10 @@ func (p *passage) restore(d kho.Data, hint *kho.Format, step func(done, next str
 	step("luo", "files")
 	in.eachMemfd(check, func(f *memfd.Format, file *memfd.File) error {
 		in.memfd.add(f, file)
-		if err := file.Check(check); err != nil || accept == nil {
+		if err := file.Check(check); err != nil {
+			return err
+		}
+		if err := file.Whole(); err != nil || accept == nil {
 			return err
 		}
 		return accept(file)
@@ -126,6 +129,7 @@ func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
 		if s.Name == luo.Subtree {
 			continue
 		}
+		bad.add(nearName(fmt.Sprintf("kho: sub-tree %q", s.Name), s.Data, s.Name, luo.Subtree, kho.ReservedName, kho.MetadataName, kho.TestName))
 		r, _ := phys.Span(s.Data, max(s.Size, 1)) // where no size is known, its first block
 		bad.add(in.claim(check, fmt.Sprintf("kho: sub-tree %q", s.Name), r))
 	}
@@ -159,6 +163,7 @@ func (in *handover) eachMemfd(check *blockset.Checker, visit func(*memfd.Format,
 		for _, f := range s.Files() {
 			format := memfd.ByHandler(f.Handler())
 			if format == nil {
+				bad.add(nearHandler(fmt.Sprintf("luo: session %d %q: file token %#x", i, s.Name(), f.Token()), f))
 				continue
 			}
 			file, err := memfd.Open(format, in.Handover, check, phys.Addr(f.Data()))

@@ -26,6 +26,8 @@ type Format struct {
 	count  uint64 // nr_folios, u64
 	folios uint64 // struct kho_vmalloc, the last field
 	sealed bool   // has seals and flags
+
+	written bool // every writer clears folios that nobody wrote to, and says so
 }
 
 // table is every format, the oldest first. Removing a format is deleting its file

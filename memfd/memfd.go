@@ -88,6 +88,10 @@ type File struct {
 type survey struct {
 	unset   int        // folios that lack a flag
 	largest phys.Order // of a folio
+	stale   uint64     // first index of a folio that was never written to
+	anew    bool       // there is one
+	gap     uint64     // first index without memory
+	holes   bool       // there is one
 }
 
 // Format returns the format that the file was read in.
@@ -168,15 +172,26 @@ func (f *File) Check(c *blockset.Checker) error {
 // walk is Walk that remembers what it finds.
 func (f *File) walk(visit func(Folio) error) error {
 	var s survey
+	next := uint64(0)
 	err := f.Walk(func(folio Folio) error {
 		if !folio.Hole() {
 			if folio.Flags != allFlags {
 				s.unset++
 			}
+			if folio.Flags&UpToDate == 0 && !s.anew {
+				s.stale, s.anew = folio.Index, true
+			}
 			s.largest = max(s.largest, folio.Block.Order)
+			if folio.Index > next && !s.holes {
+				s.gap, s.holes = next, true
+			}
+			next = folio.Index + folio.Block.Order.Pages()
 		}
 		return visit(folio)
 	})
+	if next < filePages(f.Size) && !s.holes {
+		s.gap, s.holes = next, true
+	}
 	if err == nil {
 		f.survey = &s
 	}
@@ -191,6 +206,25 @@ func (f *File) look() (survey, error) {
 		}
 	}
 	return *f.survey, nil
+}
+
+// Whole proves that every page of the file has memory, and contents where the
+// kernels of the format give every page some: Linux fills holes when it preserves
+// a file, so that one which arrives with holes has lost what was there.
+func (f *File) Whole() error {
+	s, err := f.look()
+	if err != nil {
+		return err
+	}
+	at := f.Addr + phys.Addr(f.format.count)
+	switch {
+	case s.holes:
+		return phys.In("memfd", at, bad(at, fmt.Sprintf("%d folios, and page %d of %d in none of them", f.Folios, s.gap, filePages(f.Size)), "memory for every page"))
+	case s.anew && f.format.written:
+		return phys.In("memfd", f.area.Block(0).Addr, &phys.Error{Object: "folio array", Addr: f.area.Block(0).Addr,
+			Found: fmt.Sprintf("page %d never written to", s.stale), Want: "contents, as every kernel of " + f.format.handler + " gives each page", Err: ErrFolio})
+	}
+	return nil
 }
 
 // Unset returns how many folios were recorded without [Dirty] or [UpToDate]; see

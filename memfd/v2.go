@@ -13,4 +13,6 @@ var V2 = &Format{
 	count:  24,
 	folios: 32,
 	sealed: true,
+
+	written: true,
 }

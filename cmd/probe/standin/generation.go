@@ -99,7 +99,7 @@ func (g *Generation) layout() memfdLayout {
 }
 
 // Carried returns shape less what a crossing between the two generations cannot
-// carry: sessions and files where one of them has no LUO, seals where one of them
+// carry, or what the first never writes: folios without flags where it has seals, sessions and files where one of them has no LUO, seals where one of them
 // records none, FLBs and sub-trees that one of them does not know.
 func Carried(from, to *Generation, shape Shape) Shape {
 	if !from.Sessions() || !to.Sessions() {
@@ -110,6 +110,9 @@ func Carried(from, to *Generation, shape Shape) Shape {
 	}
 	if from.list() || to.list() {
 		shape.Odd &^= Raw
+	}
+	if from.sealed {
+		shape.Odd &^= Unset
 	}
 	return shape
 }

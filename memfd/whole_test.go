@@ -1,0 +1,57 @@
+package memfd_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"ferry/memfd"
+	"ferry/phys"
+)
+
+func TestFilesWithHolesAreNotWhole(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		orders []int
+		short  uint64 // pages that the file is longer
+		want   string // empty: it is whole
+	}{
+		{"empty", nil, 0, ""},
+		{"folios of several orders", []int{1, 0, 0, 2}, 0, ""},
+		{"a hole at the beginning", []int{-2, 1}, 0, "page 0 of 4 in none"},
+		{"a hole between", []int{0, 0, -2, 1}, 0, "page 2 of 6 in none"},
+		{"an entry without memory", []int{0, 100, 0}, 0, "page 1 of 3 in none"},
+		{"an entry without memory at the end", []int{0, 100}, 0, "page 1 of 2 in none"},
+		{"too few folios", []int{1}, 1, "page 2 of 3 in none"},
+	} {
+		d := first(t)
+		fs, pages := folios(t, d, tt.orders...)
+		a, err := memfd.Write(d, memfd.V2, memfd.Meta{Size: (pages + tt.short) * phys.PageSize}, fs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, c := commit(t, d)
+		f, err := memfd.Open(memfd.V2, h, c, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = f.Whole()
+		if tt.want == "" && err != nil || tt.want != "" && (!errors.Is(err, memfd.ErrStruct) || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+// TestPagesNeverWrittenToAreSeldom: only the first kernels that preserved memfds
+// recorded the flags of the moment; later ones give every page contents.
+func TestPagesNeverWrittenToAreSeldom(t *testing.T) {
+	for _, flags := range []uint16{0, memfd.Dirty, memfd.UpToDate} {
+		for _, f := range memfd.Formats() {
+			_, file, _ := unset(t, f, []int{0, 0, 1}, []uint16{3, flags, 3})
+			refused := f == memfd.V2 && flags&memfd.UpToDate == 0
+			if err := file.Whole(); errors.Is(err, memfd.ErrFolio) != refused || (err != nil) != refused {
+				t.Errorf("%v, flags %d: %v", f, flags, err)
+			}
+		}
+	}
+}
