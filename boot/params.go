@@ -3,6 +3,7 @@ package boot
 import (
 	"bytes"
 	"fmt"
+	"math/bits"
 	"strings"
 
 	"ferry/phys"
@@ -159,7 +160,9 @@ func (p *Params) EFI() (e EFI, ok bool) {
 }
 
 // KHO returns the payload of the handover node, or nil where none came. More
-// than one node, or one of another length, is an error.
+// than one node, or one of another length, is an error; so is a node of its length
+// whose type is one bit from its own, where no other is there: a handover that is
+// overlooked is lost.
 func (p *Params) KHO() (*[KHOSize]byte, error) {
 	var found *[KHOSize]byte
 	for _, n := range p.SetupData {
@@ -174,6 +177,12 @@ func (p *Params) KHO() (*[KHOSize]byte, error) {
 		}
 		found = new([KHOSize]byte)
 		copy(found[:], n.Data)
+	}
+	for _, n := range p.SetupData {
+		if found == nil && len(n.Data) == KHOSize && bits.OnesCount32(n.Type^SetupKHO) == 1 {
+			return nil, damaged("boot: setup_data: node", n.Addr, fmt.Sprintf("type %#x, one bit from that of a handover, and its %d bytes", n.Type, KHOSize),
+				fmt.Sprintf("type %d, or another length", SetupKHO), ErrSetupData)
+		}
 	}
 	return found, nil
 }

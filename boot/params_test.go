@@ -139,6 +139,8 @@ func TestReadRefusesDamage(t *testing.T) {
 			n := m.node(9, nil)
 			m.link(m.node(9, nil), n)
 		}},
+		{"a pointer to nothing", "setup_data node 0", boot.ErrSetupData, func(m *machine) { m.put64(0x250, ramEnd-4096) }},
+		{"a pointer into a node", "not aligned", boot.ErrSetupData, func(m *machine) { m.put64(0x250, uint64(m.node(9, nil))+1) }},
 		{"65 nodes", "at most 64", boot.ErrSetupData, func(m *machine) {
 			for range 65 {
 				m.node(9, nil)
@@ -227,6 +229,27 @@ func TestReadTakes64Nodes(t *testing.T) {
 	}
 	if p := m.read(); len(p.SetupData) != 64 {
 		t.Errorf("%d nodes", len(p.SetupData))
+	}
+}
+
+// TestADamagedTypeHidesNoHandover flips each bit of the type of the only node that
+// could be a handover.
+func TestADamagedTypeHidesNoHandover(t *testing.T) {
+	for bit := range 32 {
+		m := newMachine(t)
+		m.node(9, make([]byte, 32)) // a seed is as long, and two bits away
+		m.node(boot.SetupKHO^1<<bit, make([]byte, 32))
+		p := m.read()
+		if got, err := p.KHO(); got != nil || !errors.Is(err, boot.ErrSetupData) {
+			t.Errorf("type %#x: %v, %v", p.SetupData[1].Type, got, err)
+		}
+	}
+	m := newMachine(t)
+	m.node(boot.SetupKHO^1, make([]byte, 32))
+	m.node(boot.SetupKHO, make([]byte, 32))
+	m.node(boot.SetupIMA, make([]byte, 16))
+	if got, err := m.read().KHO(); got == nil || err != nil {
+		t.Errorf("beside another node: %v", err)
 	}
 }
 

@@ -21,8 +21,10 @@ const (
 const KHOSize = 32
 
 const (
+	setupNone  = 0 // no loader writes one: it is what a pointer to anything else finds
 	maxNodes   = 64
 	nodeHeader = 16 // next u64, type u32, len u32
+	nodeAlign  = 8
 )
 
 // Node is one element of the setup_data list. Data is a window on the memory of
@@ -74,11 +76,17 @@ func walk(mem phys.Memory, head phys.Addr) ([]Node, error) {
 				return nodes, damaged(object, at, fmt.Sprintf("the address of node %d", i), "a list without cycle", ErrSetupData)
 			}
 		}
+		if !at.Aligned(nodeAlign) {
+			return nodes, damaged(object, at, "address not aligned", fmt.Sprintf("a multiple of %d", nodeAlign), ErrSetupData)
+		}
 		h, err := mem.View(at, nodeHeader)
 		if err != nil {
 			return nodes, phys.In(object, at, err)
 		}
 		n := Node{Addr: at, Type: u32(h, 8)}
+		if n.Type == setupNone {
+			return nodes, damaged(object, at, "type 0", "a node that some loader wrote", ErrSetupData)
+		}
 		if size := u32(h, 12); size > 0 {
 			if n.Data, err = mem.View(at+nodeHeader, uint64(size)); err != nil {
 				return nodes, phys.In(fmt.Sprintf("%s: type %d, %d bytes", object, n.Type, size), at, err)
