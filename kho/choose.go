@@ -13,7 +13,7 @@ import (
 // far as it can, and only then the hint.
 func (h *Handover) choose(fit []*Format, root fdt.Node, at phys.Addr, hint *Format) (*Format, error) {
 	if l, ok := fit[0].index.(list); ok && len(fit) > 1 {
-		f, open, err := h.chooseList(fit, root, at)
+		f, open, err := h.chooseList(fit, root, at, hint)
 		if f != nil || err != nil {
 			return f, err
 		}
@@ -33,8 +33,9 @@ func (h *Handover) choose(fit []*Format, root fdt.Node, at phys.Addr, hint *Form
 // sizes, the larger ones being of newer kernels: live update is newer than the
 // smaller ones; bitmaps and what they speak of are multiples of their own sizes.
 // Without a format it returns whether that leaves anything open: no list at all is
-// the same in all.
-func (h *Handover) chooseList(fit []*Format, root fdt.Node, at phys.Addr) (f *Format, open bool, err error) {
+// the same in all. A list that only the older kernels can have written and that a
+// newer one is said to have written is damaged, or the hint is wrong.
+func (h *Handover) chooseList(fit []*Format, root fdt.Node, at phys.Addr, hint *Format) (f *Format, open bool, err error) {
 	newest, oldest := fit[0], fit[len(fit)-1]
 	if _, ok := root.Child(luoName); ok {
 		return newest, false, nil
@@ -49,6 +50,12 @@ func (h *Handover) chooseList(fit []*Format, root fdt.Node, at phys.Addr) (f *Fo
 	large := newest.index.(list)
 	for _, e := range all {
 		if !e.bitmap.Aligned(large.bitmap) || !e.start.Aligned(large.reach(e.order)) {
+			if hint != oldest && slices.Contains(fit, hint) {
+				return nil, false, &phys.Error{Object: "preserved-memory map: element", Addr: e.at,
+					Found: fmt.Sprintf("bitmap %s of what lies from %s on", e.bitmap, e.start),
+					Want:  fmt.Sprintf("multiples of %d and of %#x, as %v has", large.bitmap, large.reach(e.order), hint),
+					Hint:  "memory is damaged, or another release of the kernel wrote it than ferry pack --from says", Err: ErrMap}
+			}
 			return oldest, false, nil
 		}
 	}

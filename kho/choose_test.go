@@ -6,11 +6,13 @@ import (
 	"testing"
 
 	"ferry/kho"
+	"ferry/kho/khotest"
 	"ferry/phys"
 )
 
 // TestWhatTellsListsApart follows what is known of the two formats of one
-// version string. Memory decides where it can, against any hint.
+// version string. Memory decides where it can; a list that only older kernels can
+// have written is refused where a newer one is to have written it.
 func TestWhatTellsListsApart(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -22,7 +24,7 @@ func TestWhatTellsListsApart(t *testing.T) {
 		{"live update", "C", nil, nil, kho.V1},
 		{"live update, another hint", "D", nil, kho.V1Small, kho.V1},
 		{"bitmaps that share pages", "A", nil, nil, kho.V1Small},
-		{"bitmaps that share pages, another hint", "A", nil, kho.V1, kho.V1Small},
+		{"bitmaps that share pages, a hint", "A", nil, kho.V1Small, kho.V1Small},
 		{"nothing", "B", nil, nil, nil},
 		{"nothing, a hint", "B", nil, kho.V1, kho.V1},
 		{"nothing, a hint that cannot be", "B", nil, kho.V4, nil},
@@ -40,7 +42,7 @@ func TestWhatTellsListsApart(t *testing.T) {
 		}, nil, kho.V1Small},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v, _ := generation{letter: c.letter}.open(t, kho.V1)
+			v := khotest.Generation(t, c.letter)
 			f := &fixture{TB: t, mem: v.Memory, data: v.Data, hint: c.hint}
 			if c.change != nil {
 				c.change(f)
@@ -61,6 +63,16 @@ func TestWhatTellsListsApart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAListThatItsKernelCannotHaveWrittenIsRefused: one flipped bit in the address
+// of a bitmap must not make another format of a list.
+func TestAListThatItsKernelCannotHaveWrittenIsRefused(t *testing.T) {
+	v := khotest.Generation(t, "B")
+	f := &fixture{TB: t, mem: v.Memory, data: v.Data, hint: kho.V1}
+	e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
+	f.setWord(e.at+8, uint64(e.bitmap)^512)
+	f.refused(kho.ErrMap, e.at, "preserved-memory map: element")
 }
 
 // TestTheWrongOneOfTwoListsIsFound: what the reader of one format makes of the
