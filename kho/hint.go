@@ -3,25 +3,84 @@ package kho
 import (
 	"encoding/binary"
 
+	"ferry/fdt"
 	"ferry/phys"
 )
 
-// ScratchHint returns the entries of the scratch table that d names as far as
-// they are RAM, unproved and in their order, and the memory of the table. It is
-// for handing on a handover that [Open] refuses: what its producer called
-// scratch is the only memory of which somebody said that nothing preserved lies
-// there. Both are empty where the table itself is not RAM.
+// ScratchHint returns the areas of the scratch table that d names as far as they
+// are RAM, in their order, and the memory of the table. It is for handing on a
+// handover that [Open] refuses: what its producer called scratch is the only
+// memory of which somebody said that nothing preserved lies there. Nothing proves
+// that the table still says what the producer did, so what the map preserves, as
+// far as it can be read, is left out. Both are empty where the table itself is not
+// RAM.
 func ScratchHint(mem phys.Memory, d Data) (areas []phys.Range, table phys.Range) {
 	table, _ = phys.Span(d.Scratch, min(d.ScratchSize, maxScratchEntries*scratchEntry))
 	b, err := mem.View(table.Start, table.Size())
 	if err != nil {
 		return nil, phys.Range{}
 	}
+	maps := mapHints(mem, d)
 	for ; len(b) >= scratchEntry; b = b[scratchEntry:] {
 		u := binary.LittleEndian.Uint64
 		if r, ok := phys.Span(phys.Addr(u(b)), u(b[8:])); ok && !r.Empty() && mem.RAM().Contains(r) {
-			areas = append(areas, r)
+			areas = append(areas, without(r, maps)...)
 		}
 	}
 	return areas, table
+}
+
+// mapHints returns the map of the handover that d names in every format that it
+// may have, each as far as it can be read.
+func mapHints(mem phys.Memory, d Data) (maps []*Map) {
+	page, err := viewPage(mem, nil, d.FDT)
+	if err != nil {
+		return nil
+	}
+	tree, err := fdt.Parse(d.FDT, page)
+	if err != nil {
+		return nil
+	}
+	fit, err := recognise(tree.Root())
+	if err != nil {
+		return nil
+	}
+	root, err := tree.Root().Uint64(fit[0].mapProperty)
+	if err != nil {
+		return nil
+	}
+	for _, f := range fit {
+		m := &Map{mem: mem, root: phys.Addr(root)}
+		if f.index.read(m, nil) == nil {
+			maps = append(maps, m)
+		}
+	}
+	return maps
+}
+
+// maxInside is how many blocks are looked at in an area of scratch, which should
+// hold none.
+const maxInside = 1024
+
+// without returns what is left of r, an area of scratch, without the blocks and
+// nodes of the maps; nothing where these are many, which then is no scratch.
+func without(r phys.Range, maps []*Map) phys.Ranges {
+	var inside []phys.Range
+	for _, m := range maps {
+		for rest := m.present; rest != 0; {
+			o := nextOrder(&rest)
+			end := number(r.End-1, o) + 1
+			for n, hit := m.next(o, number(r.Start, o), end); hit; n, hit = m.next(o, n+1, end) {
+				if inside = append(inside, block(n, o).Range()); len(inside) > maxInside {
+					return nil
+				}
+			}
+		}
+		for _, n := range m.nodes {
+			if page := (phys.Block{Addr: n.Addr()}).Range(); r.Overlaps(page) {
+				inside = append(inside, page)
+			}
+		}
+	}
+	return phys.NewRanges(r).Sub(inside...)
 }

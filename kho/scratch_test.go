@@ -44,3 +44,36 @@ func TestScratchOfAnySizeIsKeptFree(t *testing.T) {
 		t.Errorf("the first page behind scratch, %v, is never allocated", a)
 	}
 }
+
+// TestHintOfScratchLeavesOutWhatIsPreserved: one flipped bit makes scratch of
+// memory that is none, and a kernel must not be placed there.
+func TestHintOfScratchLeavesOutWhatIsPreserved(t *testing.T) {
+	for _, format := range kho.Formats() {
+		f := fixtureAs(t, format)
+		h := f.open()
+		areas, table := kho.ScratchHint(f.mem, f.data)
+		if len(areas) == 0 || table.Start != f.data.Scratch {
+			t.Fatalf("%v: areas %v, table %v", format, areas, table)
+		}
+		for _, r := range f.mem.RAM() {
+			f.setWord(f.data.Scratch, uint64(r.Start))
+			f.setWord(f.data.Scratch+8, r.Size())
+			areas, _ := kho.ScratchHint(f.mem, f.data)
+			set := phys.NewRanges(areas...)
+			if set.Size() < r.Size()/2 {
+				t.Errorf("%v: %d bytes are left of %v", format, set.Size(), r)
+			}
+			for _, n := range h.Map.Nodes() {
+				if _, hit := set.Overlaps(phys.Block{Addr: n.Addr()}.Range()); hit {
+					t.Errorf("%v: node %v is taken for scratch", format, n.Addr())
+				}
+			}
+			f.check(h.Map.Walk(func(b phys.Block) error {
+				if in, hit := set.Overlaps(b.Range()); hit {
+					t.Errorf("%v: block %v is taken for scratch %v", format, b, in)
+				}
+				return nil
+			}))
+		}
+	}
+}
