@@ -49,6 +49,22 @@ func checkPadding(what string, field []byte) *phys.Error {
 	return nil
 }
 
+// unused proves that all, the part of object at a that records of size bytes have
+// for themselves, is zero behind the first count of them.
+func unused(object string, a phys.Addr, all []byte, count, size uint64) error {
+	for rest := all[count*size:]; len(rest) > 0; {
+		n := min(len(rest), phys.PageSize)
+		if !bytes.Equal(rest[:n], zeroPage[:n]) {
+			return &phys.Error{Object: object, Addr: a, Found: fmt.Sprintf("more than the %d records of its count", count),
+				Want: "zeros behind them", Err: ErrCount}
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+var zeroPage [phys.PageSize]byte
+
 // zeros reports whether b holds nothing else.
 func zeros(b []byte) bool {
 	for ; len(b) >= 8; b = b[8:] {

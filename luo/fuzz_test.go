@@ -243,6 +243,7 @@ func realSeed(t testing.TB) []byte {
 		file := view(phys.Addr(u64(rec[64:])))
 		put(file, 0, 0)
 		put(file, 8, 2)
+		clear(file[16+2*64:])
 		put(rec, 64, uint64(base)+0x3000+uint64(i)<<12)
 		put(rec, 72, 2)
 		data = append(data, file...)

@@ -29,8 +29,11 @@ func (f *serForm) restore(r *reader, page []byte) error {
 		return err
 	}
 	n := 0
-	for _, b := range chain {
+	for i, b := range chain {
 		n += b.Len()
+		if err := unusedIn("session block", i, b, sessionSize); err != nil {
+			return err
+		}
 	}
 	st.first = slices.Grow(st.first, n)
 	for _, b := range chain {
@@ -48,6 +51,17 @@ func (f *serForm) restore(r *reader, page []byte) error {
 	return phys.In("FLB page", flbs, r.flbs(flbs))
 }
 
+// unusedIn is unused for block i of a chain.
+func unusedIn(object string, i int, b blockset.Block, size uint64) error {
+	if n := uint64(b.Len()); n*size+blockset.HeaderSize < phys.PageSize {
+		err := unused(object, b.Addr, b.Page[blockset.HeaderSize:], n, size)
+		if err != nil {
+			return phys.In(fmt.Sprintf("block %d", i), b.Addr, err)
+		}
+	}
+	return nil
+}
+
 func (f *serForm) files(r *reader, a, head phys.Addr, count uint64) (n int, err error) {
 	if (head == 0) != (count == 0) {
 		return 0, &phys.Error{Object: "record", Addr: a, Found: fmt.Sprintf("%d files in the chain at %v", count, head),
@@ -57,6 +71,9 @@ func (f *serForm) files(r *reader, a, head phys.Addr, count uint64) (n int, err 
 		return 0, err
 	}
 	for i, b := range r.chain {
+		if err := unusedIn("file block", i, b, fileSize); err != nil {
+			return 0, err
+		}
 		if n, err = r.files(b.Entries(fileLayout), b.Addr+blockset.HeaderSize, i, n); err != nil {
 			return n, err
 		}

@@ -134,13 +134,18 @@ func (r *reader) array(object string, a phys.Addr, head, size uint64) (b phys.Bl
 }
 
 // records returns the count records of size bytes behind head bytes of b, which
-// has room for them if count is at most room.
+// has room for them if count is at most room. Nothing may stand behind them: what
+// a count that is too low hides would be lost.
 func (r *reader) records(object string, b phys.Block, head, size, count, room uint64) ([]byte, error) {
 	if count > room {
 		return nil, &phys.Error{Object: object, Addr: b.Addr, Found: fmt.Sprintf("count %d", count),
 			Want: fmt.Sprintf("at most %d, what its block of order %d holds", room, b.Order), Err: ErrCount}
 	}
-	return r.c.Memory().View(b.Addr+phys.Addr(head), count*size)
+	all, err := r.c.Memory().View(b.Addr+phys.Addr(head), b.Order.Bytes()-head)
+	if err != nil {
+		return nil, err
+	}
+	return all[: count*size : count*size], unused(object, b.Addr, all, count, size)
 }
 
 // sessions reads the session array at a.
