@@ -1,0 +1,310 @@
+//go:build linux && !metal
+
+// Package attack proves Ferry by attack: it takes handovers that real kernels
+// left, damages them, and leads them through a whole crossing on a fake machine,
+// whose outcome is held against what a decoder of its own finds before and after.
+// Nothing outside tests imports it. docs/reliability.md has the results.
+//
+// The damage is of the kind that memory takes: any bit of any byte that a kernel
+// wrote. None of it may make Ferry fault, hang, take memory without bound or
+// write where it has nothing to write; and what is not refused has to arrive as
+// it was.
+package attack
+
+import (
+	"bytes"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"testing"
+	"time"
+
+	"ferry/boot/payload"
+	"ferry/cmd/probe/standin"
+	"ferry/crossing"
+	"ferry/crossing/crossingtest"
+	"ferry/kho"
+	"ferry/kho/khotest"
+	"ferry/phys"
+	"ferry/phys/phystest"
+)
+
+// Subject is a machine with a handover that can be damaged again and again.
+type Subject struct {
+	*crossingtest.Machine
+	From, To *Form
+	Blocks   []khotest.Block // what is preserved and what for, where another program said it
+	Pages    []phys.Addr     // of the handover's own structures
+	Before   *Model          // of the handover as it came, for To
+
+	log      bytes.Buffer
+	ticks    int64
+	occupied phys.Ranges // what nothing may be written to
+	scratch  phys.Ranges
+}
+
+// Limits of one crossing of the handovers here, far above what any of them takes.
+const (
+	maxEdited = 64 << 20         // bytes asked for writing
+	maxAlloc  = 16 << 20         // bytes of heap taken
+	maxTime   = 20 * time.Second // before a run counts as hanging
+	initSize  = 64 << 10         // memory that the next kernel takes
+)
+
+const cmdline = "quiet ferry.on-error=pass"
+
+// Vector returns the handover of a generation as package khotest has it.
+func Vector(t testing.TB, from, to string) *Subject {
+	t.Helper()
+	v := khotest.Generation(t, from)
+	s := &Subject{From: FormOf(from), To: FormOf(to), Blocks: v.Blocks, Pages: v.Pages}
+	s.lay(t, v.Memory, v.Data)
+	return s
+}
+
+// Holds reports whether the kernels of generation to can hold the vector of
+// generation from: those of E, E' and F have seals, and the last two too many
+// files for arrays.
+func Holds(from, to *Form) bool {
+	switch {
+	case from.memfd == "":
+		return true
+	case from.Name == "E'" || from.Name == "F":
+		return to.text > 0
+	}
+	return to.memfd != "" && (to.seals || !from.seals)
+}
+
+// Layout of the machine of a stand-in.
+var (
+	standinRAM     = phys.Range{Start: 0x100000, End: 0x10000000}
+	standinScratch = []phys.Range{{Start: 0x04000000, End: 0x0c000000}, {Start: 0x04000000, End: 0x04000000}, {Start: 0x0d000000, End: 0x0d400000}}
+)
+
+const standinTable = phys.Addr(0x0bff0000)
+
+// Standin returns the handover that the stand-in of a generation leaves.
+func Standin(t testing.TB, from, to string, shape standin.Shape) *Subject {
+	t.Helper()
+	g, err := standin.ByName(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := standin.ByName(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem := phystest.NewSparse(t, standinRAM)
+	h, err := standin.Produce(mem, phys.NewRanges(standinRAM).Sub(standinScratch...), g, standin.Carried(g, next, shape))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := standin.Scratch(mem, standinTable, standinScratch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Subject{From: FormOf(from), To: FormOf(to)}
+	for _, r := range h.Used {
+		for a := r.Start.Page(); a < r.End; a += phys.PageSize {
+			s.Pages = append(s.Pages, a)
+		}
+	}
+	s.lay(t, mem, kho.Data{FDT: h.FDT, FDTSize: phys.PageSize, Scratch: standinTable, ScratchSize: size})
+	return s
+}
+
+// lay puts what the kernel before loaded around the handover.
+func (s *Subject) lay(t testing.TB, mem phys.Memory, d kho.Data) {
+	t.Helper()
+	table, err := mem.View(d.Scratch, d.ScratchSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var largest phys.Range
+	for ; len(table) > 0; table = table[16:] {
+		r, _ := phys.Span(phys.Addr(le.Uint64(table)), le.Uint64(table[8:]))
+		s.scratch = s.scratch.Add(r)
+		if r.Size() > largest.Size() {
+			largest = r
+		}
+	}
+	if s.Machine, err = crossingtest.New(mem, crossingtest.Inside(largest), d, cmdline); err != nil {
+		t.Fatal(err)
+	}
+	manifest := payload.Manifest{Kernel: payload.KernelInfo{Release: "the next kernel", Generation: s.To.Name}, From: s.From.Name}
+	if err := s.SetPayload(manifest, crossingtest.Kernel(initSize), []byte("the next kernel's initrd")); err != nil {
+		t.Fatal(err)
+	}
+	used := phys.NewRanges(phys.Range{Start: s.ZeroPage, End: s.ZeroPage + 3*phys.PageSize}, phys.Range{Start: s.Payload, End: s.Payload + 64<<10},
+		phys.Range{Start: d.Scratch.Page(), End: d.Scratch + phys.Addr(d.ScratchSize)})
+	for _, a := range s.Pages {
+		used = append(used, phys.Block{Addr: a}.Range())
+	}
+	if err := s.Freeze(phys.NewRanges(used...), maxEdited); err != nil {
+		t.Fatal(err)
+	}
+	if s.Before, err = Decode(s.Memory, d, s.From, s.To); err != nil {
+		t.Fatal(err)
+	}
+	held := append(phys.Ranges{}, s.Loaded()...)
+	for _, b := range s.Before.Blocks {
+		held = append(held, b.Range())
+	}
+	for _, a := range s.Before.Nodes {
+		held = append(held, phys.Block{Addr: a}.Range())
+	}
+	for a := range s.Before.Leaves {
+		held = append(held, phys.Block{Addr: a.Page()}.Range())
+	}
+	s.occupied = phys.NewRanges(held...)
+}
+
+// Outcome is how one crossing ended.
+type Outcome struct {
+	Defect  string // what must not happen; empty: nothing did
+	Refused bool   // the handover was handed on untouched
+	Cold    bool   // the next kernel starts without a handover
+	Log     []byte // the report
+	Data    kho.Data
+}
+
+// Cross runs one crossing over the memory as it is. The caller resets it.
+func (s *Subject) Cross() (o Outcome) {
+	s.log.Reset()
+	defer func() {
+		o.Log = s.log.Bytes()
+		if r := recover(); r != nil {
+			o.Defect = fmt.Sprintf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	node, err := s.View(s.Node+16, kho.DataSize)
+	if err != nil {
+		panic(err)
+	}
+	raw := [kho.DataSize]byte(node)
+	jump, err := crossing.Run(&crossing.Machine{
+		Memory: s.Memory, ZeroPage: s.ZeroPage, Stage: s.Stage, Console: &s.log,
+		Nanotime: func() int64 { s.ticks += 1000; return s.ticks },
+		Random:   func(b []byte) { clear(b); b[0] = 1 },
+	})
+	log := s.log.Bytes()
+	failed := bytes.Contains(log, []byte("ferry: error: "))
+	switch {
+	case bytes.Contains(log, []byte("a defect in Ferry")):
+		o.Defect = "a panic inside the crossing"
+		return o
+	case bytes.Contains(log, []byte("does not read back")):
+		o.Defect = "noticed only in what was written"
+		return o
+	}
+	if o.Defect = s.stray(); o.Defect != "" {
+		return o
+	}
+	if err != nil {
+		// Nothing to start: no byte was promised to anybody.
+		if o.Refused = true; !failed && !bytes.Contains(log, []byte("no kernel to start")) {
+			o.Defect = "an error that the report does not have: " + err.Error()
+		}
+		return o
+	}
+	a, err := crossingtest.Arrive(s.Memory, jump.Entry, jump.ZeroPage)
+	switch {
+	case err != nil:
+		o.Defect = "the next kernel: " + err.Error()
+	case a.Cmdline != "quiet":
+		o.Defect = fmt.Sprintf("the next kernel's command line is %q", a.Cmdline)
+	case failed:
+		o.Refused = true
+		if !bytes.Equal(a.KHO, raw[:]) {
+			o.Defect = fmt.Sprintf("refused, but handed on as %x, want %x", a.KHO, raw)
+		}
+	case a.KHO == nil:
+		o.Cold = true
+	case bytes.Equal(a.KHO, raw[:]):
+		o.Defect = "no failure, and yet the handover is the old one"
+	default:
+		if o.Data, err = kho.ParseData(jump.ZeroPage, a.KHO); err != nil {
+			o.Defect = err.Error()
+		}
+	}
+	return o
+}
+
+// stray returns what was written where nothing may be: only scratch and pages that
+// nobody has take writes.
+func (s *Subject) stray() string {
+	for _, r := range s.Edits() {
+		if hit, ok := s.occupied.Overlaps(r); ok {
+			return fmt.Sprintf("a write to %v, which overlaps %v that came in", r, hit)
+		}
+		if _, in := s.scratch.Overlaps(r); !in && r.Start < phys.LowMemory {
+			return fmt.Sprintf("a write to %v, below 1 MiB", r)
+		}
+	}
+	return ""
+}
+
+// Carried decodes the handover that a crossing made and holds it against want,
+// what came in. An error names the first word that differs.
+func (s *Subject) Carried(o Outcome, want *Model) error {
+	got, err := Decode(s.Memory, o.Data, s.To, s.To)
+	if err != nil {
+		return err
+	}
+	return same(got.Words, want.Words)
+}
+
+// same compares words that came in with words that arrived. What is not recorded
+// as up to date and written to is repaired on the way, as package memfd says: the
+// flags are set, and memory that was never written to becomes new memory.
+func same(got, want []Word) error {
+	for i, w := range want {
+		if i >= len(got) {
+			return fmt.Errorf("%v of session %d file %d is missing", w.Kind, w.Session, w.File)
+		}
+		g := got[i]
+		switch {
+		case g == w:
+		case w.Kind == FolioFlags && g.Kind == FolioFlags && g.Value == 3:
+		case w.Kind == FolioPlace && g.Kind == FolioPlace && want[i-1].Value&2 == 0:
+		default:
+			return fmt.Errorf("%v of session %d file %d is %#x, want %v %#x", g.Kind, g.Session, g.File, g.Value, w.Kind, w.Value)
+		}
+	}
+	if len(got) > len(want) {
+		g := got[len(want)]
+		return fmt.Errorf("%v of session %d file %d too many: %#x", g.Kind, g.Session, g.File, g.Value)
+	}
+	return nil
+}
+
+// changed returns the kinds of words in which two models differ.
+func changed(a, b []Word) (ks []Kind) {
+	add := func(k Kind) {
+		if !slices.Contains(ks, k) {
+			ks = append(ks, k)
+		}
+	}
+	if len(a) == len(b) {
+		for i := range a {
+			if a[i] != b[i] {
+				add(a[i].Kind)
+				add(b[i].Kind)
+			}
+		}
+		return ks
+	}
+	count := make(map[Word]int)
+	for _, w := range a {
+		count[w]++
+	}
+	for _, w := range b {
+		count[w]--
+	}
+	for w, n := range count {
+		if n != 0 {
+			add(w.Kind)
+		}
+	}
+	return ks
+}
