@@ -33,12 +33,20 @@ func (h *Handover) choose(fit []*Format, root fdt.Node, at phys.Addr, hint *Form
 // sizes, the larger ones being of newer kernels: live update is newer than the
 // smaller ones; bitmaps and what they speak of are multiples of their own sizes.
 // Without a format it returns whether that leaves anything open: no list at all is
-// the same in all. A list that only the older kernels can have written and that a
-// newer one is said to have written is damaged, or the hint is wrong.
+// the same in all. What says one format where the hint says another is damaged, or
+// the hint is wrong: nothing tells which, and neither is taken.
 func (h *Handover) chooseList(fit []*Format, root fdt.Node, at phys.Addr, hint *Format) (f *Format, open bool, err error) {
 	newest, oldest := fit[0], fit[len(fit)-1]
-	if _, ok := root.Child(luoName); ok {
-		return newest, false, nil
+	against := func(f *Format, object string, a phys.Addr, found, want string) (*Format, bool, error) {
+		if hint == f || !slices.Contains(fit, hint) {
+			return f, false, nil
+		}
+		return nil, false, &phys.Error{Object: object, Addr: a, Found: fmt.Sprintf("%s: %v", found, f),
+			Want: fmt.Sprintf("%v, as the payload says: %s", hint, want),
+			Hint: "memory is damaged, or another release of the kernel wrote it than ferry pack --from says", Err: ErrAmbiguous}
+	}
+	if n, ok := root.Child(luoName); ok {
+		return against(newest, fmt.Sprintf("root device tree: node %q", luoName), n.Addr(), "live update", "none")
 	}
 	if at == 0 {
 		return nil, false, nil
@@ -50,13 +58,10 @@ func (h *Handover) chooseList(fit []*Format, root fdt.Node, at phys.Addr, hint *
 	large := newest.index.(list)
 	for _, e := range all {
 		if !e.bitmap.Aligned(large.bitmap) || !e.start.Aligned(large.reach(e.order)) {
-			if hint != oldest && slices.Contains(fit, hint) {
-				return nil, false, &phys.Error{Object: "preserved-memory map: element", Addr: e.at,
-					Found: fmt.Sprintf("bitmap %s of what lies from %s on", e.bitmap, e.start),
-					Want:  fmt.Sprintf("multiples of %d and of %#x, as %v has", large.bitmap, large.reach(e.order), hint),
-					Hint:  "memory is damaged, or another release of the kernel wrote it than ferry pack --from says", Err: ErrMap}
-			}
-			return oldest, false, nil
+			i := (e.at - e.at.Page() - listHeader) / listElement
+			return against(oldest, fmt.Sprintf("preserved-memory map: chunk %s element %d", e.at.Page(), i), e.at,
+				fmt.Sprintf("bitmap %s of order %d from %s on", e.bitmap, e.order, e.start),
+				fmt.Sprintf("multiples of %d and of %#x", large.bitmap, large.reach(e.order)))
 		}
 	}
 	return nil, true, nil

@@ -1,6 +1,7 @@
 package kho_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 	"testing"
@@ -11,8 +12,7 @@ import (
 )
 
 // TestWhatTellsListsApart follows what is known of the two formats of one
-// version string. Memory decides where it can; a list that only older kernels can
-// have written is refused where a newer one is to have written it.
+// version string. Memory decides where it can.
 func TestWhatTellsListsApart(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -22,7 +22,6 @@ func TestWhatTellsListsApart(t *testing.T) {
 		want   *kho.Format // nil: ambiguous
 	}{
 		{"live update", "C", nil, nil, kho.V1},
-		{"live update, another hint", "D", nil, kho.V1Small, kho.V1},
 		{"bitmaps that share pages", "A", nil, nil, kho.V1Small},
 		{"bitmaps that share pages, a hint", "A", nil, kho.V1Small, kho.V1Small},
 		{"nothing", "B", nil, nil, nil},
@@ -65,14 +64,44 @@ func TestWhatTellsListsApart(t *testing.T) {
 	}
 }
 
-// TestAListThatItsKernelCannotHaveWrittenIsRefused: one flipped bit in the address
-// of a bitmap must not make another format of a list.
-func TestAListThatItsKernelCannotHaveWrittenIsRefused(t *testing.T) {
-	v := khotest.Generation(t, "B")
-	f := &fixture{TB: t, mem: v.Memory, data: v.Data, hint: kho.V1}
-	e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
-	f.setWord(e.at+8, uint64(e.bitmap)^512)
-	f.refused(kho.ErrMap, e.at, "preserved-memory map: element")
+// TestMemoryAndHintThatContradictEachOtherAreRefused: one flipped bit must not make
+// another format of a list, nor may a wrong hint.
+func TestMemoryAndHintThatContradictEachOtherAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		letter string
+		hint   *kho.Format
+		damage func(f *fixture) phys.Addr // of what contradicts the hint
+		object string
+	}{
+		{"a bitmap that is not a page", "B", kho.V1, func(f *fixture) phys.Addr {
+			e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
+			f.setWord(e.at+8, uint64(e.bitmap)^512)
+			return e.at
+		}, "element"},
+		{"memory that no page of bits starts at", "B", kho.V1, func(f *fixture) phys.Addr {
+			e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
+			f.setWord(e.at, f.word(e.at)^16<<20)
+			return e.at
+		}, "element"},
+		{"live update before there was any", "D", kho.V1Small, func(f *fixture) phys.Addr {
+			page := f.edit(f.data.FDT, phys.PageSize)
+			return f.data.FDT + phys.Addr(bytes.Index(page, []byte("LUO\x00")))
+		}, `node "LUO"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := khotest.Generation(t, c.letter)
+			f := &fixture{TB: t, mem: v.Memory, data: v.Data, hint: c.hint}
+			at := c.damage(f)
+			f.refused(kho.ErrAmbiguous, at, c.object)
+			_, err := kho.Open(f.mem, f.data, c.hint)
+			for _, name := range []string{kho.V1.String() + ",", kho.V1Small.String(), "ferry pack --from"} {
+				if err == nil || !strings.Contains(err.Error(), name) {
+					t.Errorf("%v does not name %s", err, name)
+				}
+			}
+		})
+	}
 }
 
 // TestTheWrongOneOfTwoListsIsFound: what the reader of one format makes of the

@@ -96,9 +96,9 @@ type Handover struct {
 // nothing that it has not checked. Errors are [*phys.Error].
 //
 // hint is the format of the kernel that wrote the handover as far as that is
-// known by other means; nil says nothing. It counts only where memory leaves the
-// format open, which two of one version string do: without a hint that is an
-// error wrapping [ErrAmbiguous].
+// known by other means; nil says nothing. It counts only among the formats of one
+// version string, and decides where memory leaves them open. Without a hint that is
+// an error wrapping [ErrAmbiguous], and so is a hint that memory contradicts.
 //
 // Afterwards: the scratch areas are RAM; every node of the map is RAM outside
 // scratch and referenced once; every preserved block is RAM outside scratch,
