@@ -5,6 +5,7 @@ package attack
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -15,7 +16,6 @@ import (
 	"time"
 
 	"ferry/crossing/crossingtest"
-	"ferry/kho"
 	"ferry/phys"
 )
 
@@ -177,10 +177,7 @@ func (s *Subject) Flip(a phys.Addr, bit uint) (v Verdict, what string, log []byt
 	}
 	v, what = s.judge(o, a, bit)
 	log = o.Log
-	if err := s.Reset(); err == nil {
-		err = s.Restore(page)
-	}
-	if err != nil {
+	if err := errors.Join(s.Reset(), s.Restore(page)); err != nil {
 		return Defect, err.Error(), log
 	}
 	return v, what, log
@@ -207,6 +204,8 @@ func (s *Subject) judge(o Outcome, a phys.Addr, bit uint) (Verdict, string) {
 	switch {
 	case o.Defect != "":
 		return Defect, o.Defect
+	case s.stray() != "":
+		return Defect, s.stray()
 	case o.Cold:
 		return Defect, "the handover is lost without a word"
 	case o.Refused:
@@ -215,11 +214,7 @@ func (s *Subject) judge(o Outcome, a phys.Addr, bit uint) (Verdict, string) {
 		}
 		return Refused, ""
 	}
-	d := s.Data
-	if node, err := s.View(s.Node+16, kho.DataSize); err == nil {
-		d, _ = kho.ParseData(s.Node, node)
-	}
-	came, err := Decode(s.Memory, d, s.From, s.To)
+	came, err := Decode(s.Memory, s.data(), s.From, s.To)
 	if err != nil {
 		return Defect, "accepted, but " + err.Error()
 	}
@@ -279,11 +274,18 @@ func (s *Subject) named(log []byte, a phys.Addr) bool {
 	if err != nil {
 		return false
 	}
-	for _, f := range found {
-		was, ok := s.Before.holding(f)
-		is, still := now.holding(f)
-		if ok != still || was != is {
-			return true
+	there := make(map[phys.Block]int)
+	for _, b := range s.Before.Blocks {
+		there[b]++
+	}
+	for _, b := range now.Blocks {
+		there[b]--
+	}
+	for b, n := range there {
+		for _, f := range found {
+			if n != 0 && b.Range().Contains(phys.Range{Start: f, End: f + 1}) {
+				return true
+			}
 		}
 	}
 	return false

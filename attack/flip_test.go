@@ -3,14 +3,19 @@
 package attack
 
 import (
+	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
-	"strconv"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ferry/attack/metal"
 )
 
 // routes are the crossings of the bit flips: each generation to itself, and to one
@@ -71,20 +76,55 @@ func flips(t *testing.T, from, to string, budget int64) *Tally {
 	return tally
 }
 
-// TestFlippedBitsAreRefusedOrHarmless flips some bits of each generation's
-// metadata, FERRY_FLIPS for each crossing. `make attack-flips` flips all of them.
+var (
+	page    = flag.String("page", "", "page of documentation to write the result into")
+	results = flag.String("results", "", "folder for the counts of each route: those that are there are not counted again")
+	budget  = flag.Int64("flips", 600, "bits to flip on each route at most")
+	only    = flag.String("routes", "", "routes to take, such as \"FF FE'\"; all where it is empty")
+)
+
+// TestFlippedBitsAreRefusedOrHarmless flips bits of the metadata of each
+// generation's handover. `make attack-flips` flips more and writes the page.
 func TestFlippedBitsAreRefusedOrHarmless(t *testing.T) {
-	budget := int64(600)
-	if n, err := strconv.ParseInt(os.Getenv("FERRY_FLIPS"), 10, 64); err == nil {
-		budget = n
-	}
-	only := os.Getenv("FERRY_ROUTES")
+	var rows []*Row
 	for _, r := range routes {
-		if name := r[0] + r[1]; only != "" && !strings.Contains(" "+only+" ", " "+name+" ") {
+		if name := r[0] + r[1]; *only != "" && !slices.Contains(strings.Fields(*only), name) {
+			continue
+		}
+		row := new(Row)
+		file := filepath.Join(*results, fmt.Sprintf("flips-%s-%s-%d.json", r[0], r[1], *budget))
+		if *results != "" && load(file, row) {
+			rows = append(rows, row)
 			continue
 		}
 		begin := time.Now()
-		tally := flips(t, r[0], r[1], budget)
+		tally := flips(t, r[0], r[1], *budget)
 		tally.Report(t, fmt.Sprintf("%s to %s, %v", r[0], r[1], time.Since(begin).Round(time.Second)))
+		row = tally.Row(r[0], r[1], Vector(t, r[0], r[1]).Regions())
+		rows = append(rows, row)
+		if *results != "" {
+			save(t, file, row)
+		}
+	}
+	if *page == "" || t.Failed() {
+		return
+	}
+	if err := metal.Page(*page).Write("attack 2", FlipTable(rows, time.Now())); err != nil {
+		t.Error(err)
+	}
+}
+
+func load(file string, v any) bool {
+	b, err := os.ReadFile(file)
+	return err == nil && json.Unmarshal(b, v) == nil
+}
+
+func save(t *testing.T, file string, v any) {
+	b, err := json.MarshalIndent(v, "", " ")
+	if err == nil {
+		err = os.WriteFile(file, b, 0o644)
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -40,6 +40,7 @@ type Subject struct {
 	log      bytes.Buffer
 	ticks    int64
 	occupied phys.Ranges // what nothing may be written to
+	damaged  []phys.Range
 	scratch  phys.Ranges
 }
 
@@ -146,17 +147,35 @@ func (s *Subject) lay(t testing.TB, mem phys.Memory, d kho.Data) {
 	if s.Before, err = Decode(s.Memory, d, s.From, s.To); err != nil {
 		t.Fatal(err)
 	}
+	s.occupied = s.held(s.Before)
+}
+
+// held returns what may not be written to where the handover is as m says.
+func (s *Subject) held(m *Model) phys.Ranges {
 	held := append(phys.Ranges{}, s.Loaded()...)
-	for _, b := range s.Before.Blocks {
+	for _, b := range m.Blocks {
 		held = append(held, b.Range())
 	}
-	for _, a := range s.Before.Nodes {
+	for _, a := range m.Nodes {
 		held = append(held, phys.Block{Addr: a}.Range())
 	}
-	for a := range s.Before.Leaves {
+	for a := range m.Leaves {
 		held = append(held, phys.Block{Addr: a.Page()}.Range())
 	}
-	s.occupied = phys.NewRanges(held...)
+	return phys.NewRanges(held...)
+}
+
+// data returns the payload by which the handover is found, as it is now.
+func (s *Subject) data() kho.Data {
+	node, err := s.View(s.Node+16, kho.DataSize)
+	if err != nil {
+		return s.Data
+	}
+	d, err := kho.ParseData(s.Node, node)
+	if err != nil {
+		return s.Data
+	}
+	return d
 }
 
 // Outcome is how one crossing ended.
@@ -197,9 +216,6 @@ func (s *Subject) Cross() (o Outcome) {
 		o.Defect = "noticed only in what was written"
 		return o
 	}
-	if o.Defect = s.stray(); o.Defect != "" {
-		return o
-	}
 	if err != nil {
 		// Nothing to start: no byte was promised to anybody.
 		if o.Refused = true; !failed && !bytes.Contains(log, []byte("no kernel to start")) {
@@ -232,9 +248,11 @@ func (s *Subject) Cross() (o Outcome) {
 
 // stray returns what was written where nothing may be: only scratch and pages that
 // nobody has take writes.
-func (s *Subject) stray() string {
+func (s *Subject) stray() string { return s.strayInto(s.occupied) }
+
+func (s *Subject) strayInto(occupied phys.Ranges) string {
 	for _, r := range s.Edits() {
-		if hit, ok := s.occupied.Overlaps(r); ok {
+		if hit, ok := occupied.Overlaps(r); ok {
 			return fmt.Sprintf("a write to %v, which overlaps %v that came in", r, hit)
 		}
 		if _, in := s.scratch.Overlaps(r); !in && r.Start < phys.LowMemory {

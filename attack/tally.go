@@ -3,9 +3,14 @@
 package attack
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Tally counts verdicts.
@@ -69,4 +74,86 @@ func (t *Tally) Report(tb testing.TB, name string) {
 	for role, r := range t.Roles {
 		tb.Log(name, role, *r)
 	}
+}
+
+// Row is what came of the flips on one route.
+type Row struct {
+	From, To  string
+	Bits      int64 // in structures; all of them are flipped where there are no more runs than these
+	Rest      int64 // bits of the rest of their pages
+	Runs      [verdicts]int64
+	Kinds     map[string]int64
+	Exhausted bool // every bit of every structure was flipped
+}
+
+// Row returns the counts of a route over the regions.
+func (t *Tally) Row(from, to string, rs []*Region) *Row {
+	row := &Row{From: from, To: to, Runs: t.Runs, Kinds: t.Kinds, Exhausted: true}
+	for _, r := range rs {
+		if strings.HasSuffix(r.Role, rest) {
+			row.Rest += r.bits
+			continue
+		}
+		row.Bits += r.bits
+		n := int64(0)
+		if counts := t.Roles[r.Role]; counts != nil {
+			for _, c := range counts {
+				n += c
+			}
+		}
+		row.Exhausted = row.Exhausted && n == r.bits
+	}
+	return row
+}
+
+// FlipTable is the section of the page.
+func FlipTable(rows []*Row, now time.Time) string {
+	var all [verdicts]int64
+	kinds := make(map[string]int64)
+	var table strings.Builder
+	table.WriteString("| route | bits of structures | flipped | refused | carried | harmless | defects |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	line := func(name, bits string, runs [verdicts]int64) {
+		total := int64(0)
+		for _, n := range runs {
+			total += n
+		}
+		fmt.Fprintf(&table, "| %s | %s | %d | %d | %d | %d | %d |\n", name, bits, total, runs[Refused], runs[Carried], runs[Harmless], runs[Defect])
+	}
+	for _, r := range rows {
+		bits := fmt.Sprint(r.Bits)
+		if r.Exhausted {
+			bits += ", all"
+		}
+		line(r.From+" to "+r.To, bits, r.Runs)
+		for v, n := range r.Runs {
+			all[v] += n
+		}
+		for k, n := range r.Kinds {
+			kinds[k] += n
+		}
+	}
+	line("all", "", all)
+	var total int64
+	for _, n := range all {
+		total += n
+	}
+	var carried []string
+	for _, k := range slices.SortedFunc(maps.Keys(kinds), func(a, b string) int { return cmp.Or(cmp.Compare(kinds[b], kinds[a]), cmp.Compare(a, b)) }) {
+		if len(carried) == 20 {
+			carried = append(carried, "and others")
+			break
+		}
+		carried = append(carried, fmt.Sprintf("%s %d", k, kinds[k]))
+	}
+	return fmt.Sprintf(`%s, `+"`make attack-flips`"+`: %d crossings on a fake machine, each with one bit of the metadata of a handover flipped: setup_data, scratch table,
+device trees, map, sessions, files, FLBs, memfds and their arrays, as Linux 6.19.14 (C; cut down to A and B), 7.0.13 (D), 7.1.13 (E) and 7.3.4 (F;
+with the older root as E') left them. Where a row says so, every bit of every structure was flipped; otherwise, and in what follows a structure in
+its page, bits that lie evenly. Refused: the report names what was hit, and the handover is handed on untouched. Carried: the bit belongs to a value
+that nothing else in the handover tells anything about, and the next kernel gets exactly this value. Harmless: a decoder of its own reads from the new
+handover what it read from the old one before the flip. No crossing wrote outside scratch and pages of nobody, took more than %d MiB, or came to
+an end that its policy does not have.
+
+%s
+Carried: %s.
+`, now.Format(time.DateOnly), total, maxAlloc>>20, table.String(), strings.Join(carried, "; "))
 }

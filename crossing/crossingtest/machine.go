@@ -118,10 +118,12 @@ func (m *Machine) SetArchive(b []byte) error {
 	return nil
 }
 
-// Loaded returns the memory of what the kernel before loaded.
+// Loaded returns the memory of what the kernel before loaded and Ferry has to
+// leave alone: of the payload the kernels and initrds, but not what is around them.
 func (m *Machine) Loaded() phys.Ranges {
 	page := func(a phys.Addr) phys.Range { return phys.Block{Addr: a}.Range() }
-	return phys.NewRanges(page(m.ZeroPage), page(m.Cmdline), page(m.Node), phys.Range{Start: m.Payload, End: m.Stage.Start}, m.Stage,
+	return phys.NewRanges(page(m.ZeroPage), page(m.Node), page(m.Cmdline),
+		m.Stage,
 		phys.Range{Start: m.Data.Scratch.Page(), End: m.Data.Scratch + phys.Addr(m.Data.ScratchSize)})
 }
 

@@ -1,0 +1,16 @@
+# Proof by attack, on the host: docs/reliability.md, sections 1, 2, 8 and 9. Each
+# target writes its section.
+
+.PHONY: attack attack-flips
+
+# Bits flipped on each route at most. With a million every structure has all of
+# its bits flipped, which takes two hours on two cores.
+FLIPS ?= 100000
+
+attack: attack-flips ## everything but what needs machines: bit flips
+
+ATTACK_RESULTS := $(BUILD)/attack
+
+attack-flips: ## one bit of a handover of each generation flipped at a time
+	@mkdir -p $(ATTACK_RESULTS)
+	nice -n 19 $(GO) test -count=1 -timeout 8h -run '^TestFlippedBits' ./attack -flips $(FLIPS) -results $(abspath $(ATTACK_RESULTS)) -page $(CURDIR)/docs/reliability.md
