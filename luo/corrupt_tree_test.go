@@ -78,6 +78,23 @@ func node(name string, in ...func(*fdt.Writer)) func(*fdt.Writer) {
 	}
 }
 
+// TestATreeMayBeSmallerThanItsSubtree: readers look at the tree's own size alone.
+func TestATreeMayBeSmallerThanItsSubtree(t *testing.T) {
+	for _, size := range []uint64{303, 304, phys.PageSize} {
+		h := breakableTree(t)
+		want := restore(t, h.mem, h.d)
+		h.d.size = size
+		st := restore(t, h.mem, h.d)
+		if err := st.Diff(want, nil); err != nil || st.Format() != V1FLB || st.Len() != 3 {
+			t.Errorf("%d bytes: %v with %d sessions: %v", size, st.Format(), st.Len(), err)
+		}
+		serializeAs(t, V1FLB, st, h.d)
+		if h.d.size != 303 {
+			t.Errorf("%d bytes: written anew with %d, want the size of the tree", size, h.d.size)
+		}
+	}
+}
+
 func TestRestoreRejectsTrees(t *testing.T) {
 	const first, one = arrayHeader, arrayHeader + sessionSize // records of sessions 0 and 1
 	var (
@@ -96,8 +113,7 @@ func TestRestoreRejectsTrees(t *testing.T) {
 		want error
 		text string
 	}{
-		{"blob size of a page", func(h *tree) { h.d.size = 4096 }, ErrSize, "sub-tree 0x10000000: 4096 bytes, want 303, the size of the device tree"},
-		{"blob size too small", func(h *tree) { h.d.size = 302 }, ErrSize, "302 bytes, want 303"},
+		{"blob size too small", func(h *tree) { h.d.size = 302 }, ErrSize, "sub-tree 0x10000000: 302 bytes, want 303 at least, the size of the device tree"},
 		{"a tree larger than its page", func(h *tree) { binary.BigEndian.PutUint32(h.root[4:], 5000) }, fdt.ErrHeader, "total size"},
 		{"no compatible", func(h *tree) { h.write(number, session(h.array), flb(h.flbs)) }, fdt.ErrProperty, `"compatible"`},
 		{"no number", func(h *tree) { h.write(compatible, session(h.array), flb(h.flbs)) }, fdt.ErrProperty, `"liveupdate-number"`},

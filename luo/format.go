@@ -108,15 +108,16 @@ func recognise(root phys.Addr, page []byte, size uint64) (*Format, error) {
 	return nil, unknown(root, fmt.Sprintf("compatible %q in a structure of %d bytes", s, size), variant(string(s)))
 }
 
-// recogniseTree is recognise for a device tree.
+// recogniseTree is recognise for a device tree, which says itself where it ends: the
+// sub-tree may be larger.
 func recogniseTree(root phys.Addr, page []byte, size uint64) (*Format, error) {
 	t, err := fdt.Parse(root, page)
 	if err != nil {
 		return nil, err
 	}
-	if uint64(t.Size()) != size {
+	if uint64(t.Size()) > size {
 		return nil, &phys.Error{Object: "sub-tree", Addr: root, Found: fmt.Sprintf("%d bytes", size),
-			Want: fmt.Sprintf("%d, the size of the device tree", t.Size()), Err: ErrSize}
+			Want: fmt.Sprintf("%d at least, the size of the device tree", t.Size()), Err: ErrSize}
 	}
 	list, err := t.Root().Strings(compatibleProperty)
 	if err != nil {
