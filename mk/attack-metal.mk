@@ -1,9 +1,9 @@
 # Proof by attack, on metal: docs/reliability.md, sections 3 to 7. Each target
 # writes its section.
 
-.PHONY: attack-metal attack-damages attack-stray attack-stray-linux
+.PHONY: attack-metal attack-damages attack-words attack-kill attack-stray attack-stray-linux
 
-attack-metal: attack-damages attack-stray attack-stray-linux ## broken handovers, machines stopped midway, all memory compared
+attack-metal: attack-damages attack-words attack-kill attack-stray attack-stray-linux ## broken handovers, machines stopped midway, all memory compared
 
 # What the attacks boot, and the symbols by which they stop it.
 ATTACK_IMAGES := $(BUILD)/ferry.bzimage $(BUILD)/stage.elf $(BUILD)/probe.bzimage $(BUILD)/probe.elf
@@ -14,6 +14,12 @@ ATTACK = nice -n 10 $(GO) test -tags qemu -count=1 -timeout 60m ./attack/metal -
 
 attack-damages: qemu $(ATTACK_IMAGES) ## every damage that the probe knows, every generation, all policies
 	$(ATTACK) -run '^TestDamages$$'
+
+attack-words: qemu $(ATTACK_LINUX) ## words changed by chance in memory that the probe and real kernels left
+	$(ATTACK) -run '^TestWords$$' -words 30 -seed $(or $(SEED),1)
+
+attack-kill: qemu $(ATTACK_LINUX) ## machines stopped in the middle of a crossing; the kernel before goes on in their memory
+	$(ATTACK) -run '^TestKill$$' -instants 30 -seed $(or $(SEED),1)
 
 attack-stray: qemu $(ATTACK_IMAGES) ## all memory before and after a crossing, for each pair of generations
 	$(ATTACK) -run '^TestStrayWrites$$'

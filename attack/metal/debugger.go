@@ -19,6 +19,7 @@ type Debugger struct {
 	machine *Running
 	conn    net.Conn
 	in      *bufio.Reader
+	points  map[uint64]bool // where the machine is to stop
 }
 
 // Attach connects to a machine that was started with Debug. It stands still.
@@ -27,7 +28,7 @@ func (r *Running) Attach() (*Debugger, error) {
 	for range 200 {
 		var conn net.Conn
 		if conn, err = net.Dial("unix", filepath.Join(r.dir, "gdb")); err == nil {
-			d := &Debugger{machine: r, conn: conn, in: bufio.NewReader(conn)}
+			d := &Debugger{machine: r, conn: conn, in: bufio.NewReader(conn), points: map[uint64]bool{}}
 			_, err := d.ask("?")
 			return d, err
 		}
@@ -79,10 +80,16 @@ func (d *Debugger) ask(packet string) (string, error) {
 
 // Break stops the machine where it is about to run the instruction at a virtual
 // address; Clear takes that back.
-func (d *Debugger) Break(at uint64) error { return d.point("Z", at) }
+func (d *Debugger) Break(at uint64) error {
+	d.points[at] = true
+	return d.point("Z", at)
+}
 
 // Clear takes a Break back.
-func (d *Debugger) Clear(at uint64) error { return d.point("z", at) }
+func (d *Debugger) Clear(at uint64) error {
+	delete(d.points, at)
+	return d.point("z", at)
+}
 
 func (d *Debugger) point(what string, at uint64) error {
 	answer, err := d.ask(fmt.Sprintf("%s1,%x,1", what, at))
@@ -100,8 +107,30 @@ func (d *Debugger) Go() error {
 	return d.Stopped()
 }
 
-// Continue lets the machine run.
-func (d *Debugger) Continue() error { return d.send("c") }
+// Continue lets the machine run. From where it was stopped by a Break it makes the
+// first step without, or it would stop there again.
+func (d *Debugger) Continue() error {
+	at, err := d.Register(RIP)
+	if err != nil {
+		return err
+	}
+	if d.points[at] {
+		err := d.point("z", at)
+		if err == nil {
+			err = d.send("s")
+		}
+		if err == nil {
+			err = d.Stopped()
+		}
+		if err == nil {
+			err = d.point("Z", at)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return d.send("c")
+}
 
 // Stopped waits until the machine stands still.
 func (d *Debugger) Stopped() error {

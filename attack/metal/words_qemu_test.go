@@ -1,0 +1,315 @@
+//go:build qemu
+
+package metal
+
+import (
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ferry/cmd/probe/standin"
+	"ferry/crossing"
+	"ferry/kho"
+	"ferry/luo"
+	"ferry/memfd"
+	"ferry/phys"
+)
+
+var (
+	perSource = flag.Int("words", 40, "damages by chance for each handover of TestWords")
+	seed      = flag.Uint64("seed", 1, "seed of TestWords")
+)
+
+// source is a handover that was left on metal, by the probe or by a real kernel.
+type source struct {
+	name string
+	gen  *standin.Generation // whose words the probe speaks
+	real bool
+	dump *Dump
+	in   *Contents
+}
+
+// hint is the format of the list, where memory does not tell.
+func (s source) hint() *kho.Format { return hint(s.gen) }
+
+// sources are the handovers to break: the probe's of each generation, and those of
+// the real kernels.
+func sources(t *testing.T, dir string) (all []source) {
+	for _, g := range standin.Generations {
+		r, _, d := depart(t, filepath.Join(dir, g.Word()), g, g, inner(t, g, g), words(g, g))
+		r.Kill()
+		all = append(all, source{name: "probe " + g.Name, gen: g, dump: d})
+	}
+	for _, release := range releases(t) {
+		g, err := standin.ByName(crossing.ByRelease(release).Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _, d := departLinux(t, filepath.Join(dir, release), route(release, release), "")
+		r.Kill()
+		all = append(all, source{name: "Linux " + release, gen: g, real: true, dump: d})
+	}
+	for i := range all {
+		s := &all[i]
+		var err error
+		if s.in, err = Read(s.dump.RAM, s.dump.Data, s.hint()); err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		s.dump = trimmed(t, filepath.Join(dir, "base-"+strconv.Itoa(i)), s.dump, s.in)
+	}
+	return all
+}
+
+// trimmed returns a dump with what Ferry has to find there alone, which is quicker
+// to copy: the handover, the scratch table, what the zero page names, and what the
+// firmware left.
+func trimmed(t *testing.T, path string, d *Dump, in *Contents) *Dump {
+	t.Helper()
+	ram, err := NewRAM(path, d.size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ram.Close(); os.Remove(path) })
+	firmware := phys.NewRanges(phys.Range{End: phys.Addr(d.size)}).Sub(d.RAM.RAM()...)
+	keep := in.All().Add(firmware...).Add(phys.Range{End: phys.LowMemory}, phys.Block{Addr: d.ZeroPage}.Range(), phys.Block{Addr: d.Data.Scratch.Page()}.Range())
+	for _, n := range d.Params.SetupData {
+		keep = keep.Add(n.Range())
+	}
+	for _, r := range keep {
+		copy(ram.edit[r.Start:r.End], d.view[r.Start:r.End])
+	}
+	c := *d
+	ram.Limit(d.RAM.RAM())
+	c.RAM = ram
+	return &c
+}
+
+// change is a damage by chance.
+type change struct {
+	at       phys.Addr
+	was, now uint64
+	kind     string
+}
+
+func (c change) String() string {
+	return fmt.Sprintf("%s at %v: %#x, was %#x", c.kind, c.at, c.now, c.was)
+}
+
+// flip changes one word of the handover's records: a bit of it, or the whole word
+// to what a kernel could have put there by mistake.
+func flip(rng *rand.Rand, d *Dump, in *Contents) change {
+	le := binary.LittleEndian
+	pick := func() (phys.Addr, uint64) {
+		n := phys.Addr(rng.Uint64N(in.Records.Size()))
+		for _, r := range in.Records {
+			if size := phys.Addr(r.Size()); n >= size {
+				n -= size
+				continue
+			}
+			at := (r.Start + n) &^ 7
+			return at, le.Uint64(d.view[at:])
+		}
+		panic("beyond the records")
+	}
+	c := change{}
+	// Most of a page of records is empty: three in four changes meet a word that is not.
+	c.at, c.was = pick()
+	for empty := rng.IntN(4) == 0; c.was == 0 && !empty; {
+		c.at, c.was = pick()
+	}
+	switch rng.IntN(8) {
+	case 0, 1, 2:
+		c.kind, c.now = "bit", c.was^1<<rng.IntN(64)
+	case 3:
+		c.kind, c.now = "zero", 0
+	case 4:
+		_, c.now = pick()
+		c.kind = "another word"
+	case 5:
+		c.kind, c.now = "neighbour", c.was+[]uint64{1, 1 << 64 >> 1, 8, 4096, ^uint64(0), ^uint64(4095)}[rng.IntN(6)]
+	case 6:
+		c.kind, c.now = "scratch", uint64(in.Scratch[0].Start)+uint64(rng.IntN(256))*phys.PageSize
+	case 7:
+		c.kind, c.now = "any page", rng.Uint64N(d.size)&^(phys.PageSize-1)
+	}
+	if c.now == c.was {
+		c.kind, c.now = "all bits", ^c.was
+	}
+	le.PutUint64(d.edit[c.at:], c.now)
+	return c
+}
+
+// TestWords breaks handovers by chance, in memory that a machine left, and lets
+// Ferry run in it.
+func TestWords(t *testing.T) {
+	dir := folder(t)
+	all := sources(t, dir)
+	columns := []string{"rollback", "pass", "cold", "halt", "crossed, nothing lost", "crossed, as a kernel would read it"}
+	var ends tally
+	var rows []string
+	t.Run("all", func(t *testing.T) {
+		for i, s := range all {
+			rows = append(rows, s.name)
+			for n := range *perSource {
+				p := policies[n%len(policies)]
+				own := filepath.Join(dir, fmt.Sprintf("%d-%d", i, n))
+				rng := rand.New(rand.NewPCG(*seed, uint64(i)<<32|uint64(n)))
+				t.Run(fmt.Sprintf("%s/%d/%s", s.name, n, p.name), func(t *testing.T) {
+					t.Parallel()
+					end := breakOne(t, own, s, p, rng)
+					if !t.Failed() {
+						ends.add(s.name, end)
+					}
+				})
+			}
+		}
+	})
+	table, n := ends.table("handover of", rows, columns)
+	result(t, "attack 3: words", fmt.Sprintf(`%s, `+"`make attack-words`"+` (seed %d): %d handovers that the probe or a real kernel left on metal, one word of whose records was changed by chance
+in the memory of the stopped machine: a bit, or all of it to zero, another word of the records, a neighbouring number, a page of scratch, any page. A fresh machine
+starts Ferry in that memory. Where Ferry refuses, the run ends as ferry.on-error= says; where it does not, what it wrote is held against what came in. In none of
+the runs did a byte outside scratch differ afterwards that was not a new page of a new handover. "As a kernel would read it": the word is one that nothing else
+contradicts, such as a file's position, and arrives as it was.`, today(), *seed, n), table)
+}
+
+// breakOne changes a word and returns how the run ended.
+func breakOne(t *testing.T, path string, s source, p policy, rng *rand.Rand) string {
+	t.Helper()
+	run, err := s.dump.Copy(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(path)
+	defer run.Close()
+	c := flip(rng, run, s.in)
+	sum, used := summed(t, run, s.in)
+	start, err := run.Load(read(t, stage().Path), p.payload(t, s.gen, s.gen), fmt.Sprintf("probe.role=b probe.from=%[1]s probe.to=%[1]s probe.fdt=%[2]v probe.used=%[3]s probe.sum=%#[4]x %[5]s",
+		s.gen.Word(), run.Data.FDT, used, sum, p.words()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := run.Copy(path + ".before")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(before.Path)
+	defer before.Close()
+	log, code, err := run.Resume(start, 40*time.Second).Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, err := judge(s, p, before, run, log, code)
+	if err != nil {
+		t.Errorf("%v\n%v, exit code %d:\n%s", c, err, code, log)
+	}
+	return end
+}
+
+var newHandover = regexp.MustCompile(`handover (?:arrived at )?0x([0-9a-f]+)`)
+
+// judge returns how a run ended, and what is wrong with that.
+func judge(s source, p policy, before, after *Dump, log string, code int) (string, error) {
+	if !strings.Contains(log, " blocks added, ") {
+		if !strings.Contains(log, "ferry: error: ") {
+			return "", fmt.Errorf("Ferry neither crossed nor said why")
+		}
+		if err := p.ended(log, code); err != nil {
+			return "", err
+		}
+		if n, err := strays(before.RAM, after.RAM, scratchOf(before)); err != nil || n > 0 {
+			return "", fmt.Errorf("%d pages outside scratch were written to, %w", n, err)
+		}
+		return p.name, nil
+	}
+	if err := inTime(log); err != nil {
+		return "", err
+	}
+	_, b, _ := strings.Cut(log, "probe B: entered")
+	match := newHandover.FindStringSubmatch(b)
+	if match == nil {
+		return "", fmt.Errorf("the next kernel does not say what arrived")
+	}
+	fdt, err := strconv.ParseUint(match[1], 16, 64)
+	if err != nil {
+		return "", err
+	}
+	after.Data.FDT = phys.Addr(fdt)
+	if _, err := account(before, after, s.hint(), s.hint()); err != nil {
+		return "", err
+	}
+	if err := sameState(before, after, s.hint()); err != nil {
+		return "", fmt.Errorf("what arrived is not what came: %w", err)
+	}
+	if s.real {
+		if sameState(s.dump, after, s.hint()) == nil {
+			return "crossed, nothing lost", nil
+		}
+		return "crossed, as a kernel would read it", nil
+	}
+	// What the stand-in for the next kernel misses has to be missing in what came.
+	if _, _, err := standin.Receive(after.RAM, s.gen, after.Data.FDT, after.Data.Scratch, after.Data.ScratchSize); err == nil {
+		return "crossed, nothing lost", nil
+	} else if _, _, was := standin.Receive(before.RAM, s.gen, before.Data.FDT, before.Data.Scratch, before.Data.ScratchSize); was == nil {
+		return "", fmt.Errorf("the next kernel would have read what came, and does not read what arrived: %w", err)
+	}
+	return "crossed, as a kernel would read it", nil
+}
+
+// sameState compares the sessions and files of two handovers, and the memory of
+// each file.
+func sameState(before, after *Dump, hint *kho.Format) error {
+	in, err := Read(before.RAM, before.Data, hint)
+	if err != nil {
+		return err
+	}
+	out, err := Read(after.RAM, after.Data, hint)
+	if err != nil {
+		return err
+	}
+	return out.State.Diff(in.State, func(got, want luo.File) error {
+		format := memfd.ByHandler(want.Handler())
+		if format == nil || string(got.Handler()) != string(want.Handler()) {
+			if string(got.Handler()) != string(want.Handler()) || got.Data() != want.Data() {
+				return fmt.Errorf("%q with data %#x, want %q with %#x", got.Handler(), got.Data(), want.Handler(), want.Data())
+			}
+			return nil
+		}
+		was, err := memfd.Open(format, in.Handover, nil, phys.Addr(want.Data()))
+		if err != nil {
+			return err
+		}
+		is, err := memfd.Open(format, out.Handover, nil, phys.Addr(got.Data()))
+		if err != nil {
+			return err
+		}
+		return is.Same(was)
+	})
+}
+
+// summed returns the checksum that the next kernel has to find over the handover,
+// as much of it as a command line can name.
+func summed(t *testing.T, d *Dump, in *Contents) (sum uint64, list string) {
+	t.Helper()
+	const most = 40
+	used := in.Records
+	if used = used.Add(in.All()...); len(used) > most {
+		used = in.Records[:min(most, len(in.Records))]
+	}
+	var words []string
+	for _, r := range used {
+		words = append(words, fmt.Sprintf("%v-%v", r.Start, r.End))
+	}
+	sum, err := standin.Sum(d.RAM, used)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum, strings.Join(words, ",")
+}
