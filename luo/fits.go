@@ -1,16 +1,26 @@
 package luo
 
 import (
-	"bytes"
 	"fmt"
+	"strconv"
 
 	"ferry/phys"
 )
 
-// testFLBs begins the names of the FLBs of Linux's own test, lib/tests/liveupdate.c.
-// Their data is a pattern and no memory stands behind it, so that they may be left
-// out where a format has no FLBs.
-var testFLBs = []byte("liveupdate-test-flb-")
+// The FLBs of Linux's own test, lib/tests/liveupdate.c, are numbered. Their data is
+// a pattern plus their number, and no memory stands behind it, so that they may be
+// left out where a format has no FLBs.
+const (
+	testFLB     = "liveupdate-test-flb-v"
+	testPattern = 0xfeedf00dcafebee0 // TEST_FLB_MAGIC_BASE
+	testFLBs    = 16                 // more than the test has, and what the pattern has room for
+)
+
+// test reports whether f is an FLB of Linux's own test, with the data of one.
+func (f FLB) test() bool {
+	n := f.Data() - testPattern
+	return n < testFLBs && string(f.Name()) == testFLB+strconv.FormatUint(n, 10)
+}
 
 // Fits reports, before anything is written, why f cannot hold st: an error that
 // names the session, the file and the limit, nil where it can.
@@ -20,7 +30,7 @@ var testFLBs = []byte("liveupdate-test-flb-")
 // to say, by ferry.beyond-limits=1, because no kernel documents it.
 //
 // A format without FLBs holds none but those of Linux's own test, which are left
-// out; see [State.LeftOut].
+// out as long as their data is what that test gives them; see [State.LeftOut].
 func Fits(st *State, f *Format, beyond bool) error {
 	sessions, files := f.maxSessions, f.maxFiles
 	if beyond {
@@ -51,9 +61,9 @@ func Fits(st *State, f *Format, beyond bool) error {
 		return nil
 	}
 	for i, flb := range st.FLBs() {
-		if !bytes.HasPrefix(flb.Name(), testFLBs) {
+		if !flb.test() {
 			return &phys.Error{Object: fmt.Sprintf("luo: FLB %d %q", i, flb.Name()), Addr: st.flbPage + phys.Addr(flbRecords+i*flbSize),
-				Found: fmt.Sprintf("used by %d files", flb.Count()), Want: fmt.Sprintf("none in %v (Linux %s)", f, f.releases), Err: ErrFLB}
+				Found: fmt.Sprintf("data %#x, used by %d files", flb.Data(), flb.Count()), Want: fmt.Sprintf("none in %v (Linux %s)", f, f.releases), Err: ErrFLB}
 		}
 	}
 	return nil

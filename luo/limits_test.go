@@ -11,9 +11,9 @@ import (
 )
 
 func TestLimitsAreNamedBeforeAnythingIsWritten(t *testing.T) {
-	flb := func(name string) *State {
+	flb := func(name string, data uint64) *State {
 		st := state(t, 0, 1)
-		if err := st.AddFLB(name, 1, 1); err != nil {
+		if err := st.AddFLB(name, data, 1); err != nil {
 			t.Fatal(err)
 		}
 		return st
@@ -43,9 +43,16 @@ func TestLimitsAreNamedBeforeAnythingIsWritten(t *testing.T) {
 		{"65,536 files beyond limits", sessions(t, 1, 65536, true), V1, true, nil, nil},
 		{"65,537 files beyond limits", sessions(t, 1, 65537, true), V1, true, ErrLimit, []string{"file 65536 token 0x10000", "at most 65536"}},
 		{"65,537 files in blocks", sessions(t, 1, 65537, true), V4Block, false, nil, nil},
-		{"an FLB", flb("pci-v2"), V1FLB, false, nil, nil},
-		{"an FLB where there are none", flb("pci-v2"), V1, true, ErrFLB, []string{`luo: FLB 0 "pci-v2"`, "used by 1 files, want none in luo-v1 (Linux 6.19)"}},
-		{"an FLB of the test where there are none", flb("liveupdate-test-flb-v2"), V1, false, nil, nil},
+		{"an FLB", flb("pci-v2", 1), V1FLB, false, nil, nil},
+		{"an FLB where there are none", flb("pci-v2", 1), V1, true, ErrFLB,
+			[]string{`luo: FLB 0 "pci-v2"`, "data 0x1, used by 1 files, want none in luo-v1 (Linux 6.19)"}},
+		{"an FLB with the data of the test", flb("pci-v2", 0xfeedf00dcafebee2), V1, false, ErrFLB, []string{`"pci-v2"`}},
+		{"an FLB of the test where there are none", flb("liveupdate-test-flb-v2", 0xfeedf00dcafebee2), V1, false, nil, nil},
+		{"an FLB of the test with an address", flb("liveupdate-test-flb-v2", 0x105000), V1, false, ErrFLB,
+			[]string{`luo: FLB 0 "liveupdate-test-flb-v2"`, "data 0x105000, used by 1 files, want none in luo-v1 (Linux 6.19)"}},
+		{"an FLB of the test with the data of another", flb("liveupdate-test-flb-v2", 0xfeedf00dcafebee1), V1, false, ErrFLB, []string{"flb-v2"}},
+		{"an FLB with the name of the test and more", flb("liveupdate-test-flb-v2x", 0xfeedf00dcafebee2), V1, false, ErrFLB, []string{"flb-v2x"}},
+		{"an FLB of the test without a number", flb("liveupdate-test-flb-v", 0xfeedf00dcafebee0), V1, false, ErrFLB, []string{"flb-v"}},
 	} {
 		err := Fits(tt.st, tt.f, tt.beyond)
 		if !errors.Is(err, tt.want) {
