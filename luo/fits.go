@@ -69,6 +69,19 @@ func Fits(st *State, f *Format, beyond bool) error {
 	return nil
 }
 
+// FitsNone is [Fits] for what has no format at all, kernels without live update:
+// it refuses a state with sessions, because they would be lost. The error is a
+// [*phys.Error] that names the first session, where its record lies, and what the
+// state does not fit, as the caller calls it.
+func FitsNone(st *State, what string) error {
+	for i, s := range st.Sessions() {
+		return &phys.Error{Object: fmt.Sprintf("luo: session %d %q", i, s.Name()), Addr: st.sessionAddr(i),
+			Found: fmt.Sprintf("1 of %d sessions, %d files", st.Len(), st.Files()), Want: "no session for " + what,
+			Hint: "finish the sessions before the crossing, or take a kernel of Linux 6.19 or later", Err: ErrLimit}
+	}
+	return nil
+}
+
 // limit is the error of an object beyond a limit.
 func limit(object string, a phys.Addr, found, want string, readable bool) error {
 	e := &phys.Error{Object: object, Addr: a, Found: found, Want: want, Err: ErrLimit}

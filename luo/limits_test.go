@@ -140,6 +140,26 @@ func TestFormatsSayWhatTheyAre(t *testing.T) {
 	}
 }
 
+func TestOnlyAStateWithoutSessionsFitsNoFormat(t *testing.T) {
+	each(t, func(t *testing.T, f *Format) {
+		mem, d := machine(t)
+		serializeAs(t, f, New(3), d)
+		if err := FitsNone(restore(t, mem, d), "generation B"); err != nil {
+			t.Errorf("a state without sessions: %v", err)
+		}
+		serializeAs(t, f, state(t, 0, 0, 2), d)
+		in := restore(t, mem, d)
+		err := FitsNone(in, "generation B (6.18)")
+		var e *phys.Error
+		if !errors.Is(err, ErrLimit) || !errors.As(err, &e) || e.Addr != in.sessionAddr(0) || e.Object != `luo: session 0 "vm-0"` {
+			t.Fatalf("%v, want one of the record of session 0 at %v", err, in.sessionAddr(0))
+		}
+		if s := err.Error(); !strings.Contains(s, "1 of 2 sessions, 2 files") || !strings.Contains(s, "generation B (6.18)") || e.Hint == "" {
+			t.Errorf("%v does not say what is where it cannot go, or what to do", err)
+		}
+	})
+}
+
 func TestDropTakesAnEmptyStateOut(t *testing.T) {
 	each(t, func(t *testing.T, f *Format) {
 		mem, d := machine(t)

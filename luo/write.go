@@ -208,14 +208,12 @@ func (st *State) retire(d blockset.Pages, keepFLBs bool) error {
 
 // Drop takes a state without sessions out of d, for kernels that have no live
 // update: the sub-tree and all that belongs to it. A state with sessions is
-// refused, for they would be lost.
+// refused as by [FitsNone], for they would be lost.
 func Drop(st *State, d *kho.Draft) error { return drop(st, d) }
 
 func drop(st *State, d outgoing) error {
-	for i, s := range st.Sessions() {
-		return &phys.Error{Object: fmt.Sprintf("luo: session %d %q", i, s.Name()), Addr: st.sessionAddr(i),
-			Found: fmt.Sprintf("1 of %d sessions, %d files", st.Len(), st.Files()), Want: "none for a kernel without live update",
-			Hint: "finish the sessions first, or choose a kernel of 6.19 or later", Err: ErrLimit}
+	if err := FitsNone(st, "a kernel without live update"); err != nil {
+		return err
 	}
 	if err := st.retire(d, false); err != nil {
 		return fmt.Errorf("luo: dropping: %w", err)
