@@ -15,8 +15,6 @@ import (
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
 	"ferry/cmd/probe/standin"
-	"ferry/kho"
-	"ferry/phys"
 )
 
 var (
@@ -170,9 +168,3 @@ func result(t *testing.T, section, head string, table Table) {
 
 // today is the date of a run.
 func today() string { return time.Now().UTC().Format("2006-01-02") }
-
-// scratchOf returns the scratch areas of a handover, unproved.
-func scratchOf(d *Dump) phys.Ranges {
-	areas, _ := kho.ScratchHint(d.RAM, d.Data)
-	return phys.NewRanges(areas...)
-}

@@ -169,21 +169,25 @@ func damaged(t *testing.T, dir string, g *standin.Generation, damage standin.Dam
 	if err := p.ended(log, code); err != nil {
 		t.Errorf("%v:\n%s", err, log)
 	}
-	if n, err := strays(before.RAM, at.RAM, scratchOf(at)); err != nil || n > 0 {
+	if n, err := strays(before, at.RAM); err != nil || n > 0 {
 		t.Errorf("%d pages outside scratch were written to, %v:\n%s", n, err, log)
 	}
 }
 
 // strays counts the pages outside scratch that differ in more than marks of the
 // processor's.
-func strays(before, after *RAM, scratch phys.Ranges) (n int, err error) {
-	differ, err := Differ(before, after)
+func strays(before *Dump, after *RAM) (n int, err error) {
+	differ, err := Differ(before.RAM, after)
+	if err != nil {
+		return 0, err
+	}
+	scratch, _, err := before.Scratch()
 	if err != nil {
 		return 0, err
 	}
 	for _, r := range differ.Sub(scratch...) {
 		for a := r.Start; a < r.End; a += phys.PageSize {
-			if !noted(before, after, a) {
+			if !noted(before.RAM, after, a) {
 				n++
 			}
 		}

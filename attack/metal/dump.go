@@ -4,6 +4,7 @@ package metal
 
 import (
 	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -107,11 +108,31 @@ func (d *Dump) Copy(path string) (*Dump, error) {
 	return &c, nil
 }
 
+// Scratch returns the areas of the scratch table that are not empty, in its order,
+// and the table's own memory.
+func (d *Dump) Scratch() (areas []phys.Range, table phys.Range, err error) {
+	b, err := d.View(d.Data.Scratch, d.Data.ScratchSize)
+	if err != nil {
+		return nil, table, err
+	}
+	table = phys.Range{Start: d.Data.Scratch, End: d.Data.Scratch + phys.Addr(len(b))}
+	for ; len(b) >= 16; b = b[16:] {
+		le := binary.LittleEndian
+		if r, ok := phys.Span(phys.Addr(le.Uint64(b)), le.Uint64(b[8:])); ok && !r.Empty() {
+			areas = append(areas, r)
+		}
+	}
+	return areas, table, nil
+}
+
 // Load puts another kernel, such as a stage with its payload, in the place of the
 // one that was about to start, where kexec would have put it, with the handover as
 // it is.
 func (d *Dump) Load(kernel, initrd []byte, cmdline string) (Start, error) {
-	scratch, table := kho.ScratchHint(d.RAM, d.Data)
+	scratch, table, err := d.Scratch()
+	if err != nil {
+		return Start{}, err
+	}
 	p, err := d.Params.Place(boot.Next{
 		Kernel: boot.Part{Bytes: kernel}, Initrd: boot.Part{Bytes: initrd}, Cmdline: cmdline,
 		KHO: d.Raw, Seed: make([]byte, 32), Scratch: scratch, Occupied: phys.NewRanges(table),

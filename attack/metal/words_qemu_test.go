@@ -224,7 +224,7 @@ func judge(s source, p policy, before, after *Dump, log string, code int) (strin
 		if err := p.ended(log, code); err != nil {
 			return "", err
 		}
-		if n, err := strays(before.RAM, after.RAM, scratchOf(before)); err != nil || n > 0 {
+		if n, err := strays(before, after.RAM); err != nil || n > 0 {
 			return "", fmt.Errorf("%d pages outside scratch were written to, %w", n, err)
 		}
 		return p.name, nil
