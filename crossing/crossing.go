@@ -71,6 +71,7 @@ type passage struct {
 	signed  bool // the manifest is that of the image's key
 	next    boot.Next
 	way     wayOut
+	target  *target
 	came    *handover // nil as long as none was found sound
 	report  Report
 
@@ -81,7 +82,7 @@ type passage struct {
 // It prints a report. An error means that there is nothing to jump to: the
 // caller halts. The incoming handover is untouched in any case.
 func Run(m *Machine) (Jump, error) {
-	p := &passage{m: m}
+	p := &passage{m: m, target: &target{}}
 	p.report.start(m.Nanotime)
 	jump, err := p.run()
 	p.report.print(m.Console)
@@ -101,6 +102,8 @@ func (p *passage) run() (Jump, error) {
 		p.report.note("no handover came in: the next kernel boots cold")
 		return p.start(p.next)
 	}
+	p.target.beyond = p.options.BeyondLimits
+	p.report.fail(p.target.aim(p.payload.Manifest))
 	p.prepare(raw)
 	if p.report.failed() == nil && p.options.Mode == Cross {
 		var data kho.Data

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ferry/cmd/probe/standin"
+	"ferry/fdt"
 	"ferry/kho"
 	"ferry/phys"
 )
@@ -161,6 +162,96 @@ func TestWhatNobodyOwnsIsReported(t *testing.T) {
 	h, err := kho.Open(m.Memory, d, nil)
 	if err != nil || !h.Map.Preserved(phys.Block{Addr: stray}) {
 		t.Errorf("the page is not preserved any more: %v", err)
+	}
+}
+
+// TestNothingPreservedCrossesAsNothing hands over as Linux up to 6.18 may: a root
+// device tree that no map preserves, because there is none.
+func TestNothingPreservedCrossesAsNothing(t *testing.T) {
+	for _, way := range [][2]string{{"B", "C"}, {"A", "B"}, {"A", "A"}, {"B", "F"}} {
+		m := newMachineOf(t, standin.B, standin.Shape{}, "ferry.on-error=halt")
+		tree := phys.Addr(0x3000000)
+		w := fdt.NewWriter(m.edit(tree, phys.PageSize), "preserved-memory-map", "compatible")
+		w.Begin("")
+		w.String("compatible", "kho-v1")
+		w.Address("preserved-memory-map", 0)
+		w.End()
+		if _, err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		le.PutUint64(m.edit(nodesAt+16, 8), uint64(tree))
+		m.next(way[1], way[0])
+		jump, err := Run(&m.Machine)
+		if err != nil {
+			t.Errorf("%v: %v\n%s", way, err, m.log)
+			continue
+		}
+		if a := m.arrive(jump); a.kho == nil {
+			t.Errorf("%v: no handover arrived", way)
+		}
+	}
+}
+
+// TestDamagedReportIsReplaced: what an earlier crossing said is no reason to keep
+// the state from crossing.
+func TestDamagedReportIsReplaced(t *testing.T) {
+	m := newMachineOf(t, standin.C, standin.Shape{Sessions: 1, Files: 2, Plain: true}, "ferry.on-error=halt")
+	for i, to := range []string{"D", "C", "F"} {
+		m.next(to, "")
+		jump, err := Run(&m.Machine)
+		if err != nil {
+			t.Fatalf("crossing %d: %v\n%s", i, err, m.log)
+		}
+		copy(m.edit(nodesAt+16, 32), m.arrive(jump).kho)
+		h, err := kho.Open(m.Memory, m.payload(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, _ := h.Subtree(reportTree)
+		m.edit(s.Data, 4)[0] = 0
+	}
+}
+
+// TestLargeBlockOfNobodyIsSplit preserves 2 GiB, which older kernels size wrong:
+// in parts they are still all there.
+func TestLargeBlockOfNobodyIsSplit(t *testing.T) {
+	high := phys.Range{Start: 1 << 32, End: 2 << 32}
+	m := newMachineIn(t, standin.F, standin.Shape{Sessions: 1, Files: 1, Plain: true}, "ferry.on-error=halt", ram, high)
+	h, err := kho.Open(m.Memory, m.payload(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := h.Draft(nil, phys.NewRanges(stage, phys.Range{Start: payloadAt, End: payloadAt + 1<<20}, phys.Block{Addr: cmdlineAt}.Range()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := phys.Block{Addr: 6 << 30, Order: 19}
+	if err := d.Preserve(large); err != nil {
+		t.Fatal(err)
+	}
+	data, err := d.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, orders := range map[string]phys.Order{"F": 19, "E": 18, "D": 18} {
+		copy(m.edit(nodesAt+16, 32), data.Append(nil))
+		m.next(to, "")
+		jump, err := Run(&m.Machine)
+		if err != nil {
+			t.Errorf("to %s: %v\n%s", to, err, m.log)
+			continue
+		}
+		d, err := kho.ParseData(0, m.arrive(jump).kho)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := kho.Open(m.Memory, d, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, ok := after.Map.Head(large.Addr); !ok || b.Order != orders || !after.Map.Covers(large.Range()) {
+			t.Errorf("to %s: the block is %v, %v", to, b, ok)
+		}
 	}
 }
 

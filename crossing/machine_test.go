@@ -63,9 +63,15 @@ func newMachine(t *testing.T, shape standin.Shape, cmdline string) *machine {
 // newMachineOf is newMachine with a handover of another generation.
 func newMachineOf(t *testing.T, from *standin.Generation, shape standin.Shape, cmdline string) *machine {
 	t.Helper()
+	return newMachineIn(t, from, shape, cmdline, ram)
+}
+
+// newMachineIn is newMachineOf with other memory, the machine's own first.
+func newMachineIn(t *testing.T, from *standin.Generation, shape standin.Shape, cmdline string, memory ...phys.Range) *machine {
+	t.Helper()
 	m := &machine{t: t, log: new(bytes.Buffer)}
 	m.Machine = Machine{
-		Memory: phystest.NewSparse(t, ram), ZeroPage: zeroPageAt, Stage: stage, Console: m.log,
+		Memory: phystest.NewSparse(t, memory...), ZeroPage: zeroPageAt, Stage: stage, Console: m.log,
 		Nanotime: func() int64 { m.ticks += 1000; return m.ticks },
 		Random:   func(b []byte) { copy(b, bytes.Repeat([]byte{0xa5}, len(b))) },
 	}
@@ -81,10 +87,12 @@ func newMachineOf(t *testing.T, from *standin.Generation, shape standin.Shape, c
 
 	zp := m.edit(zeroPageAt, phys.PageSize)
 	copy(zp[0x202:], "HdrS")
-	zp[0x1e8] = 1
-	le.PutUint64(zp[0x2d0:], uint64(ram.Start))
-	le.PutUint64(zp[0x2d8:], ram.Size())
-	le.PutUint32(zp[0x2e0:], 1)
+	zp[0x1e8] = byte(len(memory))
+	for i, r := range memory {
+		le.PutUint64(zp[0x2d0+20*i:], uint64(r.Start))
+		le.PutUint64(zp[0x2d8+20*i:], r.Size())
+		le.PutUint32(zp[0x2e0+20*i:], 1)
+	}
 	le.PutUint32(zp[0x228:], uint32(cmdlineAt))
 	copy(m.edit(cmdlineAt, phys.PageSize), cmdline+"\x00")
 

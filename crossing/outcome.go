@@ -145,8 +145,11 @@ func (p *passage) handOver(data kho.Data) (Jump, error) {
 	return p.start(next)
 }
 
-// start places and writes a kernel.
+// start places and writes the next kernel, unless it is not what was signed.
 func (p *passage) start(next boot.Next) (Jump, error) {
+	if p.badNext != nil {
+		return Jump{}, p.badNext
+	}
 	plan, err := p.place(next)
 	if err != nil {
 		return Jump{}, err
@@ -182,7 +185,7 @@ func (p *passage) scratch(raw *[kho.DataSize]byte) {
 	}
 	var table phys.Range
 	if data, err := kho.ParseData(p.params.ZeroPage, raw[:]); err == nil {
-		p.next.Scratch, table = kho.ScratchHint(p.m.Memory, data)
+		p.next.Scratch, table = kho.ScratchHint(p.m.Memory, data, p.target.hint)
 	}
 	p.next.Occupied = p.next.Occupied.Add(table)
 }

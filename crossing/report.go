@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"ferry/kho"
 	"ferry/memfd"
@@ -100,6 +101,12 @@ func (r *Report) kept(l leaks) {
 
 // leaving notes what does not stay as it is.
 func (r *Report) leaving(in *handover, t *target) {
+	if t.from != nil && !slices.Contains(written(in.Format(), in.state.Format()), t.from) {
+		r.note(fmt.Sprintf("the payload expects a handover of generation %s; this one is in %s", t.from.Name, in.formats()))
+	}
+	if _, ok := in.Subtree(kho.TestName); ok && !t.kho.ReadsTests(in.Format()) {
+		r.note(fmt.Sprintf("sub-tree %q is carried as it is: the test of the next kernel does not read such a list of folios", kho.TestName))
+	}
 	if n := in.memfd.unset; n > 0 {
 		r.note(fmt.Sprintf("repaired: %d folios were not recorded as up to date and written to; those never written to become zeros", n))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"ferry/boot/payload"
 	"ferry/kho"
 	"ferry/luo"
 	"ferry/memfd"
@@ -19,10 +20,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	if err != nil {
 		return none, err
 	}
-	t, err := p.targetOf()
-	if err != nil {
-		return none, err
-	}
+	t := p.target
 	in, err := p.restore(data, t.hint, p.step, t.accept)
 	if err != nil {
 		return none, err
@@ -60,7 +58,8 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 // target is what the new handover is to be.
 type target struct {
 	gen    *Generation // nil: that of the handover that comes in
-	hint   *kho.Format // of the producer, where the payload knows
+	from   *Generation // of the producer, nil where the payload does not know
+	hint   *kho.Format // its format
 	beyond bool        // past the limits of gen's writers
 
 	// Known once the handover is.
@@ -71,27 +70,25 @@ type target struct {
 	drop    []kho.Subtree // sub-trees that the next kernel must not get
 }
 
-// targetOf reads the payload's manifest: what the next kernel reads, and what
-// is known of the kernel before.
-func (p *passage) targetOf() (*target, error) {
-	t := &target{beyond: p.options.BeyondLimits}
-	m := p.payload.Manifest
+// aim reads the payload's manifest: what the next kernel reads, and what is known
+// of the kernel before.
+func (t *target) aim(m payload.Manifest) error {
 	if name := m.Kernel.Generation; name != "" {
 		if t.gen = ByName(name); t.gen == nil {
-			return nil, fmt.Errorf("manifest: the next kernel is of generation %q, which this stage does not write", name)
+			return fmt.Errorf("manifest: the next kernel is of generation %q, which this stage does not write", name)
 		}
 	}
-	if m.From != "" {
-		from := ByName(m.From)
-		if from == nil {
-			from = ByRelease(m.From)
-		}
-		if from == nil {
-			return nil, fmt.Errorf("manifest: the handover is to come from %q, no release or generation that this stage reads", m.From)
-		}
-		t.hint = from.KHO
+	if m.From == "" {
+		return nil
 	}
-	return t, nil
+	if t.from = ByName(m.From); t.from == nil {
+		t.from = ByRelease(m.From)
+	}
+	if t.from == nil {
+		return fmt.Errorf("manifest: the handover is to come from %q, no release or generation that this stage reads", m.From)
+	}
+	t.hint = t.from.KHO
+	return nil
 }
 
 // accept refuses a memfd that the next kernel cannot hold.
@@ -193,9 +190,9 @@ func (p *passage) verify(d kho.Data, in *handover, t *target) error {
 	if got, want := names(out), t.expected(in); !slices.Equal(got, want) {
 		return fmt.Errorf("sub-trees %q, want %q", got, want)
 	}
-	if out.leaks.blocks > in.leaks.blocks {
-		return fmt.Errorf("%d preserved blocks that belong to nothing, want at most %d; the first is %v of order %d",
-			out.leaks.blocks, in.leaks.blocks, out.leaks.first.Addr, out.leaks.first.Order)
+	if got, want := out.leaks.pages, in.leaks.pages; got != want { // large blocks may be split
+		return fmt.Errorf("%d preserved pages that belong to nothing, want %d; the first block is %v of order %d",
+			got, want, out.leaks.first.Addr, out.leaks.first.Order)
 	}
 	before, err := in.Reserved()
 	if err != nil {

@@ -166,7 +166,11 @@ func TestImageWithAKeyStartsNothingElse(t *testing.T) {
 		"both altered":        {old, func(m *machine) { m.swap("initrd of A", "initrd of X"); m.swap("initrd of B", "initrd of X") }, "", "rollback.initrd has SHA-256"},
 		"key area damaged":    {old, func(m *machine) { m.Trust[30] ^= 1 }, "", "key"},
 		"policy from outside": {old, func(m *machine) { m.swap("B\x00\x00\x00\x00", "X\x00\x00\x00\x00") }, "A", ""},
-		"altered, to go on":   {old, func(m *machine) { m.swap("B\x00\x00\x00\x00", "X\x00\x00\x00\x00"); m.cmdline("ferry.on-error=pass") }, "A", ""},
+		"altered, nothing to hand over": {old, func(m *machine) {
+			m.swap("B\x00\x00\x00\x00", "X\x00\x00\x00\x00")
+			le.PutUint64(m.edit(zeroPageAt+0x250, 8), 0)
+		}, "", "kernel has SHA-256"},
+		"altered, to go on": {old, func(m *machine) { m.swap("B\x00\x00\x00\x00", "X\x00\x00\x00\x00"); m.cmdline("ferry.on-error=pass") }, "A", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t, standin.Shape{Sessions: 1, Files: 1}, "")

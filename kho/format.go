@@ -23,6 +23,7 @@ type Format struct {
 	maxRestore phys.Order // largest order that the next kernel takes back as one unit
 	liveUpdate bool       // there are kernels of this format that know the sub-tree of live update
 	index      index      // how the bitmaps of the map are found
+	inline     bool       // the kernel's own test lists its folios in its tree
 }
 
 // index is the part of a preserved-memory map above its bitmaps.
@@ -53,6 +54,10 @@ func (f *Format) Compatible() string { return f.compatible }
 // MaxRestore returns the largest order of a block that the kernels of this
 // format give back to an owner as one unit. Larger ones stay reserved for good.
 func (f *Format) MaxRestore() phys.Order { return f.maxRestore }
+
+// ReadsTests reports whether the kernel's own test of handovers, in kernels of f,
+// finds the folios that the one of g listed.
+func (f *Format) ReadsTests(g *Format) bool { return f.inline == g.inline }
 
 const compatibleProperty = "compatible"
 

@@ -226,7 +226,7 @@ func FuzzScratchTable(f *testing.F) {
 		f := newFixture(t)
 		copy(f.edit(scratch0, 4<<20), table)
 		f.data.ScratchSize = size
-		kho.ScratchHint(f.mem, f.data)
+		kho.ScratchHint(f.mem, f.data, nil)
 		sound(t, f)
 	})
 }
@@ -255,7 +255,7 @@ func FuzzVmalloc(f *testing.F) {
 			}
 		}
 		m := f.open().Map
-		area, err := m.Vmalloc(v)
+		area, err := m.Vmalloc(v, nil)
 		if err != nil {
 			return
 		}

@@ -14,25 +14,48 @@ import (
 // that the table still says what the producer did, so what the map preserves, as
 // far as it can be read, is left out. Both are empty where the table itself is not
 // RAM.
-func ScratchHint(mem phys.Memory, d Data) (areas []phys.Range, table phys.Range) {
+//
+// hint is the format of the producer where that is known. Where two formats have
+// one version string and nobody knows, the one whose map leaves most of scratch
+// alone is taken for that of the producer: the other is noise.
+func ScratchHint(mem phys.Memory, d Data, hint *Format) (areas []phys.Range, table phys.Range) {
 	table, _ = phys.Span(d.Scratch, min(d.ScratchSize, maxScratchEntries*scratchEntry))
 	b, err := mem.View(table.Start, table.Size())
 	if err != nil {
 		return nil, phys.Range{}
 	}
-	maps := mapHints(mem, d)
 	for ; len(b) >= scratchEntry; b = b[scratchEntry:] {
 		u := binary.LittleEndian.Uint64
 		if r, ok := phys.Span(phys.Addr(u(b)), u(b[8:])); ok && !r.Empty() && mem.RAM().Contains(r) {
-			areas = append(areas, without(r, maps)...)
+			areas = append(areas, r)
 		}
 	}
-	return areas, table
+	return keptFree(areas, mapHints(mem, d, hint)), table
+}
+
+// keptFree returns the areas without what the map preserves that preserves least of
+// them; all of them where there is no map.
+func keptFree(areas []phys.Range, maps []*Map) []phys.Range {
+	free, most := areas, uint64(0)
+	for i, m := range maps {
+		var left phys.Ranges
+		for _, r := range areas {
+			left = append(left, without(r, m)...)
+		}
+		size := uint64(0)
+		for _, r := range left {
+			size += r.Size()
+		}
+		if i == 0 || size > most {
+			free, most = left, size
+		}
+	}
+	return free
 }
 
 // mapHints returns the map of the handover that d names in every format that it
 // may have, each as far as it can be read.
-func mapHints(mem phys.Memory, d Data) (maps []*Map) {
+func mapHints(mem phys.Memory, d Data, hint *Format) (maps []*Map) {
 	page, err := viewPage(mem, nil, d.FDT)
 	if err != nil {
 		return nil
@@ -49,6 +72,9 @@ func mapHints(mem phys.Memory, d Data) (maps []*Map) {
 	if err != nil {
 		return nil
 	}
+	if f, err := (&Handover{mem: mem}).choose(fit, tree.Root(), phys.Addr(root), hint); err == nil {
+		fit = []*Format{f}
+	}
 	for _, f := range fit {
 		m := &Map{mem: mem, root: phys.Addr(root)}
 		if f.index.read(m, nil) == nil {
@@ -63,23 +89,21 @@ func mapHints(mem phys.Memory, d Data) (maps []*Map) {
 const maxInside = 1024
 
 // without returns what is left of r, an area of scratch, without the blocks and
-// nodes of the maps; nothing where these are many, which then is no scratch.
-func without(r phys.Range, maps []*Map) phys.Ranges {
+// nodes of m; nothing where these are many, which then is no scratch.
+func without(r phys.Range, m *Map) phys.Ranges {
 	var inside []phys.Range
-	for _, m := range maps {
-		for rest := m.present; rest != 0; {
-			o := nextOrder(&rest)
-			end := number(r.End-1, o) + 1
-			for n, hit := m.next(o, number(r.Start, o), end); hit; n, hit = m.next(o, n+1, end) {
-				if inside = append(inside, block(n, o).Range()); len(inside) > maxInside {
-					return nil
-				}
+	for rest := m.present; rest != 0; {
+		o := nextOrder(&rest)
+		end := number(r.End-1, o) + 1
+		for n, hit := m.next(o, number(r.Start, o), end); hit; n, hit = m.next(o, n+1, end) {
+			if inside = append(inside, block(n, o).Range()); len(inside) > maxInside {
+				return nil
 			}
 		}
-		for _, n := range m.nodes {
-			if page := (phys.Block{Addr: n.Addr()}).Range(); r.Overlaps(page) {
-				inside = append(inside, page)
-			}
+	}
+	for _, n := range m.nodes {
+		if page := (phys.Block{Addr: n.Addr()}).Range(); r.Overlaps(page) {
+			inside = append(inside, page)
 		}
 	}
 	return phys.NewRanges(r).Sub(inside...)

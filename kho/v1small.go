@@ -12,4 +12,5 @@ var V1Small = &Format{
 	maxBlock:        18,
 	maxRestore:      10,
 	index:           list{bitmap: 512},
+	inline:          true,
 }
