@@ -73,7 +73,7 @@ func (h *Handover) testObjects(s Subtree, visit func(object string, b phys.Block
 	case len(list.Value) != VmallocSize:
 		return bad(at, fmt.Sprintf("%d folios in %d bytes", n, len(list.Value)), "8 bytes each, or the 16 of a vmalloc area")
 	}
-	area, err := h.Map.Vmalloc(ParseVmalloc(list.Value))
+	area, err := h.Map.Vmalloc(ParseVmalloc(list.Value), nil)
 	if err != nil && n == VmallocSize/testFolio {
 		// Sixteen bytes are two folios as well, where they are no area.
 		return h.testFolios(list.Addr, list.Value, visit)

@@ -66,7 +66,11 @@ type Area struct {
 // preserved with their exact orders, as many pages as v says, every chunk but
 // the last full, which bounds the chunks by the pages even where they loop.
 // An area of no pages is an error; owners express it by no descriptor at all.
-func (m *Map) Vmalloc(v Vmalloc) (*Area, error) {
+//
+// claim is called with each chunk page before its addresses are proved, and may
+// refuse it: whoever keeps account of owners spends nothing on a chunk that is
+// another's. It may be nil.
+func (m *Map) Vmalloc(v Vmalloc, claim func(chunk phys.Block) error) (*Area, error) {
 	bad := func(a phys.Addr, found, want string) error {
 		return &phys.Error{Object: "vmalloc area", Addr: a, Found: found, Want: want, Err: ErrVmalloc}
 	}
@@ -85,6 +89,10 @@ func (m *Map) Vmalloc(v Vmalloc) (*Area, error) {
 		}
 		if b := (phys.Block{Addr: chunk}); !m.Preserved(b) {
 			return nil, notPreserved("vmalloc chunk", b)
+		} else if claim != nil {
+			if err := claim(b); err != nil {
+				return nil, err
+			}
 		}
 		page, err := m.mem.View(chunk, phys.PageSize)
 		if err != nil {

@@ -44,7 +44,7 @@ func TestVmallocAreasAreReadAsWritten(t *testing.T) {
 		if parsed != v || len(v.Append(nil)) != kho.VmallocSize || v.Pages != uint32(c.blocks)<<c.order {
 			t.Errorf("%+v parsed as %+v", v, parsed)
 		}
-		area, err := f.open().Map.Vmalloc(parsed)
+		area, err := f.open().Map.Vmalloc(parsed, nil)
 		f.check(err)
 		var got []phys.Addr
 		for i := range area.Len() {
@@ -66,7 +66,7 @@ func TestVmallocAcceptsAFullChunkWithoutSuccessor(t *testing.T) {
 	f := newFixture(t)
 	v, _ := vmalloced(f, 511, 0)
 	f.setWord(v.First, 0)
-	area, err := f.open().Map.Vmalloc(v)
+	area, err := f.open().Map.Vmalloc(v, nil)
 	if err != nil || len(area.Chunks) != 1 || area.Len() != 511 {
 		t.Errorf("%+v, %v", area, err)
 	}
@@ -149,7 +149,7 @@ func TestVmallocRefuses(t *testing.T) {
 			f := newFixture(t)
 			v, blocks := vmalloced(f, 600, 1)
 			at := c.damage(f, &v, blocks)
-			_, err := f.open().Map.Vmalloc(v)
+			_, err := f.open().Map.Vmalloc(v, nil)
 			refusedAs(t, err, c.rule, at, c.object)
 		})
 	}

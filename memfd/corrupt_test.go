@@ -69,7 +69,7 @@ func TestOpenRejects(t *testing.T) {
 		{"a chunk that is the structure", func(b *broken) {
 			clear(b.structure[:8]) // next
 			put(b.structure[32:], uint64(b.at))
-		}, kho.ErrPreserved, "vmalloc chunk"},
+		}, blockset.ErrShared, "folio array: chunk"},
 		{"an array that is its own chunk", func(b *broken) { put(b.chunk[8:], u64(b.structure[32:])) }, blockset.ErrShared, "folio array"},
 		{"an array that is the structure", func(b *broken) { put(b.chunk[8:], uint64(b.at)) }, blockset.ErrShared, "folio array"},
 		{"a folio that is not preserved", func(b *broken) { put(b.array, u64(b.array)+0x4000) }, kho.ErrPreserved, "folio 0"},

@@ -100,7 +100,11 @@ func (f *Format) open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File,
 	if want := (file.Folios + pageEntries - 1) / pageEntries; uint64(v.Pages) != want {
 		return nil, bad(at, fmt.Sprintf("array of %d pages", v.Pages), fmt.Sprintf("%d for %d folios", want, file.Folios))
 	}
-	if file.area, err = h.Map.Vmalloc(v); err != nil {
+	var claim func(phys.Block) error
+	if c != nil {
+		claim = func(chunk phys.Block) error { return c.Block("chunk", chunk) }
+	}
+	if file.area, err = h.Map.Vmalloc(v, claim); err != nil {
 		return nil, phys.In("folio array", v.First, err)
 	}
 	if c == nil {
@@ -134,13 +138,10 @@ func (f *File) check() error {
 	return nil
 }
 
-// claim makes the file the owner of its array.
+// claim makes the file the owner of its array, whose chunks it owns already: two
+// files of one array are told apart by its first chunk, before all else of it is
+// looked at.
 func (f *File) claim(c *blockset.Checker) error {
-	for _, a := range f.area.Chunks {
-		if err := c.Block("chunk of the folio array", phys.Block{Addr: a}); err != nil {
-			return err
-		}
-	}
 	for i := range f.area.Len() {
 		if err := c.Block("folio array", f.area.Block(i)); err != nil {
 			return err
