@@ -34,6 +34,8 @@ var (
 	ErrFolio  = errors.New("bad folio entry")
 	ErrFormat = errors.New("the format cannot hold the file")
 	ErrDiffer = errors.New("files differ")
+
+	ErrVersion = errors.New("a memfd of an unknown format") // see [Unknown]
 )
 
 // Seals of a memfd, as in F_ADD_SEALS.
