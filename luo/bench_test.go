@@ -83,15 +83,21 @@ func BenchmarkRestoreHalfAMillionSessions(b *testing.B) {
 // one series to that of another, and between blocks and arrays: restoring them and
 // writing them again, all but the commit.
 func BenchmarkTranslateMillionFiles(b *testing.B) {
-	for _, tt := range []struct {
+	type crossing struct {
 		from, to        *Format
 		sessions, files int
-	}{
-		{V4Block, V5, 2, million / 2},
-		{V5, V4Block, 2, million / 2},
-		{V1FLB, V5, 20, million / 20},
-		{V5, V1FLB, 20, million / 20},
-	} {
+	}
+	var all []crossing
+	for _, f := range Formats() {
+		n := 2
+		if f.tree != nil {
+			n = 20
+		}
+		if f != V5 {
+			all = append(all, crossing{f, V5, n, million / n}, crossing{V5, f, n, million / n})
+		}
+	}
+	for _, tt := range all {
 		b.Run(tt.from.String()+"-to-"+tt.to.String(), func(b *testing.B) {
 			d := handoverMachine(b, 512<<20)
 			h := commitAs(b, sessions(b, tt.sessions, tt.files, true), d, Options{Format: tt.from, BeyondLimits: true})

@@ -225,20 +225,25 @@ func TestAStateWithoutFLBPage(t *testing.T) {
 	}
 	// A structure may say 0: that stays 0 where it may, and becomes a page where
 	// the format wants one.
-	for f, want := range map[*Format]bool{V1: false, V1FLB: true, V4Block: false, V5: false} {
-		mem, d := machine(t)
-		serializeAs(t, V4Block, state(t, 0, 2), d)
-		root, err := mem.Edit(d.root, 48)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := d.Retire(phys.Block{Addr: phys.Addr(u64(root[40:]))}); err != nil {
-			t.Fatal(err)
-		}
-		clear(root[40:])
-		serializeAs(t, f, restore(t, mem, d), d)
-		if out := restore(t, mem, d); (out.flbPage != 0) != want {
-			t.Errorf("no page to %v: page at %v, want one: %v", f, out.flbPage, want)
+	for _, from := range Formats() {
+		for _, f := range Formats() {
+			if from.ser == nil {
+				continue
+			}
+			mem, d := machine(t)
+			serializeAs(t, from, state(t, 0, 2), d)
+			root, err := mem.Edit(d.root, from.ser.size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Retire(phys.Block{Addr: phys.Addr(u64(root[from.ser.flbs:]))}); err != nil {
+				t.Fatal(err)
+			}
+			clear(root[from.ser.flbs:])
+			serializeAs(t, f, restore(t, mem, d), d)
+			if out, want := restore(t, mem, d), f == V1FLB; (out.flbPage != 0) != want {
+				t.Errorf("%v without a page to %v: page at %v, want one: %v", from, f, out.flbPage, want)
+			}
 		}
 	}
 }
@@ -253,8 +258,10 @@ func TestFLBsOfTheTestAreLeftOutWhereThereAreNone(t *testing.T) {
 	}
 	serializeAs(t, V1FLB, st, d)
 	in := restore(t, mem, d)
-	if got := [...]int{in.LeftOut(V1), in.LeftOut(V1FLB), in.LeftOut(V4Block), in.LeftOut(V5)}; got != [...]int{3, 0, 0, 0} {
-		t.Errorf("FLBs left out: %v", got)
+	for _, f := range Formats() {
+		if got, want := in.LeftOut(f), map[*Format]int{V1: 3}[f]; got != want {
+			t.Errorf("%v: %d FLBs left out, want %d", f, got, want)
+		}
 	}
 	page := in.flbPage
 	serializeAs(t, V1, in, d)

@@ -23,18 +23,23 @@ const (
 
 // seeds are the beginnings of the pages of states that are sound.
 func seeds(t testing.TB) (all [][]byte) {
-	for i, files := range [][]int{{}, {2}, {1, 2}, {0, 1}, {}, {2}, {1, 2}, {0, 1}} {
-		mem, d := machine(t)
-		serializeAs(t, []*Format{V5, V4Block}[i/4], state(t, min(1, len(files)), files...), d)
-		var data []byte
-		for i := range fuzzPages {
-			part, err := mem.View(base+phys.Addr(i)*phys.PageSize, fuzzPart)
-			if err != nil {
-				t.Fatal(err)
+	for _, f := range Formats() {
+		for _, files := range [][]int{{}, {2}, {1, 2}, {0, 1}} {
+			if f.ser == nil {
+				continue
 			}
-			data = append(data, part...)
+			mem, d := machine(t)
+			serializeAs(t, f, state(t, min(1, len(files)), files...), d)
+			var data []byte
+			for i := range fuzzPages {
+				part, err := mem.View(base+phys.Addr(i)*phys.PageSize, fuzzPart)
+				if err != nil {
+					t.Fatal(err)
+				}
+				data = append(data, part...)
+			}
+			all = append(all, data)
 		}
-		all = append(all, data)
 	}
 	return append(all, realSeed(t))
 }
@@ -54,8 +59,10 @@ func readWriteRead(t *testing.T, data []byte) error {
 		copy(page, data[:n])
 		data = data[n:]
 	}
-	if bytes.HasPrefix(root, []byte("luo-v4")) {
-		d.size = 48
+	for _, f := range Formats() {
+		if f.ser != nil && bytes.HasPrefix(root, []byte(f.compatible)) {
+			d.size = f.ser.size
+		}
 	}
 	in, err := restoreFrom(blockset.NewChecker(mem, d, nil), d, base, d.size)
 	if err != nil {

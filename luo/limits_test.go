@@ -42,7 +42,7 @@ func TestLimitsAreNamedBeforeAnythingIsWritten(t *testing.T) {
 		{"129 files beyond limits", state(t, 0, 0, 129), V1FLB, true, nil, nil},
 		{"65,536 files beyond limits", sessions(t, 1, 65536, true), V1, true, nil, nil},
 		{"65,537 files beyond limits", sessions(t, 1, 65537, true), V1, true, ErrLimit, []string{"file 65536 token 0x10000", "at most 65536"}},
-		{"65,537 files in blocks", sessions(t, 1, 65537, true), V4Block, false, nil, nil},
+		{"65,537 files in blocks", sessions(t, 1, 65537, true), V5, false, nil, nil},
 		{"an FLB", flb("pci-v2", 1), V1FLB, false, nil, nil},
 		{"an FLB where there are none", flb("pci-v2", 1), V1, true, ErrFLB,
 			[]string{`luo: FLB 0 "pci-v2"`, "data 0x1, used by 1 files, want none in luo-v1 (Linux 6.19)"}},
@@ -101,7 +101,7 @@ func TestTheLargestArraysCross(t *testing.T) {
 			d := handoverMachine(t, 128<<20)
 			h := commitAs(t, st, d, Options{Format: V1FLB, BeyondLimits: true})
 			first := h.Map.Count()
-			for _, f := range []*Format{V5, V1, V1FLB, V4Block, V1FLB} {
+			for _, f := range append(Formats(), V1FLB) {
 				in := restored(t, h)
 				if in.format.tree != nil {
 					if got := in.arrays.at(0).Order; got != tt.orders[0] {
@@ -135,7 +135,7 @@ func TestFormatsSayWhatTheyAre(t *testing.T) {
 		}
 		names[f.String()] = true
 	}
-	if len(names) != 4 || V1.Compatible() != V1FLB.Compatible() {
+	if len(names) != len(Formats()) || V1.Compatible() != V1FLB.Compatible() {
 		t.Errorf("formats %v", names)
 	}
 }

@@ -31,7 +31,10 @@ var handovers = []struct {
 
 // khoOf returns a format of the handover that goes with f.
 func khoOf(f *Format) *kho.Format {
-	return map[*Format]*kho.Format{V1: kho.V1, V1FLB: kho.V3, V4Block: kho.V3, V5: kho.V4}[f]
+	if k := map[*Format]*kho.Format{V1: kho.V1, V5: kho.V4}[f]; k != nil {
+		return k
+	}
+	return kho.V3
 }
 
 // openAs opens a handover that may leave open which it is.
