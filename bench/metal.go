@@ -79,9 +79,11 @@ func (c cost) ticks(name string) float64 {
 // kernel, all included: reading, writing, the report on the console, page tables.
 func (c cost) whole() float64 { return float64(c.next - c.entered) }
 
-// crossing is whole without placing the next kernel, which is a copy of that
-// kernel and takes as long as it is large.
-func (c cost) crossing() float64 { return c.whole() - c.ticks("place") }
+// crossing is whole without placing the next kernel, or the one that follows a
+// failure, which is a copy of that kernel and takes as long as it is large.
+func (c cost) crossing() float64 { return c.whole() - c.placing() }
+
+func (c cost) placing() float64 { return c.ticks("fallback") + c.ticks("place") }
 
 // print shows where the instructions went.
 func (c cost) print() {
@@ -175,4 +177,4 @@ func onMetal(build string) (all []figure, one cost, err error) {
 }
 
 // place tells what is not counted.
-func place(c cost) string { return instructions.format(c.ticks("place")) + " to place the kernel" }
+func place(c cost) string { return instructions.format(c.placing()) + " to place the kernel" }

@@ -107,7 +107,11 @@ func (p *passage) run() (Jump, error) {
 	p.prepare(raw)
 	if p.report.failed() == nil && p.options.Mode == Cross {
 		var data kho.Data
-		if data, err = p.guarded(raw); err == nil {
+		err := guarded(func() (err error) {
+			data, err = p.translate(raw)
+			return err
+		})
+		if err == nil {
 			var jump Jump
 			if jump, err = p.handOver(data); err == nil {
 				return jump, nil
@@ -160,7 +164,7 @@ func (p *passage) read() error {
 	m := p.payload.Manifest
 	p.next = p.kernel(p.payload.Kernel, p.payload.Initrd, m.Cmdline)
 	p.report.Next = m.Kernel.Release
-	p.step("payload", "way out")
+	p.step("payload", "scratch")
 	return nil
 }
 
@@ -228,14 +232,14 @@ func (p *passage) held() phys.Ranges {
 	return phys.NewRanges(held...)
 }
 
-// guarded is translate with a panic or a memory fault on the way as an error: a
+// guarded calls work, with a panic or a memory fault on the way as an error: a
 // defect of Ferry's own ends as the policy says, like any other failure.
-func (p *passage) guarded(raw *[kho.DataSize]byte) (data kho.Data, err error) {
+func guarded(work func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("a defect in Ferry, please report it: %v\n%s", r, debug.Stack())
 		}
 	}()
-	return p.translate(raw)
+	return work()
 }

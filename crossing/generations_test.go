@@ -3,6 +3,7 @@ package crossing
 import (
 	"bytes"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -264,6 +265,33 @@ func TestGenerationOfARelease(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%q is of generation %q, want %q", release, got, want)
+		}
+	}
+}
+
+// TestUnknownMemfdsAreRefusedByName: the next kernel would answer for all of its
+// sessions with an error.
+func TestUnknownMemfdsAreRefusedByName(t *testing.T) {
+	for _, name := range []string{"memfd-v2;vmalloc-v1", "memfd-v9", "memfd"} {
+		m := newMachineOf(t, standin.F, standin.Shape{Sessions: 1, Files: 2, Plain: true}, "")
+		raw := bytes.Clone(m.edit(nodesAt+16, 32))
+		for at, page := range m.pages() {
+			if i := bytes.Index(page, []byte("memfd-v2\x00")); i >= 0 {
+				copy(m.edit(at+phys.Addr(i), 48), name+strings.Repeat("\x00", 48-len(name)))
+			}
+		}
+		m.next("F", "")
+		jump, err := Run(&m.Machine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{`session 0 "session-0"`, "token 0x1a", strconv.Quote(name)} {
+			if !strings.Contains(m.log.String(), want) {
+				t.Errorf("%q: the report does not name %s:\n%s", name, want, m.log)
+			}
+		}
+		if a := m.arrive(jump); !bytes.Equal(a.kho, raw) {
+			t.Errorf("%q: payload %x, want the untouched %x", name, a.kho, raw)
 		}
 	}
 }

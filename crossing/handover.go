@@ -159,13 +159,20 @@ func (in *handover) claim(check *blockset.Checker, object string, r phys.Range) 
 	return nil
 }
 
-// eachMemfd opens every file whose handler is that of memfds and calls visit.
+// eachMemfd opens every file whose handler is that of memfds and calls visit. A
+// memfd of a format that nobody knows is a finding: it would cost the next kernel
+// all of its sessions.
 func (in *handover) eachMemfd(check *blockset.Checker, visit func(*memfd.Format, *memfd.File) error, bad *findings) {
 	for i, s := range in.state.Sessions() {
 		for _, f := range s.Files() {
+			name := func() string { return fmt.Sprintf("luo: session %d %q: file token %#x", i, s.Name(), f.Token()) }
 			format := memfd.ByHandler(f.Handler())
 			if format == nil {
-				bad.add(nearHandler(fmt.Sprintf("luo: session %d %q: file token %#x", i, s.Name(), f.Token()), f))
+				if err := memfd.Unknown(f.Handler()); err != nil {
+					bad.add(phys.In(name(), phys.Addr(f.Data()), err))
+					continue
+				}
+				bad.add(nearHandler(name(), f))
 				continue
 			}
 			file, err := memfd.Open(format, in.Handover, check, phys.Addr(f.Data()))
@@ -173,7 +180,7 @@ func (in *handover) eachMemfd(check *blockset.Checker, visit func(*memfd.Format,
 				err = visit(format, file)
 			}
 			if err != nil {
-				bad.add(phys.In(fmt.Sprintf("luo: session %d %q: file token %#x", i, s.Name(), f.Token()), phys.Addr(f.Data()), err))
+				bad.add(phys.In(name(), phys.Addr(f.Data()), err))
 			}
 		}
 	}

@@ -50,7 +50,7 @@ func (r *Report) leave(in *handover, d *kho.Draft, t *target) error {
 	writeCounts(w, "out", t.formats(), in)
 	w.Begin("steps")
 	for _, s := range r.Steps {
-		w.Uint64(strings.ReplaceAll(s.Name, " ", "-"), uint64(s.Nanoseconds))
+		w.Uint64(s.Name, uint64(s.Nanoseconds))
 	}
 	w.End()
 	w.End()

@@ -9,11 +9,8 @@ import (
 	"ferry/phys"
 )
 
-// Reasons for which Run fails or a handover does not cross.
-var (
-	ErrHalt  = errors.New("halting as ferry.on-error=halt says")
-	ErrUnfit = errors.New("the next kernel cannot hold it")
-)
+// ErrHalt is wrapped by the errors of Run that the policy asked to halt for.
+var ErrHalt = errors.New("halting as ferry.on-error=halt says")
 
 // wayOut is what follows a failure, laid before the first thing that can fail:
 // from then on the machine needs nothing of this code to go on, which may end
@@ -35,6 +32,7 @@ func (p *passage) prepare(raw *[kho.DataSize]byte) {
 		p.way.outcome = OnErrorPass
 	}
 	p.scratch(raw)
+	p.step("scratch", "fallback")
 	if next, ok := p.wayNext(raw); ok {
 		plan, err := p.place(next)
 		if err == nil {
@@ -47,7 +45,7 @@ func (p *passage) prepare(raw *[kho.DataSize]byte) {
 	if err := p.arm(p.way.plan); err != nil {
 		p.report.note(fmt.Sprintf("nothing follows a failure of the stage itself: %v", err))
 	}
-	p.step("way out", "kho")
+	p.step("fallback", "kho")
 }
 
 // wayNext returns the kernel of the way out, or false and sets why there is none
@@ -177,15 +175,21 @@ func (p *passage) place(next boot.Next) (*boot.Plan, error) {
 }
 
 // scratch finds memory for the next kernel: what the handover's table calls
-// scratch and is RAM. Nothing of the handover is proved at this point; but its
-// producer said of no other memory that nothing preserved lies there.
+// scratch and is RAM, but for what its map preserves. Nothing of the handover is
+// proved at this point; but its producer said of no other memory that nothing
+// preserved lies there.
 func (p *passage) scratch(raw *[kho.DataSize]byte) {
 	if raw == nil {
 		return // nothing is known to be preserved
 	}
-	var table phys.Range
-	if data, err := kho.ParseData(p.params.ZeroPage, raw[:]); err == nil {
-		p.next.Scratch, table = kho.ScratchHint(p.m.Memory, data, p.target.hint)
+	data, err := kho.ParseData(p.params.ZeroPage, raw[:])
+	if err != nil {
+		return
 	}
-	p.next.Occupied = p.next.Occupied.Add(table)
+	areas, table := kho.ScratchHint(p.m.Memory, data)
+	p.next.Scratch, p.next.Occupied = areas, p.next.Occupied.Add(table)
+	p.report.fail(guarded(func() error {
+		p.next.Scratch = kho.Spared(p.m.Memory, data, p.target.hint, areas)
+		return nil
+	}))
 }

@@ -8,7 +8,6 @@ import (
 	"ferry/kho"
 	"ferry/luo"
 	"ferry/memfd"
-	"ferry/phys"
 )
 
 // translate restores the handover that raw names and writes it again for the
@@ -116,11 +115,7 @@ func (t *target) settle(in *handover) error {
 		t.drop = append(t.drop, s)
 	}
 	if t.luo == nil {
-		for _, s := range st.Sessions() {
-			return &phys.Error{Object: fmt.Sprintf("luo: session 0 %q", s.Name()), Addr: in.Data.FDT, Found: fmt.Sprintf("%d sessions", st.Len()),
-				Want: fmt.Sprintf("none: the kernels of generation %v have no live update", t.gen),
-				Hint: "finish the sessions before the crossing, or take a kernel that has them", Err: ErrUnfit}
-		}
+		return luo.FitsNone(st, fmt.Sprintf("generation %v", t.gen))
 	}
 	return t.fits(in)
 }

@@ -226,7 +226,8 @@ func FuzzScratchTable(f *testing.F) {
 		f := newFixture(t)
 		copy(f.edit(scratch0, 4<<20), table)
 		f.data.ScratchSize = size
-		kho.ScratchHint(f.mem, f.data, nil)
+		areas, _ := kho.ScratchHint(f.mem, f.data)
+		kho.Spared(f.mem, f.data, nil, areas)
 		sound(t, f)
 	})
 }

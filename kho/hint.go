@@ -8,17 +8,11 @@ import (
 )
 
 // ScratchHint returns the areas of the scratch table that d names as far as they
-// are RAM, in their order, and the memory of the table. It is for handing on a
-// handover that [Open] refuses: what its producer called scratch is the only
-// memory of which somebody said that nothing preserved lies there. Nothing proves
-// that the table still says what the producer did, so what the map preserves, as
-// far as it can be read, is left out. Both are empty where the table itself is not
-// RAM.
-//
-// hint is the format of the producer where that is known. Where two formats have
-// one version string and nobody knows, the one whose map leaves most of scratch
-// alone is taken for that of the producer: the other is noise.
-func ScratchHint(mem phys.Memory, d Data, hint *Format) (areas []phys.Range, table phys.Range) {
+// are RAM, unproved and in their order, and the memory of the table. It is for
+// handing on a handover that [Open] refuses, or has not read yet: what its
+// producer called scratch is the only memory of which somebody said that nothing
+// preserved lies there. Both are empty where the table itself is not RAM.
+func ScratchHint(mem phys.Memory, d Data) (areas []phys.Range, table phys.Range) {
 	table, _ = phys.Span(d.Scratch, min(d.ScratchSize, maxScratchEntries*scratchEntry))
 	b, err := mem.View(table.Start, table.Size())
 	if err != nil {
@@ -30,7 +24,18 @@ func ScratchHint(mem phys.Memory, d Data, hint *Format) (areas []phys.Range, tab
 			areas = append(areas, r)
 		}
 	}
-	return keptFree(areas, mapHints(mem, d, hint)), table
+	return areas, table
+}
+
+// Spared returns what is left of the areas of [ScratchHint] without all that the
+// map of the handover preserves, as far as it can be read: nothing proves that the
+// table still says what the producer did.
+//
+// hint is the format of the producer where that is known. Where two formats have
+// one version string and nobody knows, the one whose map leaves most of scratch
+// alone is taken for that of the producer: the other is noise.
+func Spared(mem phys.Memory, d Data, hint *Format, areas []phys.Range) []phys.Range {
+	return keptFree(areas, mapHints(mem, d, hint))
 }
 
 // keptFree returns the areas without what the map preserves that preserves least of

@@ -51,15 +51,15 @@ func TestHintOfScratchLeavesOutWhatIsPreserved(t *testing.T) {
 	for _, format := range kho.Formats() {
 		f := fixtureAs(t, format)
 		h := f.open()
-		areas, table := kho.ScratchHint(f.mem, f.data, format)
+		areas, table := kho.ScratchHint(f.mem, f.data)
 		if len(areas) == 0 || table.Start != f.data.Scratch {
 			t.Fatalf("%v: areas %v, table %v", format, areas, table)
 		}
 		for _, r := range f.mem.RAM() {
 			f.setWord(f.data.Scratch, uint64(r.Start))
 			f.setWord(f.data.Scratch+8, r.Size())
-			areas, _ := kho.ScratchHint(f.mem, f.data, format)
-			set := phys.NewRanges(areas...)
+			areas, _ := kho.ScratchHint(f.mem, f.data)
+			set := phys.NewRanges(kho.Spared(f.mem, f.data, format, areas)...)
 			if set.Size() < r.Size()/2 {
 				t.Errorf("%v: %d bytes are left of %v", format, set.Size(), r)
 			}
