@@ -14,3 +14,8 @@ ATTACK_RESULTS := $(BUILD)/attack
 attack-flips: ## one bit of a handover of each generation flipped at a time
 	@mkdir -p $(ATTACK_RESULTS)
 	nice -n 19 $(GO) test -count=1 -timeout 8h -run '^TestFlippedBits' ./attack -flips $(FLIPS) -results $(abspath $(ATTACK_RESULTS)) -page $(CURDIR)/docs/reliability.md
+
+.PHONY: attack-mutation
+attack-mutation: ## each rule of the audit taken away: some test has to fail
+	@mkdir -p $(ATTACK_RESULTS)
+	nice -n 19 $(GO) run ./attack/mutation -state $(abspath $(ATTACK_RESULTS))/mutants.json -page $(CURDIR)/docs/reliability.md

@@ -1,0 +1,181 @@
+// Command mutation takes the rules of the audit away, one at a time, and says
+// which of them no test misses.
+//
+// A rule is a condition - of an if, or of a case of a switch without a tag - under
+// which a function makes an error of its own: not one that passes on what another
+// function returned. Without it the condition is never true. The tests of the
+// package have to fail then, or those of the whole crossing and of package attack.
+//
+//	go run ./attack/mutation -state build/attack/mutants.json -page docs/reliability.md
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ferry/attack/metal"
+)
+
+// Result is what became of one mutant.
+type Result struct {
+	Killed string  // the package whose tests failed; empty: none
+	Why    string  // the first of them
+	Time   float64 // in seconds
+}
+
+type config struct {
+	state, page, root string
+	packages          []string
+	timeout           time.Duration
+}
+
+func main() {
+	var c config
+	flag.StringVar(&c.state, "state", "", "file of results: what is in it is not run again")
+	flag.StringVar(&c.page, "page", "", "page to write the result into")
+	packages := flag.String("packages", "fdt blockset kho luo memfd boot crossing", "folders with rules")
+	workers := flag.Int("parallel", 2, "mutants at a time")
+	flag.DurationVar(&c.timeout, "timeout", 10*time.Minute, "for the tests of one package; a mutant that hangs is found")
+	list := flag.Bool("list", false, "only list the rules")
+	flag.Parse()
+	c.packages = strings.Fields(*packages)
+	var err error
+	if c.root, err = os.Getwd(); err != nil {
+		log.Fatal(err)
+	}
+	var all []*Mutant
+	for _, p := range c.packages {
+		ms, err := Rules(p)
+		if err != nil {
+			log.Fatal(err)
+		}
+		all = append(all, ms...)
+	}
+	if *list {
+		for _, m := range all {
+			fmt.Println(m.Name(), m.Text)
+		}
+		return
+	}
+	results := make(map[string]Result)
+	if b, err := os.ReadFile(c.state); err == nil {
+		if err := json.Unmarshal(b, &results); err != nil {
+			log.Fatal(err)
+		}
+	}
+	c.run(all, results, *workers)
+	survivors := report(all, results)
+	if c.page != "" {
+		if err := metal.Page(c.page).Write("attack 9", section(all, results, time.Now())); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if survivors > 0 {
+		os.Exit(1)
+	}
+}
+
+// run tries every mutant that has no result.
+func (c *config) run(all []*Mutant, results map[string]Result, workers int) {
+	work := make(chan *Mutant)
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	for range workers {
+		wait.Go(func() {
+			for m := range work {
+				r, err := c.try(m)
+				if err != nil {
+					log.Fatal(err)
+				}
+				mu.Lock()
+				results[m.Name()] = r
+				b, err := json.MarshalIndent(results, "", " ")
+				if err == nil && c.state != "" {
+					err = os.WriteFile(c.state, b, 0o644)
+				}
+				if err != nil {
+					log.Fatal(err)
+				}
+				log.Printf("%s %s: killed by %q %s, %.0f s", m.Name(), m.Text, r.Killed, r.Why, r.Time)
+				mu.Unlock()
+			}
+		})
+	}
+	for _, m := range all {
+		mu.Lock()
+		_, done := results[m.Name()]
+		mu.Unlock()
+		if !done {
+			work <- m
+		}
+	}
+	close(work)
+	wait.Wait()
+}
+
+// try runs the tests against one mutant: those of its package first, and where it
+// survives them those of what is built on it.
+func (c *config) try(m *Mutant) (r Result, err error) {
+	dir, err := os.MkdirTemp("", "mutant")
+	if err != nil {
+		return r, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "mutant.go")
+	if err := os.WriteFile(file, m.Source, 0o644); err != nil {
+		return r, err
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(c.root, m.File): file}})
+	if err != nil {
+		return r, err
+	}
+	over := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(over, overlay, 0o644); err != nil {
+		return r, err
+	}
+	begin := time.Now()
+	for _, p := range slices.Compact([]string{m.Package, "attack", "crossing"}) {
+		ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+		cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-count=1", "-failfast", "-overlay", over, "./"+p)
+		out, err := cmd.CombinedOutput()
+		late := ctx.Err() != nil
+		cancel()
+		if err == nil {
+			continue
+		}
+		if strings.Contains(string(out), "[build failed]") {
+			return r, fmt.Errorf("%s: does not build:\n%s", m.Name(), out)
+		}
+		r.Killed, r.Why = p, first(string(out))
+		if late {
+			r.Why = "hangs"
+		}
+		break
+	}
+	r.Time = time.Since(begin).Seconds()
+	return r, nil
+}
+
+// first returns the name of the first test that failed.
+func first(out string) string {
+	for line := range strings.Lines(out) {
+		if _, name, ok := strings.Cut(line, "--- FAIL: "); ok {
+			name, _, _ = strings.Cut(name, " ")
+			return name
+		}
+		if strings.HasPrefix(line, "panic:") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return "?"
+}
