@@ -1,125 +1,18 @@
 package kho_test
 
 import (
-	"bytes"
 	"encoding/binary"
 	"strings"
 	"testing"
 
 	"ferry/kho"
-	"ferry/kho/khotest"
 	"ferry/phys"
 )
-
-// TestWhatTellsListsApart follows what is known of the two formats of one
-// version string. Memory decides where it can.
-func TestWhatTellsListsApart(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		letter string
-		change func(f *fixture)
-		hint   *kho.Format
-		want   *kho.Format // nil: ambiguous
-	}{
-		{"live update", "C", nil, nil, kho.V1},
-		{"bitmaps that share pages", "A", nil, nil, kho.V1Small},
-		{"bitmaps that share pages, a hint", "A", nil, kho.V1Small, kho.V1Small},
-		{"nothing", "B", nil, nil, nil},
-		{"nothing, a hint", "B", nil, kho.V1, kho.V1},
-		{"nothing, a hint that cannot be", "B", nil, kho.V4, nil},
-		{"one bitmap in a page that it shares", "B", func(f *fixture) {
-			e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
-			f.setWord(e.at+8, uint64(e.bitmap)+512)
-			copy(f.edit(e.bitmap+512, 512), f.edit(e.bitmap, 512))
-		}, nil, kho.V1Small},
-		{"one bitmap of memory that the larger ones do not start at", "B", func(f *fixture) {
-			e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
-			clear(f.edit(e.bitmap, 4096))
-			n := (f.data.FDT % (16 << 20)) >> 12
-			f.edit(e.bitmap+n/8, 1)[0] |= 1 << (n % 8)
-			f.setWord(e.at, uint64(f.data.FDT)&^(16<<20-1)|16<<20)
-		}, nil, kho.V1Small},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			v := khotest.Generation(t, c.letter)
-			f := &fixture{TB: t, mem: v.Memory, data: v.Data, hint: c.hint}
-			if c.change != nil {
-				c.change(f)
-			}
-			h, err := kho.Open(f.mem, f.data, c.hint)
-			if c.want == nil {
-				refusedAs(t, err, kho.ErrAmbiguous, f.data.FDT+60, "root node")
-				if err == nil || !strings.Contains(err.Error(), "say which release") {
-					t.Errorf("%v does not say what to do", err)
-				}
-				return
-			}
-			if err == nil && h.Format() != c.want {
-				t.Errorf("read as %v, want %v", h.Format(), c.want)
-			}
-			if err != nil && (c.change == nil || strings.Contains(err.Error(), "4096")) {
-				t.Error(err)
-			}
-		})
-	}
-}
-
-// TestMemoryAndHintThatContradictEachOtherAreRefused: one flipped bit must not make
-// another format of a list, nor may a wrong hint.
-func TestMemoryAndHintThatContradictEachOtherAreRefused(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		letter string
-		hint   *kho.Format
-		damage func(f *fixture) phys.Addr // of what contradicts the hint
-		object string
-	}{
-		{"a bitmap that is not a page", "B", kho.V1, func(f *fixture) phys.Addr {
-			e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
-			f.setWord(e.at+8, uint64(e.bitmap)^512)
-			return e.at
-		}, "element"},
-		{"memory that no page of bits starts at", "B", kho.V1, func(f *fixture) phys.Addr {
-			e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
-			f.setWord(e.at, f.word(e.at)^16<<20)
-			return e.at
-		}, "element"},
-		{"live update before there was any", "D", kho.V1Small, func(f *fixture) phys.Addr {
-			page := f.edit(f.data.FDT, phys.PageSize)
-			return f.data.FDT + phys.Addr(bytes.Index(page, []byte("LUO\x00")))
-		}, `node "LUO"`},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			v := khotest.Generation(t, c.letter)
-			f := &fixture{TB: t, mem: v.Memory, data: v.Data, hint: c.hint}
-			at := c.damage(f)
-			f.refused(kho.ErrAmbiguous, at, c.object)
-			_, err := kho.Open(f.mem, f.data, c.hint)
-			for _, name := range []string{kho.V1.String() + ",", kho.V1Small.String(), "ferry pack --from"} {
-				if err == nil || !strings.Contains(err.Error(), name) {
-					t.Errorf("%v does not name %s", err, name)
-				}
-			}
-		})
-	}
-}
-
-// TestTheWrongOneOfTwoListsIsFound: what the reader of one format makes of the
-// other is no sound handover.
-func TestTheWrongOneOfTwoListsIsFound(t *testing.T) {
-	f := fixtureAs(t, kho.V1)
-	e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
-	if e.bit < 4096 {
-		t.Fatalf("the device tree has bit %d, which both formats have", e.bit)
-	}
-	f.hint = kho.V1Small
-	f.refused(kho.ErrPreserved, f.data.FDT, "root device tree")
-}
 
 // TestAMapOfNothingMakesAnEmptyHandover: kernels before 6.19 hand over address 0
 // where nothing is preserved, and none later takes that.
 func TestAMapOfNothingMakesAnEmptyHandover(t *testing.T) {
-	for _, hint := range []*kho.Format{nil, kho.V1, kho.V1Small} {
+	for _, hint := range append([]*kho.Format{nil}, lists...) {
 		for _, to := range kho.Formats() {
 			f := fixtureAs(t, kho.V1)
 			_, d := f.draft()
@@ -237,7 +130,7 @@ func TestListsTakeNoSubtreeThatIsNoDeviceTree(t *testing.T) {
 		refusedAs(t, err, kho.ErrTree, s.Data, kho.MetadataName)
 	}
 	f := fixtureAs(t, kho.V1)
-	d, err := f.open().Draft(kho.V1Small, nil)
+	d, err := f.open().Draft(kho.V1, nil)
 	f.check(err)
 	f.check(d.SetSubtree("LUO", f.blob, 50))
 	_, err = d.Commit()

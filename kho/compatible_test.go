@@ -100,7 +100,7 @@ func TestAListOfVersionsIsReadAsTheNewestOneKnown(t *testing.T) {
 		t.Errorf("a hint among two is not followed: %v", err)
 	}
 	f.versioned("kho-v4")
-	if h, err := kho.Open(f.mem, f.data, kho.V1Small); err != nil || h.Format() != kho.V4 {
+	if h, err := kho.Open(f.mem, f.data, kho.V1); err != nil || h.Format() != kho.V4 {
 		t.Errorf("a hint against memory is followed: %v", err)
 	}
 }
@@ -113,7 +113,7 @@ func TestFormatsAreNamedApart(t *testing.T) {
 		}
 		seen[f.String()] = true
 	}
-	if len(seen) != 4 || kho.V1.MaxRestore() != 10 || kho.V1Small.MaxRestore() != 10 || kho.V3.MaxRestore() != 18 || kho.V4.MaxRestore() <= 18 {
+	if len(seen) != len(kho.Formats()) || kho.V1.MaxRestore() != 10 || lists[len(lists)-1].MaxRestore() != 10 || kho.V3.MaxRestore() != 18 || kho.V4.MaxRestore() <= 18 {
 		t.Errorf("%d formats, or orders that are not theirs", len(seen))
 	}
 	if errors.Is(kho.ErrAmbiguous, kho.ErrVersion) {

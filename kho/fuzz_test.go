@@ -166,7 +166,7 @@ func FuzzList(f *testing.F) {
 	f.Fuzz(func(t *testing.T, small bool, edits, chunk []byte) {
 		format := kho.V1
 		if small {
-			format = kho.V1Small
+			format = lists[len(lists)-1]
 		}
 		f := fixtureAs(t, format)
 		nodes := f.open().Map.Nodes()
