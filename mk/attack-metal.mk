@@ -1,9 +1,9 @@
 # Proof by attack, on metal: docs/reliability.md, sections 3 to 7. Each target
 # writes its section.
 
-.PHONY: attack-metal attack-damages attack-words attack-kill attack-stray attack-stray-linux attack-endurance
+.PHONY: attack-metal attack-damages attack-words attack-kill attack-stray attack-stray-linux attack-rollback attack-endurance
 
-attack-metal: attack-damages attack-words attack-kill attack-stray attack-stray-linux attack-endurance ## broken handovers, machines stopped midway, all memory compared
+attack-metal: attack-damages attack-words attack-kill attack-stray attack-stray-linux attack-rollback attack-endurance ## broken handovers, machines stopped midway, all memory compared
 
 # What the attacks boot, and the symbols by which they stop it.
 ATTACK_IMAGES := $(BUILD)/ferry.bzimage $(BUILD)/stage.elf $(BUILD)/probe.bzimage $(BUILD)/probe.elf
@@ -30,5 +30,8 @@ attack-stray-linux: qemu $(ATTACK_LINUX) ## the same with what real kernels hand
 # Real kernels from end to end: the suite of linux/.
 ATTACK_E2E = nice -n 10 $(GO) test -tags linux_e2e -count=1 -timeout 60m ./linux -build $(abspath $(BUILD)) -page $(RELIABILITY)
 
+attack-rollback: $(ATTACK_LINUX) $(LINUX)/saboteur.bzimage minisign ## what cannot cross ends in the kernel that made it
+	$(ATTACK_E2E) -run '^TestBackFromAttacks$$' -parallel 2
+
 attack-endurance: $(ATTACK_LINUX) ## 50 crossings in one boot
-	$(ATTACK_E2E) -run '^TestEndurance$$'
+	$(ATTACK_E2E) -run '^TestEndurance$$' -rounds 50
