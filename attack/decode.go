@@ -107,6 +107,7 @@ type Model struct {
 	// first bit stands for.
 	Leaves map[phys.Addr]phys.Block
 	Nodes  []phys.Addr // other pages of the map
+	Root   phys.Addr   // of the map
 
 	mem  phys.Memory
 	form *Form
@@ -223,6 +224,7 @@ func (m *Model) own(a phys.Addr, pages uint64) uint64 {
 }
 
 func (m *Model) readMap(at phys.Addr) {
+	m.Root = at
 	if m.form.bitmap > 0 {
 		for n := 0; at != 0 && m.bad == nil; n++ {
 			if n > 4096 {

@@ -262,6 +262,9 @@ func (s *Subject) named(log []byte, a phys.Addr) bool {
 		if home.Contains(phys.Range{Start: f, End: f + 1}) || slices.Contains(near, f.Page()) {
 			return true
 		}
+		if b, ok := s.Before.holding(f); ok && slices.ContainsFunc(near, func(n phys.Addr) bool { return b.Addr <= n && n < b.Range().End }) {
+			return true // the block that the record points into
+		}
 	}
 	node := phys.Range{Start: s.Node, End: s.Node + crossingtest.NodeSize}.Contains(phys.Range{Start: a, End: a + 1})
 	table := s.Data.Scratch <= a && a < s.Data.Scratch+phys.Addr(s.Data.ScratchSize)
@@ -271,6 +274,9 @@ func (s *Subject) named(log []byte, a phys.Addr) bool {
 		return true
 	}
 	now, err := DecodeMap(s.Memory, s.Data, s.From)
+	if now.Root != s.Before.Root && bytes.Contains(log, []byte("preserved-memory map")) {
+		return true // the pointer to it
+	}
 	if err != nil {
 		return false
 	}
