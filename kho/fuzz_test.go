@@ -148,8 +148,8 @@ func FuzzRadixTree(f *testing.F) {
 // FuzzList writes words into the chunks and bitmaps of a list, as FuzzRadixTree
 // does into nodes, and the first chunk of a real one in the place of the first.
 func FuzzList(f *testing.F) {
-	v := khotest.Generation(f, "A")
-	h, err := kho.Open(v.Memory, v.Data, nil)
+	v := khotest.Generation(f, generations[0].letter)
+	h, err := kho.Open(v.Memory, v.Data, generations[0].format)
 	if err != nil {
 		f.Fatal(err)
 	}
