@@ -2,7 +2,6 @@ package kho
 
 import (
 	"encoding/binary"
-	"runtime/debug"
 
 	"ferry/fdt"
 	"ferry/phys"
@@ -60,15 +59,8 @@ func keptFree(areas []phys.Range, maps []*Map) []phys.Range {
 }
 
 // mapHints returns the map of the handover that d names in every format that it
-// may have, each as far as it can be read. Memory that faults says nothing: whoever
-// asks has nothing to go on to yet.
+// may have, each as far as it can be read.
 func mapHints(mem phys.Memory, d Data, hint *Format) (maps []*Map) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if recover() != nil {
-			maps = nil
-		}
-	}()
 	page, err := viewPage(mem, nil, d.FDT)
 	if err != nil {
 		return nil
