@@ -3,7 +3,7 @@ package kho
 import "ferry/phys"
 
 // V1 is what Linux 6.18, 6.19 and 7.0 write ("kho-v1"): a list of bitmaps of one
-// page. It shares its version string with [V1Small]. These kernels compute the
+// page. It shares its version string with that of 6.17. These kernels compute the
 // size of a block in 32 bits, so larger ones than 1 GiB are written in parts, and
 // give back no block above order 10. Sub-trees are device trees, whose own
 // headers alone tell their sizes.
