@@ -215,12 +215,17 @@ func (m *Model) subtree(name string, at phys.Addr, size uint64) {
 
 // own makes the block at a somebody's, and returns its order.
 func (m *Model) own(a phys.Addr, pages uint64) uint64 {
-	i, ok := slices.BinarySearchFunc(m.Blocks, a, func(b phys.Block, a phys.Addr) int { return cmp.Compare(b.Addr, a) })
+	i, ok := m.index(a)
 	if !ok {
 		return 255
 	}
 	m.owned[i] = true
 	return uint64(m.Blocks[i].Order)
+}
+
+// index returns which block begins at a.
+func (m *Model) index(a phys.Addr) (int, bool) {
+	return slices.BinarySearchFunc(m.Blocks, a, func(b phys.Block, a phys.Addr) int { return cmp.Compare(b.Addr, a) })
 }
 
 func (m *Model) readMap(at phys.Addr) {
@@ -281,8 +286,8 @@ func (m *Model) bits(at phys.Addr, n uint64, b phys.Block) {
 		for w := le.Uint64(page[i:]); w != 0; w &= w - 1 {
 			bit := i*8 + uint64(trailing(w))
 			m.Blocks = append(m.Blocks, phys.Block{Addr: b.Addr + phys.Addr(bit<<(12+b.Order)), Order: b.Order})
-			if len(m.Blocks) > 1<<20 {
-				m.fail("more than %d blocks", 1<<20)
+			if len(m.Blocks) > 1<<22 {
+				m.fail("more than %d blocks", 1<<22)
 				return
 			}
 		}

@@ -13,6 +13,7 @@ package attack
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -36,6 +37,7 @@ type Subject struct {
 	Blocks   []khotest.Block // what is preserved and what for, where another program said it
 	Pages    []phys.Addr     // of the handover's own structures
 	Before   *Model          // of the handover as it came, for To
+	Words    string          // of the command line, where not those of every attack
 
 	log      bytes.Buffer
 	ticks    int64
@@ -129,7 +131,7 @@ func (s *Subject) lay(t testing.TB, mem phys.Memory, d kho.Data) {
 			largest = r
 		}
 	}
-	if s.Machine, err = crossingtest.New(mem, crossingtest.Inside(largest), d, cmdline); err != nil {
+	if s.Machine, err = crossingtest.New(mem, crossingtest.Inside(largest), d, cmp.Or(s.Words, cmdline)); err != nil {
 		t.Fatal(err)
 	}
 	manifest := payload.Manifest{Kernel: payload.KernelInfo{Release: "the next kernel", Generation: s.To.Name}, From: s.From.Name}

@@ -163,16 +163,19 @@ func (in *handover) claim(check *blockset.Checker, object string, r phys.Range) 
 // memfd of a format that nobody knows is a finding: it would cost the next kernel
 // all of its sessions.
 func (in *handover) eachMemfd(check *blockset.Checker, visit func(*memfd.Format, *memfd.File) error, bad *findings) {
+	known := memfd.Formats()
 	for i, s := range in.state.Sessions() {
 		for _, f := range s.Files() {
 			name := func() string { return fmt.Sprintf("luo: session %d %q: file token %#x", i, s.Name(), f.Token()) }
 			format := memfd.ByHandler(f.Handler())
 			if format == nil {
-				if err := memfd.Unknown(f.Handler()); err != nil {
-					bad.add(phys.In(name(), phys.Addr(f.Data()), err))
-					continue
+				err := memfd.Unknown(f.Handler())
+				if err == nil {
+					err = nearHandler(known, f)
 				}
-				bad.add(nearHandler(name(), f))
+				if err != nil {
+					bad.add(phys.In(name(), phys.Addr(f.Data()), err))
+				}
 				continue
 			}
 			file, err := memfd.Open(format, in.Handover, check, phys.Addr(f.Data()))

@@ -26,11 +26,12 @@ func nearName(object string, at phys.Addr, name string, known ...string) error {
 	return nil
 }
 
-// nearHandler is nearName of a file's handler.
-func nearHandler(object string, f luo.File) error {
-	for _, m := range memfd.Formats() {
-		if err := nearName(object+": handler", phys.Addr(f.Data()), string(f.Handler()), m.Handler()); err != nil {
-			return err
+// nearHandler is nearName of a file's handler. It costs nothing where the name is
+// unlike any: there may be half a million files of it.
+func nearHandler(known []*memfd.Format, f luo.File) error {
+	for _, m := range known {
+		if oneBit(string(f.Handler()), m.Handler()) {
+			return nearName("handler", phys.Addr(f.Data()), string(f.Handler()), m.Handler())
 		}
 	}
 	return nil

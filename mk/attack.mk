@@ -19,3 +19,7 @@ attack-flips: ## one bit of a handover of each generation flipped at a time
 attack-mutation: ## each rule of the audit taken away: some test has to fail
 	@mkdir -p $(ATTACK_RESULTS)
 	nice -n 19 $(GO) run ./attack/mutation -state $(abspath $(ATTACK_RESULTS))/mutants.json -page $(CURDIR)/docs/reliability.md
+
+.PHONY: attack-load
+attack-load: ## the largest handovers that the formats have
+	nice -n 10 $(GO) test -count=1 -timeout 20m -run '^TestLargeHandovers' ./attack -load -page $(CURDIR)/docs/reliability.md
