@@ -7,7 +7,7 @@
 # its bits flipped, which takes two hours on two cores.
 FLIPS ?= 100000
 
-attack: attack-flips ## everything but what needs machines: bit flips
+attack: fuzz-nightly attack-flips attack-load attack-mutation ## proof by attack, without machines
 
 ATTACK_RESULTS := $(BUILD)/attack
 
@@ -23,3 +23,10 @@ attack-mutation: ## each rule of the audit taken away: some test has to fail
 .PHONY: attack-load
 attack-load: ## the largest handovers that the formats have
 	nice -n 10 $(GO) test -count=1 -timeout 20m -run '^TestLargeHandovers' ./attack -load -page $(CURDIR)/docs/reliability.md
+
+# Processor time of all fuzz targets together.
+FUZZ_BUDGET ?= 20m
+
+.PHONY: fuzz-nightly
+fuzz-nightly: ## every fuzz target, for twenty minutes of processor time
+	nice -n 10 $(GO) run ./attack/nightly -budget $(FUZZ_BUDGET) -page $(CURDIR)/docs/reliability.md

@@ -1,0 +1,139 @@
+// Command nightly runs every fuzz target of the module for its share of a time
+// budget, and writes what came of it into a page.
+//
+//	go run ./attack/nightly -budget 20m -page docs/reliability.md
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"ferry/attack/metal"
+)
+
+// target is one fuzz target.
+type target struct {
+	pkg, name string
+	runs      int64
+	took      time.Duration
+	found     string // the last lines of a run that failed
+}
+
+// share is how much more time a target gets than others: whole crossings are slow
+// and have the most to find.
+func (t *target) share() int {
+	if t.name == "FuzzCrossing" {
+		return 6
+	}
+	return 1
+}
+
+func main() {
+	budget := flag.Duration("budget", 20*time.Minute, "processor time of all targets together")
+	page := flag.String("page", "", "page to write the result into")
+	flag.Parse()
+	all, err := targets()
+	if err != nil {
+		log.Fatal(err)
+	}
+	shares := 0
+	for _, t := range all {
+		shares += t.share()
+	}
+	each := *budget / time.Duration(shares*runtime.NumCPU())
+	bad := 0
+	for _, t := range all {
+		t.run(each * time.Duration(t.share()))
+		log.Printf("%s %s: %d runs in %v", t.pkg, t.name, t.runs, t.took.Round(time.Second))
+		if t.found != "" {
+			bad++
+			log.Printf("%s", t.found)
+		}
+	}
+	if *page != "" {
+		if err := metal.Page(*page).Write("attack 1", section(all, *budget, time.Now())); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if bad > 0 {
+		os.Exit(1)
+	}
+}
+
+// targets lists every fuzz target of the module.
+func targets() (all []*target, err error) {
+	out, err := exec.Command("go", "list", "./...").Output()
+	if err != nil {
+		return nil, err
+	}
+	for _, pkg := range strings.Fields(string(out)) {
+		out, err := exec.Command("go", "test", "-list", "^Fuzz", pkg).Output()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", pkg, err)
+		}
+		for _, line := range strings.Fields(string(out)) {
+			if strings.HasPrefix(line, "Fuzz") {
+				all = append(all, &target{pkg: pkg, name: line})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b *target) int { return cmp.Or(cmp.Compare(a.pkg, b.pkg), cmp.Compare(a.name, b.name)) })
+	return all, nil
+}
+
+var execs = regexp.MustCompile(`execs: (\d+)`)
+
+// run fuzzes for d. The end of the time is no failure, which go test sometimes
+// takes it for.
+func (t *target) run(d time.Duration) {
+	begin := time.Now()
+	out, err := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", d.String(), "-fuzzminimizetime", "10x", t.pkg).CombinedOutput()
+	t.took = time.Since(begin)
+	if all := execs.FindAllSubmatch(out, -1); len(all) > 0 {
+		t.runs, _ = strconv.ParseInt(string(all[len(all)-1][1]), 10, 64)
+	}
+	if err != nil && (strings.Contains(string(out), "Failing input") || !strings.Contains(string(out), "context deadline exceeded")) {
+		t.found = string(out[max(0, len(out)-4000):])
+	}
+}
+
+// section is the part of the page.
+func section(all []*target, budget time.Duration, now time.Time) string {
+	var b strings.Builder
+	var runs int64
+	bad := 0
+	for _, t := range all {
+		runs += t.runs
+		if t.found != "" {
+			bad++
+		}
+	}
+	command := "make fuzz-nightly"
+	if budget != 20*time.Minute {
+		command += " FUZZ_BUDGET=" + budget.String()
+	}
+	fmt.Fprintf(&b, "%s, `%s`: every fuzz target of the module, %v of processor time together, %d runs. Seeds are handovers of real\n"+
+		"kernels, whole or in parts; `FuzzCrossing` leads those of every generation, and those of the stand-ins, through a whole crossing after damage along\n"+
+		"their structure: pointers to other pages of theirs, cycles, counts, orders and keys a little off, pages copied, cut short and shifted, tokens of\n"+
+		"device trees, blocks more and less in the map. It proves that nothing was written where nothing may be, that a refused handover is handed on\n"+
+		"untouched, and that what crosses reads as before to a decoder of its own. %d targets failed.\n\n", now.Format(time.DateOnly), command, budget, runs, bad)
+	b.WriteString("| package | target | runs | seconds | found |\n| --- | --- | --- | --- | --- |\n")
+	for _, t := range all {
+		found := "nothing"
+		if t.found != "" {
+			found = "a failure"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %d | %.0f | %s |\n", strings.TrimPrefix(t.pkg, "ferry/"), t.name, t.runs, t.took.Seconds(), found)
+	}
+	return b.String()
+}
