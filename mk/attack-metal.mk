@@ -1,9 +1,9 @@
 # Proof by attack, on metal: docs/reliability.md, sections 3 to 7. Each target
 # writes its section.
 
-.PHONY: attack-metal attack-damages attack-words attack-kill attack-stray attack-stray-linux attack-rollback attack-endurance
+.PHONY: attack-metal attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-rollback attack-endurance
 
-attack-metal: attack-damages attack-words attack-kill attack-stray attack-stray-linux attack-rollback attack-endurance ## broken handovers, machines stopped midway, all memory compared
+attack-metal: attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-rollback attack-endurance ## broken handovers, machines stopped midway, all memory compared
 
 # What the attacks boot, and the symbols by which they stop it.
 ATTACK_IMAGES := $(BUILD)/ferry.bzimage $(BUILD)/stage.elf $(BUILD)/probe.bzimage $(BUILD)/probe.elf
@@ -17,6 +17,9 @@ attack-damages: qemu $(ATTACK_IMAGES) ## every damage that the probe knows, ever
 
 attack-words: qemu $(ATTACK_LINUX) ## words changed by chance in memory that the probe and real kernels left
 	$(ATTACK) -run '^TestWords$$' -words 30 -seed $(or $(SEED),1)
+
+attack-door: qemu $(ATTACK_IMAGES) ## words changed by chance in what the stage is started with
+	$(ATTACK) -run '^TestDoor$$' -door 60 -seed $(or $(SEED),1)
 
 attack-kill: qemu $(ATTACK_LINUX) ## machines stopped in the middle of a crossing; the kernel before goes on in their memory
 	$(ATTACK) -run '^TestKill$$' -instants 30 -seed $(or $(SEED),1)
