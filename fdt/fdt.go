@@ -138,15 +138,15 @@ func (t *Tree) header(b []byte) error {
 	if v := f(fieldVersion); v < version {
 		return bad(fieldVersion, "17 or later", "version %d", v)
 	}
-	if v := f(fieldLastCompatible); v > version || v > f(fieldVersion) {
+	if v := f(fieldLastCompatible); v > version {
 		return bad(fieldLastCompatible, "17 or earlier", "last compatible version %d", v)
 	}
 	inside := func(offset, size uint32) bool {
 		return offset >= headerSize && uint64(offset)+uint64(size) <= uint64(t.size)
 	}
 	r := f(fieldReserveOffset)
-	if r%8 != 0 || !inside(r, reserveSize) {
-		return bad(fieldReserveOffset, "a multiple of 8 inside the tree", "reservation map offset %d", r)
+	if r%8 != 0 {
+		return bad(fieldReserveOffset, "a multiple of 8", "reservation map offset %d", r)
 	}
 	for ; ; r += reserveSize {
 		if !inside(r, reserveSize) {

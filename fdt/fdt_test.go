@@ -256,6 +256,18 @@ func TestParseRefuses(t *testing.T) {
 		{"property longer than the tree", func(b []byte) []byte { u32(b[flag+4:], size); return b }, fdt.ErrStructure, flag},
 		{"property of 2^32-1 bytes", func(b []byte) []byte { u32(b[flag+4:], ^uint32(0)); return b }, fdt.ErrStructure, flag},
 		{"property name outside", func(b []byte) []byte { u32(b[flag+8:], 4096); return b }, fdt.ErrStructure, flag + 8},
+		{"reservations unaligned, and zero", func(b []byte) []byte {
+			n := uint32(len(b))
+			b = append(b, make([]byte, 64)...)
+			u32(b[4:], n+64)
+			u32(b[16:], (n+7)&^7+4)
+			return b
+		}, fdt.ErrHeader, 16},
+		{"structure of half a word more", func(b []byte) []byte { u32(b[36:], size+1); return b }, fdt.ErrHeader, 8},
+		{"property name between two", func(b []byte) []byte {
+			u32(b[flag+8:], uint32(bytes.IndexByte(b[binary.BigEndian.Uint32(b[12:]):], 0)))
+			return b
+		}, fdt.ErrStructure, flag + 8},
 		{"property name empty", func(b []byte) []byte { u32(b[flag+8:], binary.BigEndian.Uint32(b[32:])-1); return b }, fdt.ErrStructure, flag + 8},
 		{"node name with a slash", func(b []byte) []byte { b[find("first")] = '/'; return b }, fdt.ErrStructure, find("first") - 4},
 		{"node without name", func(b []byte) []byte { b[second] = 0; return b }, fdt.ErrStructure, second - 4},
@@ -342,6 +354,28 @@ func TestParseRefusesASecondRoot(t *testing.T) {
 	}
 	if _, err := fdt.Parse(base, treeOf(root+root+finish)); !errors.Is(err, fdt.ErrStructure) {
 		t.Errorf("got %v, want %v", err, fdt.ErrStructure)
+	}
+}
+
+func TestParseRefusesANameWithoutEnd(t *testing.T) {
+	for _, name := range []string{"", "xxxx"} {
+		if _, err := fdt.Parse(base, treeOf(begin+"\x00\x00\x00\x00"+begin+name)); !errors.Is(err, fdt.ErrStructure) {
+			t.Errorf("got %v, want %v", err, fdt.ErrStructure)
+		}
+	}
+}
+
+func TestMissingPropertiesAreSaidToBeMissing(t *testing.T) {
+	tree, err := fdt.Parse(base, file(t, "sample.dtb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = tree.Root().Uint64("none")
+	_, err2 := tree.Root().Strings("none")
+	for _, err := range []error{err, err2} {
+		if !errors.Is(err, fdt.ErrProperty) || !strings.Contains(err.Error(), "no such property") {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 

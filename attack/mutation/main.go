@@ -29,6 +29,7 @@ import (
 // Result is what became of one mutant.
 type Result struct {
 	Killed string  // the package whose tests failed; empty: none
+	All    bool    // all tests were run, not only those of its package
 	Why    string  // the first of them
 	Time   float64 // in seconds
 }
@@ -77,7 +78,8 @@ func main() {
 			log.Fatal(err)
 		}
 	}
-	c.run(all, results, *workers)
+	c.run(all, results, *workers, false)
+	c.run(all, results, *workers, true)
 	survivors := report(all, results)
 	if c.page != "" {
 		if err := metal.Page(c.page).Write("attack 9", section(all, results, time.Now())); err != nil {
@@ -89,19 +91,25 @@ func main() {
 	}
 }
 
-// run tries every mutant that has no result.
-func (c *config) run(all []*Mutant, results map[string]Result, workers int) {
+// run tries every mutant that has no result with the tests of its package, or with
+// all others those that survived that.
+func (c *config) run(all []*Mutant, results map[string]Result, workers int, others bool) {
 	work := make(chan *Mutant)
 	var wait sync.WaitGroup
 	var mu sync.Mutex
 	for range workers {
 		wait.Go(func() {
 			for m := range work {
-				r, err := c.try(m)
+				tests := []string{m.Package}
+				if others {
+					tests = slices.DeleteFunc([]string{"attack", "crossing"}, func(p string) bool { return p == m.Package })
+				}
+				r, err := c.try(m, tests)
 				if err != nil {
 					log.Fatal(err)
 				}
 				mu.Lock()
+				r.All = others
 				results[m.Name()] = r
 				b, err := json.MarshalIndent(results, "", " ")
 				if err == nil && c.state != "" {
@@ -117,9 +125,9 @@ func (c *config) run(all []*Mutant, results map[string]Result, workers int) {
 	}
 	for _, m := range all {
 		mu.Lock()
-		_, done := results[m.Name()]
+		r, done := results[m.Name()]
 		mu.Unlock()
-		if !done {
+		if !done && !others || others && r.Killed == "" && !r.All {
 			work <- m
 		}
 	}
@@ -127,9 +135,8 @@ func (c *config) run(all []*Mutant, results map[string]Result, workers int) {
 	wait.Wait()
 }
 
-// try runs the tests against one mutant: those of its package first, and where it
-// survives them those of what is built on it.
-func (c *config) try(m *Mutant) (r Result, err error) {
+// try runs the tests of the packages against one mutant.
+func (c *config) try(m *Mutant, tests []string) (r Result, err error) {
 	dir, err := os.MkdirTemp("", "mutant")
 	if err != nil {
 		return r, err
@@ -148,7 +155,7 @@ func (c *config) try(m *Mutant) (r Result, err error) {
 		return r, err
 	}
 	begin := time.Now()
-	for _, p := range slices.Compact([]string{m.Package, "attack", "crossing"}) {
+	for _, p := range tests {
 		ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 		cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-count=1", "-failfast", "-skip", whole, "-overlay", over, "./"+p)
 		out, err := cmd.CombinedOutput()

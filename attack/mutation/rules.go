@@ -122,7 +122,7 @@ func passesOn(e ast.Expr) bool {
 	}
 	x, ok := b.X.(*ast.Ident)
 	y, isNil := b.Y.(*ast.Ident)
-	return ok && isNil && y.Name == "nil" && (strings.HasPrefix(x.Name, "err") || x.Name == "e" || x.Name == "bad")
+	return ok && isNil && y.Name == "nil" && (strings.HasPrefix(x.Name, "err") || x.Name == "e" || x.Name == "undo")
 }
 
 // makers are the functions that make errors, by name.
