@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"testing"
 
@@ -303,6 +304,35 @@ func TestFailedGrowLeavesTheSetAsItWas(t *testing.T) {
 	}
 	if len(s.Blocks()) != 2 || pages.Len() != 2 || s.Blocks()[1].Next() != 0 {
 		t.Errorf("%d blocks, %d pages, last points to %v", len(s.Blocks()), pages.Len(), s.Blocks()[1].Next())
+	}
+}
+
+// noPages has none to give.
+type noPages struct{}
+
+func (noPages) Alloc() (phys.Addr, []byte, error) { return 0, nil, io.ErrShortWrite }
+func (noPages) Retire(phys.Block) error           { return io.ErrShortWrite }
+
+func TestTooManyRecordsAreRefusedBeforeAnyPageIsTaken(t *testing.T) {
+	l := layout(t, 64)
+	if err := blockset.New(l, noPages{}).Grow(l.Max() + 1); !errors.Is(err, blockset.ErrLimit) {
+		t.Errorf("%v, want ErrLimit", err)
+	}
+	if err := blockset.New(l, noPages{}).Grow(l.Max()); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("%v, want that of the pages", err)
+	}
+}
+
+func TestAChainThatIsOnlyReadLosesNoBlock(t *testing.T) {
+	mem, pages := machine(t)
+	l := layout(t, 64)
+	out := write(t, pages, l, records(200, 64, 4))
+	s, err := blockset.Restore(blockset.NewChecker(mem, pages, scratch), l, out.Head(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Shrink(1); !errors.Is(err, blockset.ErrIncoming) || s.Len() != 200 {
+		t.Errorf("%v with %d records, want ErrIncoming with 200", err, s.Len())
 	}
 }
 

@@ -13,9 +13,6 @@ import (
 // The old device tree's page leaves the map. After Commit the draft takes no
 // more changes.
 func (d *Draft) Commit() (Data, error) {
-	if d.done {
-		return Data{}, errDone(d.data.FDT)
-	}
 	defer func() { d.done = true }()
 	if tree := (phys.Block{Addr: d.data.FDT}); d.now.Preserved(tree) {
 		if err := d.Retire(tree); err != nil {
