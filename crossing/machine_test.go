@@ -203,9 +203,10 @@ func (m *machine) pages() map[phys.Addr][]byte {
 	m.t.Helper()
 	var zero [phys.PageSize]byte
 	all := make(map[phys.Addr][]byte)
-	for a := ram.Start; a < ram.End; a += phys.PageSize {
-		if b := m.edit(a, phys.PageSize); !bytes.Equal(b, zero[:]) {
-			all[a] = bytes.Clone(b)
+	memory := m.edit(ram.Start, ram.Size()) // asked for once: there are many pages
+	for at := 0; at < len(memory); at += phys.PageSize {
+		if b := memory[at : at+phys.PageSize]; !bytes.Equal(b, zero[:]) {
+			all[ram.Start+phys.Addr(at)] = bytes.Clone(b)
 		}
 	}
 	return all
