@@ -8,6 +8,7 @@ import (
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/kho"
 	"ferry/phys"
 	"ferry/phys/phystest"
@@ -160,23 +161,7 @@ func (m *machine) edit(a phys.Addr, n uint64) []byte {
 }
 
 // nextKernel is the smallest image that the boot protocol allows.
-func nextKernel() []byte {
-	b := make([]byte, 1024+4096)
-	b[0x1f1] = 1
-	le.PutUint16(b[0x1fe:], 0xaa55)
-	b[0x201] = 0x6a
-	copy(b[0x202:], "HdrS")
-	le.PutUint16(b[0x206:], 0x20f)
-	b[0x211] = 1
-	le.PutUint32(b[0x230:], 2<<20)
-	b[0x234] = 1
-	le.PutUint16(b[0x236:], 0x23)
-	le.PutUint32(b[0x238:], 2047)
-	le.PutUint64(b[0x258:], 16<<20)
-	le.PutUint32(b[0x260:], 8<<20)
-	copy(b[1024:], "code of the next kernel")
-	return b
-}
+func nextKernel() []byte { return crossingtest.Kernel(8 << 20) }
 
 // payload returns what the zero page says of the handover that came in.
 func (m *machine) payload() kho.Data {
@@ -221,7 +206,7 @@ type arrived struct {
 
 func (m *machine) arrive(j Jump) (a arrived) {
 	m.t.Helper()
-	if code := m.edit(j.Entry-0x200, 23); string(code) != "code of the next kernel" {
+	if code := m.edit(j.Entry-0x200, 23); string(code) != crossingtest.KernelCode {
 		m.t.Errorf("at the next kernel's entry lies %q", code)
 	}
 	kernel := phys.Range{Start: j.Entry - 0x200, End: j.Entry - 0x200 + 8<<20} // init_size of most tests' kernel
