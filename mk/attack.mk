@@ -29,4 +29,6 @@ FUZZ_BUDGET ?= 20m
 
 .PHONY: fuzz-nightly
 fuzz-nightly: ## every fuzz target, for twenty minutes of processor time
-	nice -n 10 $(GO) run ./attack/nightly -budget $(FUZZ_BUDGET) -page $(CURDIR)/docs/reliability.md
+	@mkdir -p $(ATTACK_RESULTS)
+	@rm -f $(ATTACK_RESULTS)/fuzz.json
+	nice -n 10 $(GO) run ./attack/nightly -state $(abspath $(ATTACK_RESULTS))/fuzz.json -budget $(FUZZ_BUDGET) -page $(CURDIR)/docs/reliability.md

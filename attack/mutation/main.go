@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +28,7 @@ import (
 // Result is what became of one mutant.
 type Result struct {
 	Killed string  // the package whose tests failed; empty: none
-	All    bool    // all tests were run, not only those of its package
+	Stage  int     // the last that was run
 	Why    string  // the first of them
 	Time   float64 // in seconds
 }
@@ -78,8 +77,9 @@ func main() {
 			log.Fatal(err)
 		}
 	}
-	c.run(all, results, *workers, false)
-	c.run(all, results, *workers, true)
+	for stage := range stages {
+		c.run(all, results, *workers, stage+1)
+	}
 	survivors := report(all, results)
 	if c.page != "" {
 		if err := metal.Page(c.page).Write("attack 9", section(all, results, time.Now())); err != nil {
@@ -91,25 +91,44 @@ func main() {
 	}
 }
 
-// run tries every mutant that has no result with the tests of its package, or with
-// all others those that survived that.
-func (c *config) run(all []*Mutant, results map[string]Result, workers int, others bool) {
+// stages are the tests that a mutant has to survive, the likeliest to notice it
+// first: those of its package that say so in their name, all of them, and those of
+// what is built on it.
+const stages = 3
+
+// likely are the names of tests of what is refused.
+const likely = "Refuse|Reject|Refused|Damage|Missing|BeforeAny|Loses|Whole|Name|Hides|Cannot"
+
+func (c *config) tests(m *Mutant, stage int) [][]string {
+	switch stage {
+	case 1:
+		return [][]string{{m.Package, "-run", likely}}
+	case 2:
+		return [][]string{{m.Package}}
+	}
+	var all [][]string
+	for _, p := range []string{"attack", "crossing"} {
+		if p != m.Package {
+			all = append(all, []string{p})
+		}
+	}
+	return all
+}
+
+// run tries every mutant that survived the stages before.
+func (c *config) run(all []*Mutant, results map[string]Result, workers, stage int) {
 	work := make(chan *Mutant)
 	var wait sync.WaitGroup
 	var mu sync.Mutex
 	for range workers {
 		wait.Go(func() {
 			for m := range work {
-				tests := []string{m.Package}
-				if others {
-					tests = slices.DeleteFunc([]string{"attack", "crossing"}, func(p string) bool { return p == m.Package })
-				}
-				r, err := c.try(m, tests)
+				r, err := c.try(m, c.tests(m, stage))
 				if err != nil {
 					log.Fatal(err)
 				}
 				mu.Lock()
-				r.All = others
+				r.Stage = stage
 				results[m.Name()] = r
 				b, err := json.MarshalIndent(results, "", " ")
 				if err == nil && c.state != "" {
@@ -127,7 +146,7 @@ func (c *config) run(all []*Mutant, results map[string]Result, workers int, othe
 		mu.Lock()
 		r, done := results[m.Name()]
 		mu.Unlock()
-		if !done && !others || others && r.Killed == "" && !r.All {
+		if !done || r.Killed == "" && r.Stage < stage {
 			work <- m
 		}
 	}
@@ -136,7 +155,7 @@ func (c *config) run(all []*Mutant, results map[string]Result, workers int, othe
 }
 
 // try runs the tests of the packages against one mutant.
-func (c *config) try(m *Mutant, tests []string) (r Result, err error) {
+func (c *config) try(m *Mutant, tests [][]string) (r Result, err error) {
 	dir, err := os.MkdirTemp("", "mutant")
 	if err != nil {
 		return r, err
@@ -157,7 +176,8 @@ func (c *config) try(m *Mutant, tests []string) (r Result, err error) {
 	begin := time.Now()
 	for _, p := range tests {
 		ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
-		cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-count=1", "-failfast", "-skip", whole, "-overlay", over, "./"+p)
+		cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-count=1", "-failfast", "-skip", whole, "-overlay", over)
+		cmd.Args = append(append(cmd.Args, p[1:]...), "./"+p[0])
 		out, err := cmd.CombinedOutput()
 		late := ctx.Err() != nil
 		cancel()
@@ -167,7 +187,7 @@ func (c *config) try(m *Mutant, tests []string) (r Result, err error) {
 		if strings.Contains(string(out), "[build failed]") {
 			return r, fmt.Errorf("%s: does not build:\n%s", m.Name(), out)
 		}
-		r.Killed, r.Why = p, first(string(out))
+		r.Killed, r.Why = p[0], first(string(out))
 		if late {
 			r.Why = "hangs"
 		}

@@ -6,6 +6,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log"
@@ -24,9 +25,14 @@ import (
 // target is one fuzz target.
 type target struct {
 	pkg, name string
-	runs      int64
-	took      time.Duration
-	found     string // the last lines of a run that failed
+	count
+}
+
+// count is what came of it.
+type count struct {
+	Runs  int64
+	Took  time.Duration
+	Found string // the last lines of a run that failed
 }
 
 // share is how much more time a target gets than others: whole crossings are slow
@@ -41,6 +47,7 @@ func (t *target) share() int {
 func main() {
 	budget := flag.Duration("budget", 20*time.Minute, "processor time of all targets together")
 	page := flag.String("page", "", "page to write the result into")
+	state := flag.String("state", "", "file of counts: targets that have runs there are not run again")
 	flag.Parse()
 	all, err := targets()
 	if err != nil {
@@ -52,12 +59,30 @@ func main() {
 	}
 	each := *budget / time.Duration(shares*runtime.NumCPU())
 	bad := 0
+	counts := make(map[string]count)
+	if b, err := os.ReadFile(*state); err == nil {
+		if err := json.Unmarshal(b, &counts); err != nil {
+			log.Fatal(err)
+		}
+	}
 	for _, t := range all {
+		if t.count = counts[t.pkg+" "+t.name]; t.Runs > 0 && t.Found == "" {
+			continue
+		}
 		t.run(each * time.Duration(t.share()))
-		log.Printf("%s %s: %d runs in %v", t.pkg, t.name, t.runs, t.took.Round(time.Second))
-		if t.found != "" {
+		if counts[t.pkg+" "+t.name] = t.count; *state != "" {
+			b, err := json.MarshalIndent(counts, "", " ")
+			if err == nil {
+				err = os.WriteFile(*state, b, 0o644)
+			}
+			if err != nil {
+				log.Fatal(err)
+			}
+		}
+		log.Printf("%s %s: %d runs in %v", t.pkg, t.name, t.Runs, t.Took.Round(time.Second))
+		if t.Found != "" {
 			bad++
-			log.Printf("%s", t.found)
+			log.Printf("%s", t.Found)
 		}
 	}
 	if *page != "" {
@@ -98,12 +123,12 @@ var execs = regexp.MustCompile(`execs: (\d+)`)
 func (t *target) run(d time.Duration) {
 	begin := time.Now()
 	out, err := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", d.String(), "-fuzzminimizetime", "10x", t.pkg).CombinedOutput()
-	t.took = time.Since(begin)
+	t.Took = time.Since(begin)
 	if all := execs.FindAllSubmatch(out, -1); len(all) > 0 {
-		t.runs, _ = strconv.ParseInt(string(all[len(all)-1][1]), 10, 64)
+		t.Runs, _ = strconv.ParseInt(string(all[len(all)-1][1]), 10, 64)
 	}
 	if err != nil && (strings.Contains(string(out), "Failing input") || !strings.Contains(string(out), "context deadline exceeded")) {
-		t.found = string(out[max(0, len(out)-4000):])
+		t.Found = string(out[max(0, len(out)-4000):])
 	}
 }
 
@@ -113,8 +138,8 @@ func section(all []*target, budget time.Duration, now time.Time) string {
 	var runs int64
 	bad := 0
 	for _, t := range all {
-		runs += t.runs
-		if t.found != "" {
+		runs += t.Runs
+		if t.Found != "" {
 			bad++
 		}
 	}
@@ -130,10 +155,10 @@ func section(all []*target, budget time.Duration, now time.Time) string {
 	b.WriteString("| package | target | runs | seconds | found |\n| --- | --- | --- | --- | --- |\n")
 	for _, t := range all {
 		found := "nothing"
-		if t.found != "" {
+		if t.Found != "" {
 			found = "a failure"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %d | %.0f | %s |\n", strings.TrimPrefix(t.pkg, "ferry/"), t.name, t.runs, t.took.Seconds(), found)
+		fmt.Fprintf(&b, "| %s | %s | %d | %.0f | %s |\n", strings.TrimPrefix(t.pkg, "ferry/"), t.name, t.Runs, t.Took.Seconds(), found)
 	}
 	return b.String()
 }
