@@ -115,7 +115,7 @@ func (t *target) settle(in *handover) error {
 		t.drop = append(t.drop, s)
 	}
 	if t.luo == nil {
-		return luo.FitsNone(st, fmt.Sprintf("generation %v", t.gen))
+		return luo.FitsNone(st, fmt.Sprintf("the kernels of generation %v, which have no live update", t.gen))
 	}
 	return t.fits(in)
 }
