@@ -298,13 +298,24 @@ func TestFreshMemoryIsZero(t *testing.T) {
 
 var bigZeroed [1 << 20]byte
 
+// TestSleepTakesItsTime: never less, and not much more, but for what an emulated
+// processor loses to others, which the shortest of several sleeps is spared.
 func TestSleepTakesItsTime(t *testing.T) {
 	for _, d := range []time.Duration{100 * time.Microsecond, 3 * time.Millisecond, 60 * time.Millisecond} {
-		start, tsc := time.Now(), amd64.TSC()
-		time.Sleep(d)
-		took := time.Since(start)
-		if took < d || took > 2*d+500*time.Millisecond {
-			t.Errorf("sleep of %v took %v (%d ticks)", d, took, amd64.TSC()-tsc)
+		least := time.Duration(math.MaxInt64)
+		for range 10 {
+			start := time.Now()
+			time.Sleep(d)
+			took := time.Since(start)
+			if took < d {
+				t.Errorf("sleep of %v took %v", d, took)
+			}
+			if least = min(least, took); least <= 2*d+500*time.Millisecond {
+				break
+			}
+		}
+		if least > 2*d+500*time.Millisecond {
+			t.Errorf("the shortest of ten sleeps of %v took %v", d, least)
 		}
 	}
 }
