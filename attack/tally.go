@@ -147,8 +147,8 @@ func FlipTable(rows []*Row, now time.Time) string {
 	}
 	return fmt.Sprintf(`%s, `+"`make attack-flips`"+`: %d crossings on a fake machine, each with one bit of the metadata of a handover flipped: setup_data, scratch table,
 device trees, map, sessions, files, FLBs, memfds and their arrays, as Linux 6.19.14 (C; cut down to A and B), 7.0.13 (D), 7.1.13 (E) and 7.3.4 (F;
-with the older root as E') left them. Where a row says so, every bit of every structure was flipped; otherwise, and in what follows a structure in
-its page, bits that lie evenly. Refused: the report names what was hit, and the handover is handed on untouched. Carried: the bit belongs to a value
+with the older root as E') left them. Where a row says "all", every bit of every structure was flipped; in the others, and in what follows a structure
+in its page, a sample that lies evenly, so that bits of them were never tried (FLIPS raises it). Refused: the report names what was hit, and the handover is handed on untouched. Carried: the bit belongs to a value
 that nothing else in the handover tells anything about, and the next kernel gets exactly this value. Harmless: a decoder of its own reads from the new
 handover what it read from the old one before the flip. No crossing wrote outside scratch and pages of nobody, took more than %d MiB, or came to
 an end that its policy does not have.
