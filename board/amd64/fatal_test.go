@@ -55,12 +55,12 @@ func TestDeadlineIsKeptOnEveryMachine(t *testing.T) {
 		env      []string
 		deadline string
 	}{
-		{"pc", []string{"MACHINE=pc"}, "50ms"},
-		{"longer than the timer counts", nil, "1500ms"},
-		{"microvm", []string{"MACHINE=microvm"}, "50ms"},
-		{"x2APIC", []string{"CPU=max,x2apic=on"}, "50ms"},
-		{"no interval timer", []string{"MACHINE=q35,pit=off"}, "50ms"},
-		{"no local APIC", []string{"MACHINE=pc", "CPU=max,apic=off"}, "50ms"},
+		{"pc", []string{"MACHINE=pc"}, "900ms"},
+		{"longer than the timer counts", nil, "2500ms"},
+		{"microvm", []string{"MACHINE=microvm"}, "900ms"},
+		{"x2APIC", []string{"CPU=max,x2apic=on"}, "900ms"},
+		{"no interval timer", []string{"MACHINE=q35,pit=off"}, "900ms"},
+		{"no local APIC", []string{"MACHINE=pc", "CPU=max,apic=off"}, "900ms"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, code := run(t, append(c.env, "TIMEOUT=20"), "spin", c.deadline)
