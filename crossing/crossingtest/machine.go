@@ -1,4 +1,4 @@
-//go:build linux && !metal
+//go:build linux
 
 // Package crossingtest gives tests a machine in the moment of the stage's entry:
 // the zero page, the nodes, the command line and the payload around a handover,

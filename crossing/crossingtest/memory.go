@@ -1,4 +1,4 @@
-//go:build linux && !metal
+//go:build linux
 
 package crossingtest
 
