@@ -56,11 +56,7 @@ func TestEverythingArrives(t *testing.T) {
 			if got != left {
 				t.Errorf("arrived %+v, left %+v", got, left)
 			}
-			for at, old := range before {
-				if now := m.edit(at, phys.PageSize); !bytes.Equal(now, old) {
-					t.Errorf("page %v of what came in was written to", at)
-				}
-			}
+			m.unchanged(before)
 		})
 	}
 }
@@ -334,11 +330,7 @@ func TestDamagedHandoverEndsAsThePolicySays(t *testing.T) {
 				raw := bytes.Clone(m.edit(nodesAt+16, 32))
 				before := m.pages()
 				jump, err := Run(&m.Machine)
-				for at, old := range before {
-					if !bytes.Equal(m.edit(at, phys.PageSize), old) {
-						t.Errorf("page %v of what came in was written to", at)
-					}
-				}
+				m.unchanged(before)
 				if !strings.Contains(m.log.String(), "ferry: error: ") || !strings.Contains(m.log.String(), named) {
 					t.Errorf("the report does not name %q:\n%s", named, m.log)
 				}
@@ -398,11 +390,7 @@ func TestNoPlaceNoJump(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("got %v, want an error about %q", err, tt.want)
 			}
-			for at, old := range before {
-				if !bytes.Equal(m.edit(at, phys.PageSize), old) {
-					t.Errorf("page %v of what came in was written to", at)
-				}
-			}
+			m.unchanged(before)
 		})
 	}
 }

@@ -39,11 +39,7 @@ func TestEveryGenerationCrossesToEveryOther(t *testing.T) {
 				if got.Sessions != left.Sessions || got.Files != left.Files || got.Sum != left.Sum || got.Pages != left.Pages || got.Regions != left.Regions {
 					t.Errorf("arrived %+v, left %+v", got, left)
 				}
-				for at, old := range before {
-					if now := m.edit(at, phys.PageSize); !bytes.Equal(now, old) {
-						t.Errorf("page %v of what came in was written to", at)
-					}
-				}
+				m.unchanged(before)
 			})
 		}
 	}
@@ -94,11 +90,7 @@ func TestWhatTheNextKernelCannotHoldIsRefusedByName(t *testing.T) {
 			if a := m.arrive(jump); !bytes.Equal(a.kho, raw) {
 				t.Errorf("payload %x, want the untouched %x", a.kho, raw)
 			}
-			for at, old := range before {
-				if !bytes.Equal(m.edit(at, phys.PageSize), old) {
-					t.Errorf("page %v of what came in was written to", at)
-				}
-			}
+			m.unchanged(before)
 		})
 	}
 }
@@ -134,11 +126,7 @@ func TestOldRecordsAreRepaired(t *testing.T) {
 		if got, left, err := m.arrive(jump).receiveAs(to, m.Memory); err != nil || got.Files != left.Files {
 			t.Errorf("to %s: arrived %+v, left %+v: %v", to.Name, got, left, err)
 		}
-		for at, old := range before {
-			if !bytes.Equal(m.edit(at, phys.PageSize), old) {
-				t.Errorf("to %s: page %v of what came in was written to", to.Name, at)
-			}
-		}
+		m.unchanged(before)
 	}
 }
 

@@ -45,6 +45,7 @@ var (
 type machine struct {
 	Machine
 	t     *testing.T
+	ram   *phystest.Sparse
 	made  standin.Handover
 	fdt   phys.Addr
 	left  standin.Census
@@ -70,9 +71,9 @@ func newMachineOf(t *testing.T, from *standin.Generation, shape standin.Shape, c
 // newMachineIn is newMachineOf with other memory, the machine's own first.
 func newMachineIn(t *testing.T, from *standin.Generation, shape standin.Shape, cmdline string, memory ...phys.Range) *machine {
 	t.Helper()
-	m := &machine{t: t, log: new(bytes.Buffer)}
+	m := &machine{t: t, ram: phystest.NewSparse(t, memory...), log: new(bytes.Buffer)}
 	m.Machine = Machine{
-		Memory: phystest.NewSparse(t, memory...), ZeroPage: zeroPageAt, Stage: stage, Console: m.log,
+		Memory: m.ram, ZeroPage: zeroPageAt, Stage: stage, Console: m.log,
 		Nanotime: func() int64 { m.ticks += 1000; return m.ticks },
 		Random:   func(b []byte) { copy(b, bytes.Repeat([]byte{0xa5}, len(b))) },
 	}
@@ -183,18 +184,33 @@ func (m *machine) preserve(root, page phys.Addr) {
 	m.edit(root+phys.Addr(key%(1<<15)/8), 1)[0] |= 1 << (key % 8)
 }
 
-// pages returns a copy of every page that is not zero, as Linux A left them.
+// pages returns a copy of every page that is not zero.
 func (m *machine) pages() map[phys.Addr][]byte {
 	m.t.Helper()
 	var zero [phys.PageSize]byte
 	all := make(map[phys.Addr][]byte)
-	memory := m.edit(ram.Start, ram.Size()) // asked for once: there are many pages
-	for at := 0; at < len(memory); at += phys.PageSize {
-		if b := memory[at : at+phys.PageSize]; !bytes.Equal(b, zero[:]) {
-			all[ram.Start+phys.Addr(at)] = bytes.Clone(b)
+	for _, r := range m.ram.Touched() {
+		b, err := m.ram.View(r.Start, r.Size())
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		for at := r.Start; at < r.End; at += phys.PageSize {
+			if page := b[at-r.Start:][:phys.PageSize]; !bytes.Equal(page, zero[:]) {
+				all[at] = bytes.Clone(page)
+			}
 		}
 	}
 	return all
+}
+
+// unchanged fails the test where a page of what came in is not as it was before.
+func (m *machine) unchanged(before map[phys.Addr][]byte) {
+	m.t.Helper()
+	for at, old := range before {
+		if !bytes.Equal(m.edit(at, phys.PageSize), old) {
+			m.t.Errorf("page %v of what came in was written to", at)
+		}
+	}
 }
 
 // arrived is what the next kernel finds in its zero page.

@@ -15,8 +15,14 @@ import (
 // page as it is touched, so that 64 GiB are as cheap as 64 MiB. On a host a
 // write through View faults.
 type Sparse struct {
-	ram        phys.Ranges
-	view, edit [][]byte // for each range one mapping to read and one to write
+	ram  phys.Ranges
+	maps []mapping // of each range
+}
+
+// mapping is memory mapped once to read and once to write.
+type mapping struct {
+	view, edit []byte
+	file       int // on a host, the descriptor of what is mapped
 }
 
 // NewSparse returns zeroed RAM at the given ranges, each a multiple of the page
@@ -25,32 +31,44 @@ func NewSparse(t testing.TB, ram ...phys.Range) *Sparse {
 	t.Helper()
 	s := &Sparse{ram: phys.NewRanges(ram...)}
 	for _, r := range s.ram {
-		view, edit, unmap, err := mapRAM(int(r.Size()))
+		m, unmap, err := mapRAM(int(r.Size()))
 		if err != nil {
 			t.Fatalf("mapping %v for the fake of physical memory: %v", r, err)
 		}
 		t.Cleanup(unmap)
-		s.view, s.edit = append(s.view, view), append(s.edit, edit)
+		s.maps = append(s.maps, m)
 	}
 	return s
 }
 
 // View implements [phys.Memory].
-func (s *Sparse) View(a phys.Addr, n uint64) ([]byte, error) { return s.window(s.view, a, n) }
-
-// Edit implements [phys.Memory].
-func (s *Sparse) Edit(a phys.Addr, n uint64) ([]byte, error) { return s.window(s.edit, a, n) }
-
-func (s *Sparse) window(bytes [][]byte, a phys.Addr, n uint64) ([]byte, error) {
-	if err := phys.Check(s.ram, a, n); err != nil {
+func (s *Sparse) View(a phys.Addr, n uint64) ([]byte, error) {
+	m, off, err := s.window(a, n)
+	if err != nil {
 		return nil, err
 	}
-	i := s.ram.Index(a)
-	off := uint64(a - s.ram[i].Start)
-	if err := back(bytes[i], off, n); err != nil {
-		return nil, phys.In("fake of physical memory", a, err)
+	return m.view[off : off+n : off+n], nil
+}
+
+// Edit implements [phys.Memory].
+func (s *Sparse) Edit(a phys.Addr, n uint64) ([]byte, error) {
+	m, off, err := s.window(a, n)
+	if err != nil {
+		return nil, err
 	}
-	return bytes[i][off : off+n : off+n], nil
+	return m.edit[off : off+n : off+n], nil
+}
+
+func (s *Sparse) window(a phys.Addr, n uint64) (m mapping, off uint64, err error) {
+	if err := phys.Check(s.ram, a, n); err != nil {
+		return m, 0, err
+	}
+	i := s.ram.Index(a)
+	m, off = s.maps[i], uint64(a-s.ram[i].Start)
+	if err := back(m.view, off, n); err != nil {
+		return m, 0, phys.In("fake of physical memory", a, err)
+	}
+	return m, off, nil
 }
 
 // RAM implements [phys.Memory].

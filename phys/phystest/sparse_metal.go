@@ -27,7 +27,7 @@ var (
 
 // mapRAM reserves n bytes, the same to read and to write: the machine's own memory
 // is not mapped twice either.
-func mapRAM(n int) (view, edit []byte, unmap func(), err error) {
+func mapRAM(n int) (m mapping, unmap func(), err error) {
 	if !sparseOnce {
 		sparseOnce = true
 		sparseFree = amd64.RAM().Sub(occupied()...).Sub(lent)
@@ -36,7 +36,7 @@ func mapRAM(n int) (view, edit []byte, unmap func(), err error) {
 	sparseNext += uint64(n)
 	sparseLive++
 	b := unsafe.Slice(*(**byte)(unsafe.Pointer(&start)), n)
-	return b, b, func() { unback(start, uint64(n)) }, nil
+	return mapping{view: b, edit: b}, func() { unback(start, uint64(n)) }, nil
 }
 
 // back makes sure that n bytes from off on are there.
