@@ -115,17 +115,16 @@ func (d *Debugger) Continue() error {
 		return err
 	}
 	if d.points[at] {
-		err := d.point("z", at)
-		if err == nil {
-			err = d.send("s")
+		if err := d.point("z", at); err != nil {
+			return err
 		}
-		if err == nil {
-			err = d.Stopped()
+		if err := d.send("s"); err != nil {
+			return err
 		}
-		if err == nil {
-			err = d.point("Z", at)
+		if err := d.Stopped(); err != nil {
+			return err
 		}
-		if err != nil {
+		if err := d.point("Z", at); err != nil {
 			return err
 		}
 	}

@@ -44,13 +44,27 @@ var boundaries = []string{
 }
 
 // point is where a stage is stopped: where it is about to run a function for the
-// n-th time, after a time, or at the first instruction of the next kernel.
+// n-th time, or some time after that or after its start, or at the first instruction
+// of the next kernel.
 type point struct {
 	name    string
 	at      uint64
 	hits    int
-	after   time.Duration
+	random  bool
+	after   time.Duration // of a random one
 	leaving bool
+}
+
+// instant returns a random point of a run that takes span and meets the others: one
+// in two anywhere in it, where most fall into the step that takes longest, and one in
+// two soon after some other point.
+func instant(rng *rand.Rand, points []point, span time.Duration) point {
+	if rng.IntN(2) == 0 {
+		return point{name: "random", random: true, after: time.Duration(rng.Int64N(int64(span)))}
+	}
+	p := points[rng.IntN(len(points)-2)] // before it departs
+	p.name, p.random, p.after = "random, from "+p.name+" on", true, time.Duration(rng.Int64N(int64(span)/20))
+	return p
 }
 
 // TestKill stops the stage at each of its steps and at random instants. What is
@@ -67,7 +81,7 @@ func TestKill(t *testing.T) {
 			fixed := len(points)
 			rng := rand.New(rand.NewPCG(*seed, uint64(len(v.name))))
 			for range *instants {
-				points = append(points, point{name: "random", after: time.Duration(rng.Int64N(int64(span)))})
+				points = append(points, instant(rng, points[:fixed], span))
 			}
 			steps := map[string]int{}
 			for i, p := range points {
@@ -87,7 +101,7 @@ func TestKill(t *testing.T) {
 		})
 	}
 	result(t, "attack 4", fmt.Sprintf(`%s, `+"`make attack-kill`"+` (seed %d): a machine stopped %d times while Ferry ran, at the start of every step that it names and of functions that write,
-at the first instruction of the next kernel, and at random instants. Each time every page of the handover that came in was compared bit by bit with what it was at
+at the first instruction of the next kernel, and at random instants, half of them anywhere, half soon after one of those points. Each time every page of the handover that came in was compared bit by bit with what it was at
 the stage's first instruction, the handover was read from the memory by Ferry's readers and compared with what it said before, and the memory was put
 into a fresh machine, in which the kernel that had made it (the probe; Linux 7.3.4) started with the untouched handover.`, today(), *seed, stops), table)
 }
@@ -272,11 +286,11 @@ func (v victim) kill(t *testing.T, path string, p point) string {
 
 // reach runs the stage to the point.
 func (p point) reach(d *Debugger) error {
-	switch {
-	case p.leaving:
+	if p.leaving {
 		_, err := d.Leave(stage())
 		return err
-	case p.at != 0:
+	}
+	if p.at != 0 {
 		if err := d.Break(p.at); err != nil {
 			return err
 		}
@@ -285,7 +299,12 @@ func (p point) reach(d *Debugger) error {
 				return err
 			}
 		}
-		return nil
+		if !p.random {
+			return nil
+		}
+		if err := d.Clear(p.at); err != nil {
+			return err
+		}
 	}
 	// However long it takes, the stage must not be left behind.
 	last, err := stage().Symbol("ferry/board/amd64.(*machine).depart")
