@@ -91,8 +91,8 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 	if err := s.checkPreserved(h.Map); err != nil {
 		return s, err
 	}
-	t, err := s.tree(h.mem)
-	s.FDT = err == nil && uint64(t.Size()) <= s.Size
+	_, err = s.tree(h.mem)
+	s.FDT = err == nil
 	return s, nil
 }
 
@@ -198,7 +198,7 @@ func (d *Draft) checkSubtrees() error {
 		if d.format.sizeProperty != "" {
 			continue
 		}
-		if t, err := s.tree(d.mem); err != nil || uint64(t.Size()) > s.Size {
+		if _, err := s.tree(d.mem); err != nil {
 			return bad(fmt.Sprintf("%d bytes that are no device tree", s.Size), fmt.Sprintf("a device tree, the only kind of %s", d.format), "leave it out")
 		}
 	}
