@@ -367,6 +367,18 @@ func TestNewRefusesLowScratchThatIsHigh(t *testing.T) {
 	}
 }
 
+func TestNewRefusesATableOverTheEndOfTheAddressSpace(t *testing.T) {
+	top := phys.Range{Start: 1<<64 - 4<<20, End: 1<<64 - phys.PageSize}
+	mem := phystest.NewSparse(t, top)
+	for n, want := range map[int]error{256: nil, 513: kho.ErrScratch} { // of 16 bytes, two pages before the end
+		table := make([]kho.ScratchArea, n)
+		table[1] = kho.ScratchArea{Addr: top.Start, Size: top.Size()}
+		if _, err := kho.New(mem, kho.V4, mem.RAM(), top.End-phys.PageSize, table, nil); !errors.Is(err, want) {
+			t.Errorf("%d entries: %v, want %v", n, err, want)
+		}
+	}
+}
+
 func TestWalkStopsAtTheFirstError(t *testing.T) {
 	f := newFixture(t)
 	n := 0

@@ -110,6 +110,33 @@ func TestDraftRefusesSubtrees(t *testing.T) {
 	f.check(d.Retire(phys.Block{Addr: f.blob})) // and leave the sub-tree behind
 	_, err = d.Commit()
 	refusedAs(t, err, kho.ErrPreserved, f.blob, `"thing"`)
+
+	f = fixtureAs(t, kho.V1Small) // whose kernels have no live update
+	thing, _ := f.open().Subtree("thing")
+	_, d = f.draft()
+	f.check(d.SetSubtree("LUO", thing.Data, thing.Size))
+	_, err = d.Commit()
+	refusedAs(t, err, kho.ErrTree, thing.Data, `"LUO"`)
+}
+
+// TestSubtreesEndInsideTheAddressSpace: what would go on at address 0 is not
+// preserved because its beginning is.
+func TestSubtreesEndInsideTheAddressSpace(t *testing.T) {
+	top := phys.Range{Start: 1<<64 - 2<<20, End: 1<<64 - phys.PageSize}
+	mem, d := sparse(t, phys.Range{Start: 0x1000_0000, End: 0x1080_0000}, top)
+	f := &fixture{TB: t, mem: mem, hint: kho.V4}
+	last := phys.Block{Addr: top.End - phys.PageSize}
+	f.check(d.Preserve(last))
+	f.check(d.SetSubtree("thing", last.Addr, phys.PageSize))
+	var err error
+	f.data, err = d.Commit()
+	f.check(err)
+	_, d = f.draft()
+	f.check(d.SetSubtree("thing", last.Addr, 2*phys.PageSize))
+	_, err = d.Commit()
+	refusedAs(t, err, kho.ErrPreserved, last.Addr, `"thing"`)
+	f.setWord(f.value("blob-size"), 2*phys.PageSize)
+	f.refused(kho.ErrPreserved, last.Addr, `"thing"`)
 }
 
 func TestCommitRefusesMoreSubtreesThanOnePageHolds(t *testing.T) {

@@ -122,14 +122,16 @@ func TestTheTestModulesTreeIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, from, to string
 		rule           error
+		found          string
 	}{
-		{"another version, which is not looked into", "kho-test-v1", "kho-test-v2", nil},
-		{"another magic", "!OHK", "!OHJ", kho.ErrTree},
-		{"more folios than the list has", "\x05\x00\x00\x00", "\x00\x10\x00\x00", kho.ErrTree},
-		{"no data", "data\x00", "date\x00", kho.ErrTree},
-		{"no list", "folios_info", "folios_inf_", kho.ErrTree},
-		{"no count", "nr_folios\x00", "nr_folio_\x00", kho.ErrTree},
-		{"an area that does not end", "\x01\x00\x00\x00\x01\x00\x00\x00", "\x02\x00\x00\x00\x01\x00\x00\x00", kho.ErrVmalloc},
+		{"another version, which is not looked into", "kho-test-v1", "kho-test-v2", nil, ""},
+		{"another magic", "!OHK", "!OHJ", kho.ErrTree, "magic 0x4a484f21"},
+		{"more folios than the list has", "\x05\x00\x00\x00", "\x00\x10\x00\x00", kho.ErrTree, "4096 folios in a list of 1 pages"},
+		{"no data", "data\x00", "date\x00", kho.ErrTree, "no node data"},
+		{"no list", "folios_info", "folios_inf_", kho.ErrTree, "no property folios_info"},
+		{"a list that takes in the next property", "\x03\x00\x00\x00\x10", "\x03\x00\x00\x00\x20", kho.ErrTree, "5 folios in 32 bytes"},
+		{"no count", "nr_folios\x00", "nr_folio_\x00", kho.ErrTree, "no number of folios"},
+		{"an area that does not end", "\x01\x00\x00\x00\x01\x00\x00\x00", "\x02\x00\x00\x00\x01\x00\x00\x00", kho.ErrVmalloc, "1 blocks"},
 	} {
 		f := newFixture(t)
 		tested(f, 5, true)
@@ -145,8 +147,8 @@ func TestTheTestModulesTreeIsRefused(t *testing.T) {
 			f.check(err)
 			continue
 		}
-		if !errors.Is(err, c.rule) || !strings.Contains(fmt.Sprint(err), `kho: sub-tree "kho_test"`) {
-			t.Errorf("%s: got %v, want %v", c.name, err, c.rule)
+		if text := fmt.Sprint(err); !errors.Is(err, c.rule) || !strings.Contains(text, `kho: sub-tree "kho_test"`) || !strings.Contains(text, c.found) {
+			t.Errorf("%s: got %v, want %v: %s", c.name, err, c.rule, c.found)
 		}
 	}
 	f := newFixture(t)

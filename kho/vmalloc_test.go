@@ -2,6 +2,7 @@ package kho_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 
 	"ferry/kho"
 	"ferry/phys"
+	"ferry/phys/phystest"
 )
 
 // vmalloced commits an area of n blocks of order o in the fixture.
@@ -81,7 +83,10 @@ func TestVmallocRefuses(t *testing.T) {
 		object string
 	}{
 		{"flags unknown", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Flags = 4; return v.First }, kho.ErrVmalloc, "area"},
-		{"order too large", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Order = 11; return v.First }, kho.ErrVmalloc, "area"},
+		{"order too large", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
+			v.Order, v.Pages = 11, 1<<11
+			return v.First
+		}, kho.ErrVmalloc, "area"},
 		{"order of another size", func(f *fixture, v *kho.Vmalloc, b []phys.Addr) phys.Addr {
 			v.Order, v.Pages = 0, 600
 			return b[0]
@@ -163,6 +168,12 @@ func TestVmallocWriterRefuses(t *testing.T) {
 	}
 	if _, err := d.Vmalloc(0, 11, make([]phys.Addr, 1)); err == nil {
 		t.Error("an area of order 11 was written")
+	}
+	if phystest.OnMetal { // the heap there has a few dozen MiB
+		return
+	}
+	if _, err := d.Vmalloc(0, 10, make([]phys.Addr, 1<<22)); !errors.Is(err, kho.ErrVmalloc) {
+		t.Errorf("an area of 2^32 pages: %v, want %v", err, kho.ErrVmalloc)
 	}
 }
 
