@@ -61,32 +61,70 @@ func TestBlocksKeepAddressAndOrder(t *testing.T) {
 	}
 }
 
-// gone is memory that gives no more records of one size.
-type gone struct {
-	memory
-	size uint64
+func TestARecordFromNothingLiesInOneChunk(t *testing.T) {
+	m := new(arena)
+	m.take(chunkBytes)
+	last, _ := m.take(1)
+	for _, tt := range []struct {
+		a    phys.Addr
+		n    uint64
+		want error
+	}{
+		{0, chunkBytes, nil}, {chunkBytes - 1, 1, nil}, {last, chunkBytes, nil}, {last + chunkBytes - 1, 1, nil},
+		{0, chunkBytes + 1, phys.ErrNotRAM}, {chunkBytes - 1, 2, phys.ErrNotRAM}, {0, 1 << 63, phys.ErrNotRAM},
+		{last + chunkBytes, 1, phys.ErrNotRAM}, {1 << 63, 1, phys.ErrNotRAM},
+	} {
+		if b, err := m.View(tt.a, tt.n); !errors.Is(err, tt.want) || err == nil && uint64(len(b)) != tt.n {
+			t.Errorf("%d bytes at %v: %d, %v, want %v", tt.n, tt.a, len(b), err, tt.want)
+		}
+	}
 }
 
-func (m gone) View(a phys.Addr, n uint64) ([]byte, error) {
+// lost is memory that gives records of one size only left times.
+type lost struct {
+	memory
+	size uint64
+	left int
+}
+
+func (m *lost) View(a phys.Addr, n uint64) ([]byte, error) {
 	if n%m.size == 0 {
-		return nil, phys.ErrNotRAM
+		if m.left == 0 {
+			return nil, phys.ErrNotRAM
+		}
+		m.left--
 	}
 	return m.memory.View(a, n)
 }
 
 // TestLostMemoryIsNoShorterState takes memory away that was there when the state
-// was restored: neither serializing nor comparing may take it for fewer records.
+// was restored, at whatever moment: neither serializing nor comparing nor asking
+// for limits may take it for fewer records.
 func TestLostMemoryIsNoShorterState(t *testing.T) {
 	for name, size := range map[string]uint64{"sessions": sessionSize, "files": fileSize} {
-		mem, d := machine(t)
-		serialize(t, state(t, 1, 3, 0, 70), d)
-		in := restore(t, mem, d)
-		in.mem = gone{in.mem, size}
-		if err := serializeTo(in, d, Options{Format: V5}); !errors.Is(err, phys.ErrNotRAM) {
-			t.Errorf("serializing without the memory of %s: %v, want ErrNotRAM", name, err)
-		}
-		if err := in.Diff(state(t, 1, 3, 0, 70), nil); !errors.Is(err, phys.ErrNotRAM) {
-			t.Errorf("comparing without the memory of %s: %v, want ErrNotRAM", name, err)
+		for what, use := range map[string]func(in *State, d *draft) error{
+			"serializing": func(in *State, d *draft) error { return serializeTo(in, d, Options{Format: V5}) },
+			"comparing":   func(in *State, d *draft) error { return in.Diff(state(t, 1, 3, 0, 70), nil) },
+			"limits":      func(in *State, d *draft) error { return Fits(in, V5, false) },
+		} {
+			reads := 0
+			for ; ; reads++ {
+				mem, d := machine(t)
+				serialize(t, state(t, 1, 3, 0, 70), d)
+				in := restore(t, mem, d)
+				in.mem = &lost{in.mem, size, reads}
+				err := use(in, d)
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, phys.ErrNotRAM) {
+					t.Fatalf("%s without the memory of %s after %d reads: %v, want ErrNotRAM", what, name, reads, err)
+				}
+			}
+			// Whether there are too many files in a session is known without reading them.
+			if known := what == "limits" && size == fileSize; known != (reads == 0) {
+				t.Errorf("%s reads the memory of %s %d times", what, name, reads)
+			}
 		}
 	}
 }
