@@ -232,6 +232,10 @@ func TestWhatIsNotTheSameIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	less, err := memfd.Write(d, memfd.V2, meta, fs[:last])
+	if err != nil {
+		t.Fatal(err)
+	}
 	h, _ := commit(t, d)
 	open := func(a phys.Addr) *memfd.File {
 		f, err := memfd.Open(memfd.V2, h, nil, a)
@@ -239,6 +243,10 @@ func TestWhatIsNotTheSameIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		return f
+	}
+	whole, cut := open(at[0]), open(less)
+	if err, back := cut.Same(whole), whole.Same(cut); !errors.Is(err, memfd.ErrDiffer) || !errors.Is(back, memfd.ErrDiffer) {
+		t.Errorf("a folio less: %v; a folio more: %v", err, back)
 	}
 	for i, v := range variants {
 		if err := open(at[i]).Same(open(at[0])); (err == nil) != v.same || err != nil && !errors.Is(err, memfd.ErrDiffer) {
