@@ -28,6 +28,7 @@ func TestParseKernelRefuses(t *testing.T) {
 		{"nothing", "0 bytes", nil},
 		{"half a header", "1023 bytes", image()[:1023]},
 		{"an ELF file", "no bzImage", append([]byte("\x7fELF"), make([]byte, 4096)...)},
+		{"no boot sector", "boot flag 0xaa54", image(set16(0x1fe, 0xaa54))},
 		{"another signature", "no bzImage", image(set8(0x202, 'h'))},
 		{"an old protocol", "boot protocol 0x20b", image(set16(0x206, 0x20b))},
 		{"a zImage", "zImage", image(set8(0x211, 0))},

@@ -235,7 +235,8 @@ func TestHandChangesTheHandoverAlone(t *testing.T) {
 	}
 
 	n.KHO = nil
-	if plan, _ = m.start(t, n); plan.Hand(m, &other) == nil {
-		t.Error("a kernel placed without a handover was given one")
+	plan, _ = m.start(t, n)
+	if err := plan.Hand(m, &other); !errors.Is(err, boot.ErrSetupData) {
+		t.Errorf("a kernel placed without a handover was given one: %v, want %v", err, boot.ErrSetupData)
 	}
 }
