@@ -143,7 +143,12 @@ func TestReadRefusesDamage(t *testing.T) {
 		{"a pointer into a node", "not aligned", boot.ErrSetupData, func(m *machine) { m.put64(0x250, uint64(m.node(9, nil))+1) }},
 		{"65 nodes", "at most 64", boot.ErrSetupData, func(m *machine) {
 			for range 65 {
-				m.node(9, nil)
+				m.node(7, nil)
+			}
+		}},
+		{"9 seeds", "at most 8", boot.ErrSetupData, func(m *machine) {
+			for range 9 {
+				m.node(boot.SetupRNGSeed, nil)
 			}
 		}},
 		{"memory map too long", "e820 extension", nil, func(m *machine) { m.node(boot.SetupE820Ext, make([]byte, 20)); m.hugeMap() }},
@@ -225,7 +230,7 @@ func TestReadGoesOnAfterDamage(t *testing.T) {
 func TestReadTakes64Nodes(t *testing.T) {
 	m := newMachine(t)
 	for range 64 {
-		m.node(9, []byte{1})
+		m.node(7, []byte{1})
 	}
 	if p := m.read(); len(p.SetupData) != 64 {
 		t.Errorf("%d nodes", len(p.SetupData))

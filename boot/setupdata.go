@@ -23,6 +23,7 @@ const KHOSize = 32
 const (
 	setupNone  = 0 // no loader writes one: it is what a pointer to anything else finds
 	maxNodes   = 64
+	maxSeeds   = 8  // of type SetupRNGSeed: a loader writes one
 	nodeHeader = 16 // next u64, type u32, len u32
 	nodeAlign  = 8
 )
@@ -66,6 +67,7 @@ func (n Node) points() (phys.Range, bool) {
 // before the damage.
 func walk(mem phys.Memory, head phys.Addr) ([]Node, error) {
 	var nodes []Node
+	seeds := 0
 	for at := head; at != 0; {
 		object := fmt.Sprintf("setup_data node %d", len(nodes))
 		if len(nodes) == maxNodes {
@@ -90,6 +92,11 @@ func walk(mem phys.Memory, head phys.Addr) ([]Node, error) {
 		if size := u32(h, 12); size > 0 {
 			if n.Data, err = mem.View(at+nodeHeader, uint64(size)); err != nil {
 				return nodes, phys.In(fmt.Sprintf("%s: type %d, %d bytes", object, n.Type, size), at, err)
+			}
+		}
+		if n.Type == SetupRNGSeed {
+			if seeds++; seeds > maxSeeds {
+				return nodes, damaged(object, at, "one more seed", fmt.Sprintf("at most %d in the list", maxSeeds), ErrSetupData)
 			}
 		}
 		nodes = append(nodes, n)

@@ -30,6 +30,17 @@ func (plan *Plan) Write(mem phys.Memory) error {
 	return nil
 }
 
+// Written returns the memory that Write writes to: of that of the kernel its code
+// alone.
+func (plan *Plan) Written() []phys.Range {
+	code := phys.Addr(len(plan.kernel.code))
+	all := []phys.Range{{Start: plan.Kernel.Start, End: plan.Kernel.Start + code}, plan.Block}
+	if !plan.InitrdInPlace {
+		all = append(all, plan.Initrd)
+	}
+	return all
+}
+
 // fillBlock writes the zero page, the command line after it, and the setup_data
 // nodes after that.
 func (plan *Plan) fillBlock(b []byte) {

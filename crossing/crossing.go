@@ -71,6 +71,7 @@ type passage struct {
 	signed  bool // the manifest is that of the image's key
 	next    boot.Next
 	way     wayOut
+	written []phys.Range // for any kernel so far
 	target  *target
 	came    *handover // nil as long as none was found sound
 	report  Report
@@ -99,8 +100,7 @@ func (p *passage) run() (Jump, error) {
 	raw, err := p.params.KHO()
 	p.report.fail(err)
 	if raw == nil && err == nil && p.damage == nil {
-		p.report.note("no handover came in: the next kernel boots cold")
-		return p.start(p.next)
+		return p.bare()
 	}
 	p.target.beyond = p.options.BeyondLimits
 	p.report.fail(p.target.aim(p.payload.Manifest))
@@ -193,6 +193,9 @@ func (p *passage) trust() error {
 	p.badNext = errors.Join(p.payload.CheckPart(payload.KernelName), p.payload.CheckPart(payload.InitrdName))
 	p.badRollback = errors.Join(p.payload.CheckPart(payload.RollbackKernelName), p.payload.CheckPart(payload.RollbackInitrdName))
 	p.report.fail(p.badNext)
+	if policy := p.options.outcome(p.payload.Manifest, true); p.options.Mode == Pass && policy != OnErrorPass {
+		p.report.fail(fmt.Errorf("command line: ferry.mode=pass: the signed manifest says that nothing but a handover that was read goes on, else %s", policy))
+	}
 	return nil
 }
 

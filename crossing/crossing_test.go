@@ -415,7 +415,7 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	for _, line := range []string{"ferry.mode=", "ferry.mode=cros", "ferry.on-error=back", "ferry.onerror=halt", "ferry.beyond-limits=yes",
-		"ferry.deadline=10", "ferry.deadline=-1s", "ferry.deadline="} {
+		"ferry.deadline=10", "ferry.deadline=-1s", "ferry.deadline=25h", "ferry.deadline="} {
 		if _, err := ParseOptions(line); err == nil || !strings.Contains(err.Error(), line) {
 			t.Errorf("%q: got error %v, want one that quotes it", line, err)
 		}

@@ -109,6 +109,12 @@ func written(k *kho.Format, l *luo.Format) (gs []*Generation) {
 	return gs
 }
 
+// reads reports whether the kernels of g read a handover in these formats; a nil
+// one is a state that is absent.
+func (g *Generation) reads(k *kho.Format, l *luo.Format) bool {
+	return g.KHO == k && (l == nil || g.LUO != nil && g.LUO.Reads(l))
+}
+
 // series is the first two numbers of a release.
 type series struct{ major, minor int }
 

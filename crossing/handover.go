@@ -161,7 +161,8 @@ func (in *handover) claim(check *blockset.Checker, object string, r phys.Range) 
 
 // eachMemfd opens every file whose handler is that of memfds and calls visit. A
 // memfd of a format that nobody knows is a finding: it would cost the next kernel
-// all of its sessions.
+// all of its sessions. The data of files of other handlers are theirs to read, and
+// no addresses that could have two owners.
 func (in *handover) eachMemfd(check *blockset.Checker, visit func(*memfd.Format, *memfd.File) error, bad *findings) {
 	known := memfd.Formats()
 	for i, s := range in.state.Sessions() {

@@ -25,7 +25,9 @@ const (
 	reportTree       = "ferry"
 	reportCompatible = "ferry-report-v1"
 
-	maxReportText = 2 << 10 // bytes of the text, so that all of it fits a page
+	// Bytes of what may be of any length, so that all of it fits a page.
+	maxReportText  = 2 << 10
+	maxReleaseText = 256
 )
 
 // leave writes the report into a new page of the draft, in the place of that of
@@ -43,8 +45,8 @@ func (r *Report) leave(in *handover, d *kho.Draft, t *target) error {
 	w := fdt.NewWriter(page)
 	w.Begin("")
 	w.String("compatible", reportCompatible)
-	w.String("from", r.From)
-	w.String("to", r.Next)
+	w.String("from", cut(r.From, maxReleaseText))
+	w.String("to", cut(r.Next, maxReleaseText))
 	w.String("report", r.text())
 	writeCounts(w, "in", r.In.Formats, in)
 	writeCounts(w, "out", t.formats(), in)
@@ -87,9 +89,13 @@ func (r *Report) text() string {
 	for _, n := range r.Notes {
 		fmt.Fprintln(&b, n)
 	}
-	s := b.String()
-	if len(s) > maxReportText {
-		s = s[:maxReportText-4] + "...\n"
+	return cut(b.String(), maxReportText)
+}
+
+// cut returns at most n bytes of s.
+func cut(s string, n int) string {
+	if len(s) > n {
+		s = s[:n-4] + "...\n"
 	}
 	return s
 }

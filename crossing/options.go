@@ -47,14 +47,17 @@ type Options struct {
 
 // defaultDeadline is far beyond what a crossing takes, even of half a million
 // sessions on an emulated processor.
-const defaultDeadline = 5 * time.Minute
+const (
+	defaultDeadline = 5 * time.Minute
+	maxDeadline     = 24 * time.Hour
+)
 
 // prefix marks the words of the command line that are Ferry's and do not reach
 // the next kernel.
 const prefix = "ferry."
 
 // words says what of Ferry's may stand on a command line.
-const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1 or ferry.deadline=10s (0: none)"
+const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1 or ferry.deadline=10s (at most 24h; 0: none)"
 
 // ParseOptions reads Ferry's words out of a kernel command line; the last one
 // of a name wins. An unknown name or value is an error: a misspelled policy
@@ -75,7 +78,7 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 			o.OnError = Outcome(word.Value)
 		case name == "beyond-limits" && (word.Value == "0" || word.Value == "1"):
 			o.BeyondLimits = word.Value == "1"
-		case name == "deadline" && err == nil && deadline >= 0:
+		case name == "deadline" && err == nil && deadline >= 0 && deadline <= maxDeadline:
 			o.Deadline = deadline
 		default:
 			bad = fmt.Errorf("command line: %s=%s: want %s", word.Name, word.Value, words)
@@ -84,16 +87,16 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 	return o, bad
 }
 
-// outcome returns what follows a failure. What a manifest says under a signature
-// is not for the command line to change, which nobody signed; else the command
-// line has the last word. Where neither says, the handover goes back to the
-// kernel that it came from if there is one, and on to the next one if not.
+// outcome returns what follows a failure. What a manifest says under a signature,
+// or leaves open, is not for the command line to change, which nobody signed; else
+// the command line has the last word. Where nobody says, the handover goes back to
+// the kernel that it came from if there is one, and on to the next one if not.
 func (o Options) outcome(m payload.Manifest, signed bool) Outcome {
 	switch {
-	case m.OnError != "" && (signed || o.OnError == ""):
-		return Outcome(m.OnError)
-	case o.OnError != "":
+	case o.OnError != "" && !signed:
 		return o.OnError
+	case m.OnError != "":
+		return Outcome(m.OnError)
 	case m.Rollback != nil:
 		return OnErrorRollback
 	}

@@ -10,42 +10,56 @@ import (
 )
 
 // ErrHalt is wrapped by the errors of Run that the policy asked to halt for.
-var ErrHalt = errors.New("halting as ferry.on-error=halt says")
+var ErrHalt = errors.New("halting, as on-error=halt says")
 
 // wayOut is what follows a failure, laid before the first thing that can fail:
 // from then on the machine needs nothing of this code to go on, which may end
 // without another word.
 type wayOut struct {
 	outcome Outcome
-	plan    *boot.Plan // a kernel that is placed and written; nil: there is none
-	err     error      // why there is none
+	raw     *[kho.DataSize]byte // the handover that came in, nil if none can be handed on
+	plan    *boot.Plan          // a kernel that is placed and written; nil: there is none
+	err     error               // why there is none
 }
 
-// coldNote says what ferry.on-error=cold does.
-const coldNote = "the next kernel boots without the handover, as ferry.on-error=cold says: its state is lost"
+// coldNote says what on-error=cold does.
+const coldNote = "the next kernel boots without the handover, as on-error=cold says: its state is lost"
 
-// prepare lays the way out that the policy names for the handover that came in,
-// or that ferry.mode=pass asks for.
+// prepare lays the way out for the handover that came in: the one that
+// ferry.mode=pass asks for, or else the one that the policy names.
 func (p *passage) prepare(raw *[kho.DataSize]byte) {
-	p.way.outcome = p.options.outcome(p.payload.Manifest, p.signed)
-	if p.options.Mode == Pass && p.report.failed() == nil {
-		p.way.outcome = OnErrorPass
-	}
+	p.way.raw = raw
 	p.scratch(raw)
 	p.step("scratch", "fallback")
-	if next, ok := p.wayNext(raw); ok {
-		plan, err := p.place(next)
-		if err == nil {
-			err = plan.Write(p.m.Memory)
-		}
-		if p.way.err = err; err == nil {
-			p.way.plan = plan
-		}
+	policy := p.options.outcome(p.payload.Manifest, p.signed)
+	if p.options.Mode == Pass && p.report.failed() == nil && policy != OnErrorPass {
+		p.lay(OnErrorPass)
+		p.report.fail(p.way.err)
 	}
-	if err := p.arm(p.way.plan); err != nil {
-		p.report.note(fmt.Sprintf("nothing follows a failure of the stage itself: %v", err))
+	if p.way.plan == nil {
+		p.lay(policy)
+	}
+	if p.way.plan == nil {
+		p.arm(nil)
 	}
 	p.step("fallback", "kho")
+}
+
+// lay places and writes the kernel of an outcome and tells the machine of it.
+func (p *passage) lay(o Outcome) {
+	p.way.outcome = o
+	next, ok := p.wayNext(p.way.raw)
+	if !ok {
+		return
+	}
+	plan, err := p.place(next)
+	if err == nil {
+		err = p.write(plan)
+	}
+	if p.way.err = err; err == nil {
+		p.way.plan = plan
+		p.arm(plan)
+	}
 }
 
 // wayNext returns the kernel of the way out, or false and sets why there is none
@@ -80,29 +94,40 @@ func (p *passage) wayNext(raw *[kho.DataSize]byte) (next boot.Next, ok bool) {
 }
 
 // arm tells the machine where to go on; nil is nowhere.
-func (p *passage) arm(plan *boot.Plan) error {
-	switch {
-	case p.m.Watch == nil:
-		return nil
-	case plan == nil:
-		return p.m.Watch.Fallback(nil)
+func (p *passage) arm(plan *boot.Plan) {
+	if p.m.Watch == nil {
+		return
 	}
-	jump := p.to(plan)
-	return p.m.Watch.Fallback(&jump)
+	var jump *Jump
+	if plan != nil {
+		to := p.to(plan)
+		jump = &to
+	}
+	if err := p.m.Watch.Fallback(jump); err != nil {
+		p.report.note(fmt.Sprintf("nothing follows a failure of the stage itself: %v", err))
+	}
 }
 
-// to returns the jump to a kernel that was written. What the stage was started
-// with and nobody needs after it is cleared: command line, entropy, and the
-// payload but for an initrd that is used in place.
-func (p *passage) to(plan *boot.Plan) Jump {
+// to returns the jump to a kernel that was written.
+func (p *passage) to(plan *boot.Plan) Jump { return Jump{plan.Entry, plan.ZeroPage, p.spent(plan)} }
+
+// spent returns the memory that may hold secrets and that nobody needs any more
+// once the kernel of a plan runs: command line, entropy, the payload but for an
+// initrd that is used in place, and what was written for another kernel. It is
+// nothing as long as a handover that stays was not proved to lie apart from all
+// that: what the zero page and its list say of it may be wrong.
+func (p *passage) spent(plan *boot.Plan) phys.Ranges {
+	if p.way.raw != nil && p.came == nil && p.way.outcome != OnErrorCold {
+		return nil
+	}
 	in := p.params
-	spent := phys.NewRanges(in.Initrd, in.CmdlineAt)
+	spent := phys.NewRanges(in.Initrd, in.CmdlineAt).Add(p.written...)
 	for _, n := range in.SetupData {
 		if n.Type == boot.SetupRNGSeed {
 			spent = spent.Add(n.Range())
 		}
 	}
-	return Jump{plan.Entry, plan.ZeroPage, spent.Sub(plan.Ranges()...).Sub(p.next.Occupied...).Sub(p.m.Stage)}
+	return spent.Sub(plan.Ranges()...).Sub(p.next.Occupied...).Sub(p.m.Stage)
 }
 
 // fallBack takes the way out.
@@ -122,7 +147,7 @@ func (p *passage) fallBack() (Jump, error) {
 		p.report.note("back to the kernel before: the rollback kernel boots with the untouched handover")
 	default:
 		p.report.note("the handover is handed on untouched")
-		p.report.unread(p.came, p.payload.Manifest.Kernel.Generation)
+		p.report.unread(p.came, p.target)
 	}
 	return p.jump(p.way.plan), nil
 }
@@ -143,22 +168,61 @@ func (p *passage) handOver(data kho.Data) (Jump, error) {
 	return p.start(next)
 }
 
-// start places and writes the next kernel, unless it is not what was signed.
+// start places and writes a kernel. The way out stays open beside it, if there is
+// room for both, until the kernel is whole and takes its place: else it is given up
+// with the first byte written, and from then on no deadline ends what can only be
+// finished.
 func (p *passage) start(next boot.Next) (Jump, error) {
-	if p.badNext != nil {
-		return Jump{}, p.badNext
+	beside := next
+	if p.way.plan != nil {
+		beside.Occupied = next.Occupied.Add(p.way.plan.Ranges()...)
 	}
-	plan, err := p.place(next)
+	plan, err := p.place(beside)
+	if err != nil && p.way.plan != nil {
+		if plan, err = p.place(next); err == nil {
+			p.arm(nil)
+			if p.m.Watch != nil {
+				p.m.Watch.Deadline(0)
+			}
+		}
+	}
 	if err != nil {
 		return Jump{}, err
 	}
-	if err := p.arm(nil); err != nil {
+	if err := p.write(plan); err != nil {
 		return Jump{}, err
 	}
-	if err := plan.Write(p.m.Memory); err != nil {
-		return Jump{}, err
-	}
+	p.arm(plan)
 	return p.jump(plan), nil
+}
+
+// write writes what a plan has placed, and remembers where.
+func (p *passage) write(plan *boot.Plan) error {
+	p.written = append(p.written, plan.Written()...)
+	return plan.Write(p.m.Memory)
+}
+
+// bare starts a kernel where no handover came in, and so nothing can be lost but
+// one that should have: where the payload says from whom, on-error=halt stands still.
+func (p *passage) bare() (Jump, error) {
+	m := p.payload.Manifest
+	p.way.outcome = p.options.outcome(m, p.signed)
+	if p.way.outcome == OnErrorHalt && m.From != "" {
+		return Jump{}, fmt.Errorf("no handover came in, and the payload expects that of %s: %w", m.From, ErrHalt)
+	}
+	p.report.note("no handover came in: the next kernel boots cold")
+	jump, err := Jump{}, p.badNext
+	if err == nil {
+		jump, err = p.start(p.next)
+	}
+	if err == nil || p.way.outcome != OnErrorRollback || m.Rollback == nil || p.badRollback != nil {
+		return jump, err
+	}
+	if p.badNext == nil {
+		p.report.fail(err)
+	}
+	p.report.note("back to the kernel before: the rollback kernel boots cold")
+	return p.start(p.kernel(p.payload.RollbackKernel, p.payload.RollbackInitrd, m.Rollback.Cmdline))
 }
 
 // jump reports the kernel of a plan that was written.

@@ -81,14 +81,19 @@ func (r *Report) arrived(in *handover) {
 	}
 }
 
-// unread notes that the next kernel, of the generation that is named, cannot read
-// the handover that came in, which it is given all the same.
-func (r *Report) unread(in *handover, next string) {
-	g := ByName(next)
-	if in == nil || g == nil || g.KHO == in.Format() && (in.state.Absent() || g.LUO != nil && g.LUO.Reads(in.state.Format())) {
+// unread notes that the next kernel cannot read the handover that came in, which it
+// is given all the same: as that says, or, where nobody read it, as the payload does.
+func (r *Report) unread(in *handover, t *target) {
+	if t.gen == nil {
 		return
 	}
-	r.note(fmt.Sprintf("generation %s does not read %s: the next kernel boots without the state, or panics over it", next, in.formats()))
+	switch {
+	case in != nil && !t.gen.reads(in.Format(), in.state.Format()):
+		r.note(fmt.Sprintf("generation %s does not read %s: the next kernel boots without the state, or panics over it", t.gen.Name, in.formats()))
+	case in == nil && t.from != nil && !t.gen.reads(t.from.KHO, t.from.LUO):
+		r.note(fmt.Sprintf("generation %s does not read what generation %s writes: the next kernel boots without the state, or panics over it",
+			t.gen.Name, t.from.Name))
+	}
 }
 
 // kept notes what is preserved for somebody unknown.
