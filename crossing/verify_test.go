@@ -1,0 +1,171 @@
+package crossing
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"ferry/boot/payload"
+	"ferry/cmd/probe/standin"
+	"ferry/kho"
+	"ferry/luo"
+	"ferry/phys"
+)
+
+// crossed is a handover of Linux 7.3 that came through a crossing, and a passage
+// that reads it.
+type crossed struct {
+	*passage
+	m    *machine
+	data kho.Data
+	in   *handover
+}
+
+func newCrossed(t *testing.T, shape standin.Shape) crossed {
+	t.Helper()
+	m := newMachine(t, shape, "")
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := kho.ParseData(0, m.arrive(jump).kho)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := crossed{m: m, data: data, passage: &passage{m: &m.Machine, target: &target{}}}
+	c.report.start(m.Nanotime)
+	if err := c.read(); err != nil {
+		t.Fatal(err)
+	}
+	c.in = c.open(t)
+	return c
+}
+
+func (c crossed) open(t *testing.T) *handover {
+	t.Helper()
+	in, err := c.restore(c.data, nil, func(string, string) {}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// TestWhatReadsBackOtherwiseIsNotHandedOver holds a handover against what it was
+// to be.
+func TestWhatReadsBackOtherwiseIsNotHandedOver(t *testing.T) {
+	shape := standin.Shape{Sessions: 2, Files: 3, Regions: 2, RegionOrder: 3}
+	for name, tt := range map[string]struct {
+		change func(t *testing.T, c *crossed, want *target)
+		say    string
+	}{
+		"nothing":        {func(*testing.T, *crossed, *target) {}, ""},
+		"another format": {func(_ *testing.T, _ *crossed, want *target) { want.kho = kho.V3 }, "want kho-v3"},
+		"a sub-tree too many": {func(_ *testing.T, c *crossed, want *target) {
+			want.drop = []kho.Subtree{{Name: kho.ReservedName}}
+		}, "sub-trees ["},
+		"a block that belongs to nothing": {func(_ *testing.T, c *crossed, _ *target) { c.in.leaks.pages++ }, "0 preserved pages that belong to nothing, want 1"},
+		"other memory reserved by name": {func(t *testing.T, c *crossed, _ *target) {
+			other := shape
+			other.Regions = 1
+			o := newCrossed(t, other)
+			c.in.Handover = o.in.Handover
+		}, "memory reserved by name"},
+		"sessions, where none may be": {func(_ *testing.T, _ *crossed, want *target) { want.luo = nil }, "a state in luo-v5, want none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCrossed(t, shape)
+			want := &target{kho: kho.V4, luo: luo.V5}
+			tt.change(t, &c, want)
+			err := c.verify(c.data, c.in, want)
+			if (err == nil) != (tt.say == "") || err != nil && !strings.Contains(err.Error(), tt.say) {
+				t.Errorf("got %v, want %q", err, tt.say)
+			}
+		})
+	}
+}
+
+// TestARewrittenFileIsWhatItWas: of a file that is not a memfd handler and data
+// stay, and a memfd stays one.
+func TestARewrittenFileIsWhatItWas(t *testing.T) {
+	file := func(handler string, data uint64) luo.File {
+		record := append([]byte(handler), make([]byte, 64-len(handler))...)
+		le.PutUint64(record[48:], data)
+		return luo.File(record)
+	}
+	want := file("iommu-v1", 0x1000)
+	if err := sameFile(nil, nil, file("iommu-v1", 0x1000), want); err != nil {
+		t.Errorf("the same: %v", err)
+	}
+	for name, got := range map[string]luo.File{"handler": file("iommu-v2", 0x1000), "data": file("iommu-v1", 0x2000)} {
+		if sameFile(nil, nil, got, want) == nil {
+			t.Errorf("another %s was taken for the same file", name)
+		}
+	}
+	c := newCrossed(t, standin.Shape{Sessions: 1, Files: 1})
+	for _, s := range c.in.state.Sessions() {
+		for _, f := range s.Files() {
+			if err := sameFile(c.in, c.in, f, f); err != nil {
+				t.Errorf("the same memfd: %v", err)
+			}
+			if err := sameFile(c.in, c.in, want, f); err == nil || !strings.Contains(err.Error(), "want a memfd") {
+				t.Errorf("another handler for a memfd: %v", err)
+			}
+		}
+	}
+}
+
+func TestMemoryIsNotClaimedUnlessPreserved(t *testing.T) {
+	c := newCrossed(t, standin.Shape{})
+	if err := c.in.claim(nil, "an object", phys.Range{Start: stageAt, End: stageAt + 1}); !errors.Is(err, kho.ErrPreserved) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAHandoverFromNowhereIsRefusedByName(t *testing.T) {
+	m := newMachine(t, standin.Shape{Sessions: 1, Files: 1}, "ferry.on-error=halt")
+	m.next("F", "5.4.0")
+	if _, err := Run(&m.Machine); !errors.Is(err, ErrHalt) || !strings.Contains(m.log.String(), `the handover is to come from "5.4.0"`) {
+		t.Errorf("got %v\n%s", err, m.log)
+	}
+}
+
+// TestMapNodesLieApartFromTheStage: where the kernel before put the command line,
+// there was a page of its map.
+func TestMapNodesLieApartFromTheStage(t *testing.T) {
+	m := newMachine(t, standin.Shape{Sessions: 1, Files: 1}, "")
+	h, err := kho.Open(m.Memory, m.payload(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := h.Map.Nodes()
+	node := nodes[len(nodes)-1].Addr() // a leaf, of which few bits are set
+	raw := bytes.Clone(m.edit(nodesAt+16, kho.DataSize))
+	end := bytes.LastIndexFunc(m.edit(node, phys.PageSize), func(r rune) bool { return r != 0 }) + 1
+	if end > phys.PageSize-16 {
+		t.Fatal("no room behind the bits of the leaf")
+	}
+	le.PutUint32(m.edit(zeroPageAt+0x228, 4), uint32(node)+uint32(phys.PageSize-16)) // zeros: an empty command line
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := m.arrive(jump); !bytes.Equal(a.kho, raw) || !strings.Contains(m.log.String(), "map node") {
+		t.Errorf("handed on %x, want %x\n%s", a.kho, raw, m.log)
+	}
+}
+
+// TestNothingIsPlacedWithoutScratch: no place is known to be safe from preserved
+// memory, so the untouched handover goes nowhere.
+func TestNothingIsPlacedWithoutScratch(t *testing.T) {
+	for _, policy := range []string{payload.OnErrorPass, payload.OnErrorRollback} {
+		m := newMachine(t, standin.Shape{Sessions: 1, Files: 1}, "")
+		m.both(payload.Manifest{OnError: policy})
+		clear(m.edit(tableAt, 16*uint64(len(scratch))))
+		before := m.pages()
+		if _, err := Run(&m.Machine); err == nil || !strings.Contains(err.Error(), "no place is safe") {
+			t.Errorf("%s: got %v\n%s", policy, err, m.log)
+		}
+		m.unchanged(before)
+	}
+}
