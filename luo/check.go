@@ -50,13 +50,19 @@ func checkPadding(what string, field []byte) *phys.Error {
 }
 
 // unused proves that all, the part of object at a that records of size bytes have
-// for themselves, is zero behind the first count of them.
-func unused(object string, a phys.Addr, all []byte, count, size uint64) error {
+// for themselves and that ends where object does, is zero behind the first count of
+// them. end is where that is. The error is at the first record that is not: what a
+// count that is too low hides would be lost.
+func unused(object string, a, end phys.Addr, all []byte, count, size uint64) error {
 	for rest := all[count*size:]; len(rest) > 0; {
 		n := min(len(rest), phys.PageSize)
 		if !bytes.Equal(rest[:n], zeroPage[:n]) {
-			return &phys.Error{Object: object, Addr: a, Found: fmt.Sprintf("more than the %d records of its count", count),
-				Want: "zeros behind them", Err: ErrCount}
+			i := count
+			for zeros(all[i*size : min((i+1)*size, uint64(len(all)))]) {
+				i++
+			}
+			return &phys.Error{Object: fmt.Sprintf("%s %v: record %d", object, a, i), Addr: end - phys.Addr(uint64(len(all))-i*size),
+				Found: "bytes that are not zero", Want: fmt.Sprintf("zeros behind the %d records of its count", count), Err: ErrCount}
 		}
 		rest = rest[n:]
 	}

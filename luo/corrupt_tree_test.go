@@ -151,9 +151,9 @@ func TestRestoreRejectsTrees(t *testing.T) {
 			h.d.Preserve(phys.Block{Addr: a, Order: 11})
 			h.write(compatible, number, session(a), flb(h.flbs))
 		}, ErrSize, "a block of order 11, want at most order 10"},
-		{"a session fewer than there are", func(h *tree) { put(h.sessions, 0, 2) }, ErrCount, "session array 0x10010000: more than the 2 records of its count"},
+		{"a session fewer than there are", func(h *tree) { put(h.sessions, 0, 2) }, ErrCount, "session array 0x10010000: record 2 0x100100a8: bytes that are not zero, want zeros behind the 2 records"},
 		{"a file fewer than there are", func(h *tree) { put(h.sessions, 8+80+72, 69) }, ErrCount, "file array"},
-		{"a byte at the end of the session array", func(h *tree) { h.sessions[16*4096-1] = 1 }, ErrCount, "more than the 3 records"},
+		{"a byte at the end of the session array", func(h *tree) { h.sessions[16*4096-1] = 1 }, ErrCount, "session array 0x10010000: record 819 0x1001fff8: bytes that are not zero, want zeros behind the 3 records"},
 		{"one session more than the block holds", func(h *tree) { put(h.sessions, 0, 820) }, ErrCount, "count 820, want at most 819, what its block of order 4 holds"},
 		{"a number of sessions that wraps", func(h *tree) { put(h.sessions, 0, ^uint64(0)/80+2) }, ErrCount, "session array"},
 		{"sessions that were not written", func(h *tree) { put(h.sessions, 0, 5) }, ErrDuplicate, `session 4 0x10010148: name "" of session 3`},
@@ -172,6 +172,7 @@ func TestRestoreRejectsTrees(t *testing.T) {
 		{"FLB page outside RAM", func(h *tree) { h.write(compatible, number, session(h.array), flb(1<<44)) }, phys.ErrNotRAM, "FLB page"},
 		{"FLB page 0", func(h *tree) { h.write(compatible, number, session(h.array), flb(0)) }, phys.ErrNotRAM, "FLB page"},
 		{"FLB page is the session array", func(h *tree) { h.write(compatible, number, session(h.array), flb(h.array)) }, blockset.ErrNotPreserved, "FLB page"},
+		{"FLB count too small", func(h *tree) { put(h.flb, 8, 1) }, ErrCount, "FLB page: header 0x10020000: record 1 0x10020050: bytes that are not zero"},
 		{"FLB count too large", func(h *tree) { put(h.flb, 8, 64) }, ErrCount, "count 64, want 0..63"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

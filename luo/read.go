@@ -154,7 +154,8 @@ func (r *reader) files(seg []byte, a phys.Addr, i, n int) (int, error) {
 	return n + len(seg)/fileSize, nil
 }
 
-// flbs reads the FLB page.
+// flbs reads the FLB page, which is zero behind the records of its count: Linux
+// fills a page of zeros.
 func (r *reader) flbs(a phys.Addr) error {
 	page, err := r.c.Page("header", a)
 	if err != nil {
@@ -166,6 +167,9 @@ func (r *reader) flbs(a phys.Addr) error {
 	}
 	if count > MaxFLBs {
 		return &phys.Error{Object: "header", Addr: a, Found: fmt.Sprintf("count %d", count), Want: fmt.Sprintf("0..%d", MaxFLBs), Err: ErrCount}
+	}
+	if err := unused("header", a, a+phys.PageSize, page[flbRecords:], count, flbSize); err != nil {
+		return err
 	}
 	r.st.flbPage = a
 	r.st.flbs = page[flbRecords : flbRecords+count*flbSize]

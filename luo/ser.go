@@ -54,7 +54,7 @@ func (f *serForm) restore(r *reader, page []byte) error {
 // unusedIn is unused for block i of a chain.
 func unusedIn(object string, i int, b blockset.Block, size uint64) error {
 	if n := uint64(b.Len()); n*size+blockset.HeaderSize < phys.PageSize {
-		err := unused(object, b.Addr, b.Page[blockset.HeaderSize:], n, size)
+		err := unused(object, b.Addr, b.Addr+phys.PageSize, b.Page[blockset.HeaderSize:], n, size)
 		if err != nil {
 			return phys.In(fmt.Sprintf("block %d", i), b.Addr, err)
 		}

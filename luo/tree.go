@@ -145,7 +145,7 @@ func (r *reader) records(object string, b phys.Block, head, size, count, room ui
 	if err != nil {
 		return nil, err
 	}
-	return all[: count*size : count*size], unused(object, b.Addr, all, count, size)
+	return all[: count*size : count*size], unused(object, b.Addr, b.Range().End, all, count, size)
 }
 
 // sessions reads the session array at a.
