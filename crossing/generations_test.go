@@ -74,7 +74,7 @@ func TestWhatTheNextKernelCannotHoldIsRefusedByName(t *testing.T) {
 		"a word that nobody knows":  {standin.F, standin.F, standin.Shape{}, "ferry.beyond-limit=1", []string{"ferry.beyond-limit=1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMachineOf(t, tt.from, tt.shape, tt.words)
+			m := newMachineOf(t, tt.from, tt.shape, tt.words+" ferry.on-error=pass")
 			m.next(tt.to.Name, "")
 			raw := bytes.Clone(m.edit(nodesAt+16, 32))
 			before := m.pages()

@@ -82,13 +82,8 @@ func (p *passage) wayNext(raw *[kho.DataSize]byte) (next boot.Next, ok bool) {
 		next.Scratch = p.next.Scratch
 		next.Occupied = p.next.Occupied.Add(p.params.Initrd) // the next kernel is in there
 	}
-	if next.KHO = raw; p.way.err == nil {
-		switch {
-		case raw == nil:
-			p.way.err = errors.New("the handover cannot be handed on untouched")
-		case len(next.Scratch) == 0:
-			p.way.err = errors.New("the scratch table names no RAM, so no place is safe from preserved memory")
-		}
+	if next.KHO = raw; raw == nil && p.way.err == nil {
+		p.way.err = errors.New("the handover cannot be handed on untouched")
 	}
 	return next, p.way.err == nil
 }
@@ -145,11 +140,22 @@ func (p *passage) fallBack() (Jump, error) {
 		return Jump{}, errors.Join(p.way.err, p.report.failed())
 	case p.way.outcome == OnErrorRollback:
 		p.report.note("back to the kernel before: the rollback kernel boots with the untouched handover")
+	case p.useless():
+		return Jump{}, errors.Join(fmt.Errorf("generation %s does not read %s, and nobody said that it is to start all the same (on-error=pass): halting",
+			p.target.gen.Name, p.came.formats()), p.report.failed())
 	default:
 		p.report.note("the handover is handed on untouched")
 		p.report.unread(p.came, p.target)
 	}
 	return p.jump(p.way.plan), nil
+}
+
+// useless reports whether the way out is to hand on what the next kernel is known
+// not to read, and nobody chose that: it would lose the state.
+func (p *passage) useless() bool {
+	chosen := p.options.Mode == Pass || p.options.OnError != "" && !p.signed || p.payload.Manifest.OnError != ""
+	return p.way.outcome == OnErrorPass && !chosen && p.came != nil && p.target.gen != nil &&
+		!p.target.gen.reads(p.came.Format(), p.came.state.Format())
 }
 
 // handOver gives the next kernel the new handover that data names. Where the way
@@ -161,6 +167,7 @@ func (p *passage) handOver(data kho.Data) (Jump, error) {
 		if err := p.way.plan.Hand(p.m.Memory, payload); err != nil {
 			return Jump{}, err
 		}
+		p.arm(p.way.plan)
 		return p.jump(p.way.plan), nil
 	}
 	next := p.next

@@ -25,6 +25,9 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 		return none, err
 	}
 	p.came, p.report.In = in, in.census()
+	if p.useless() {
+		p.arm(nil)
+	}
 	p.report.arrived(in)
 	if err := t.settle(in); err != nil {
 		return none, err

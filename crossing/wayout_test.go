@@ -225,6 +225,36 @@ func TestPassingUnreadIsNotForUnsignedWords(t *testing.T) {
 	}
 }
 
+// TestADefaultLosesNothing: where nobody chose what follows a failure, a kernel that
+// is known not to read the handover does not get it.
+func TestADefaultLosesNothing(t *testing.T) {
+	for name, tt := range map[string]struct {
+		words, to string
+		started   bool
+	}{
+		"a kernel that reads it":                {"", "F", true},
+		"one that does not":                     {"", "E", false},
+		"one that does not, but somebody chose": {"ferry.on-error=pass", "E", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, standin.Shape{Sessions: 820}, tt.words)
+			if tt.to == "F" {
+				m.cmdline("ferry.unknown=1") // else all would be well
+			}
+			m.next(tt.to, "")
+			w := &wary{Memory: m.Memory}
+			m.Watch = w
+			_, err := Run(&m.Machine)
+			if (err == nil) != tt.started || (w.to != nil) != tt.started {
+				t.Errorf("got %v, armed with %+v\n%s", err, w.to, m.log)
+			}
+			if err != nil && !strings.Contains(err.Error(), "generation E does not read kho-v4") {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestWithoutHandover: nothing came in, from nobody or from a kernel that was to
 // hand over.
 func TestWithoutHandover(t *testing.T) {
