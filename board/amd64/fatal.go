@@ -47,7 +47,7 @@ func SetStep(name string) {
 // is made ready here, so that it needs no memory then. It replaces the fallback
 // before; where it fails, with the errors of Jump, there is none.
 func SetFallback(entry, zeroPage phys.Addr, wipe ...phys.Range) error {
-	ClearFallback()
+	noFallback()
 	if err := checkTarget(entry, zeroPage, wipe); err != nil {
 		return err
 	}
@@ -63,7 +63,13 @@ func SetFallback(entry, zeroPage phys.Addr, wipe ...phys.Range) error {
 
 // ClearFallback makes the machine stand still, its memory as it is, where the run
 // ends in any other way than by [Jump]: as it does before the first [SetFallback].
+// What a later Jump takes is made ready here too, while there is memory.
 func ClearFallback() {
+	noFallback()
+	readyJump()
+}
+
+func noFallback() {
 	mach.fallbackSet = 0
 	rec.FallbackEntry, rec.FallbackZeroPage = 0, 0
 }
