@@ -86,6 +86,9 @@ func (r Run) judge(i int, kernels []Log) (wrong []error) {
 			wrong = append(wrong, fmt.Errorf("does not say %q", text))
 		}
 	}
+	if err := r.left(i, kernel); err != nil {
+		wrong = append(wrong, err)
+	}
 	for _, text := range r.unexpected(i) {
 		if line, ok := kernel.Find(text); ok {
 			wrong = append(wrong, fmt.Errorf("says %q", line))

@@ -1,17 +1,19 @@
 package linux
 
 import (
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"ferry/fdt"
 	"ferry/linux/workload"
 )
 
 // good is the log of a run from 7.1 over 7.2 to 7.3, as far as it is judged.
-const good = `[    0.000000] Linux version 7.1.13 (a)
+var good = strings.NewReplacer("TREE1", leftTree(leftCompatible, "7.1.13", "7.2.12", 4), "TREE2", leftTree(leftCompatible, "7.2.12", "7.3.4", 4)).Replace(`[    0.000000] Linux version 7.1.13 (a)
 crossing: machine round=0 release=7.1.13 luo=true test_kho=true la57=false
 crossing: root round=0 bytes=9 crc=0a
 crossing: region round=0 start=0x3f885000 size=1048576 digest=0b kept=true
@@ -27,6 +29,7 @@ ferry: 10 blocks added, 9 retired
 [    0.600000] liveupdate test: liveupdate-test-flb-v0: found flb data from the previous boot
 crossing: machine round=1 release=7.2.12 luo=true test_kho=true la57=false
 crossing: root round=1 bytes=8 crc=1a
+crossing: left round=1 trees=1 tree=TREE1
 crossing: region round=1 start=0x3f885000 size=1048576 digest=0b kept=true
 crossing: kept round=1 sessions=2 files=4 bytes=8194 digest=0c huge=0
 crossing: initrd round=1 bytes=7 crc=2a
@@ -39,10 +42,33 @@ ferry: 10 blocks added, 9 retired
 [    0.600000] liveupdate test: liveupdate-test-flb-v0: found flb data from the previous boot
 crossing: machine round=2 release=7.3.4 luo=true test_kho=true la57=false
 crossing: root round=2 bytes=7 crc=2a
+crossing: left round=2 trees=1 tree=TREE2
 crossing: region round=2 start=0x3f885000 size=1048576 digest=0b kept=true
 crossing: kept round=2 sessions=2 files=4 bytes=8194 digest=0c huge=0
 crossing: DONE rounds=2
-`
+`)
+
+// leftTree is what a crossing leaves, as far as it is judged, in base64.
+func leftTree(compatible, from, to string, files uint64) string {
+	page := make([]byte, 4096)
+	w := fdt.NewWriter(page)
+	w.Begin("")
+	w.String("compatible", compatible)
+	w.String("from", from)
+	w.String("to", to)
+	for _, name := range []string{"in", "out"} {
+		w.Begin(name)
+		w.Uint64("sessions", 2)
+		w.Uint64("files", files)
+		w.End()
+	}
+	w.End()
+	n, err := w.Finish()
+	if err != nil {
+		panic(err)
+	}
+	return base64.StdEncoding.EncodeToString(page[:n])
+}
 
 var goodRun = Run{Route: NewRoute("7.1.13", "7.2.12", "7.3.4"), Plan: workload.Plan{Sessions: 2, Files: 2}, Region: true}
 
@@ -75,6 +101,12 @@ func TestJudgeMissesNoFault(t *testing.T) {
 		{"test_kho failed", "restore succeeded", "restore failed", Damaged},
 		{"no flb", "v0: found flb data", "v0: no flb data", Damaged},
 		{"wrong flb", "v0: found flb data", "v0: ERROR - incorrect data handle", Damaged},
+		{"nothing left", "crossing: left round=2 trees=1 tree=" + leftTree(leftCompatible, "7.2.12", "7.3.4", 4) + "\n", "", Damaged},
+		{"two trees left", "left round=2 trees=1", "left round=2 trees=2", Damaged},
+		{"tree cut short", leftTree(leftCompatible, "7.2.12", "7.3.4", 4), "0A3+7Q==", Damaged},
+		{"tree of another kind", leftTree(leftCompatible, "7.2.12", "7.3.4", 4), leftTree("ferry-report-v2", "7.2.12", "7.3.4", 4), Damaged},
+		{"tree of the crossing before", leftTree(leftCompatible, "7.2.12", "7.3.4", 4), leftTree(leftCompatible, "7.1.13", "7.2.12", 4), Damaged},
+		{"tree counts other files", leftTree(leftCompatible, "7.2.12", "7.3.4", 4), leftTree(leftCompatible, "7.2.12", "7.3.4", 3), Damaged},
 		{"fails", "crossing: DONE rounds=2", "crossing: FAIL: round 2: no", Damaged},
 		{"not to the end", "crossing: DONE rounds=2", "crossing: initrd", Damaged},
 		{"lost", "[    0.000000] KHO: found kexec handover data.\n[    0.000000] Revived", "[    0.000000] KHO: disabling KHO revival\n[    0.0] Revived", Lost},

@@ -55,7 +55,8 @@ func run() error {
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_KEXEC)
 }
 
-// inspect reports the machine, wants the kernel and the root to be those of the route, and looks after the region.
+// inspect reports the machine and what a crossing left, wants the kernel and the root to be those of the route, and looks
+// after the region.
 func (c config) inspect() error {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
@@ -76,6 +77,9 @@ func (c config) inspect() error {
 		return err
 	}
 	report("root round=%d bytes=%d crc=%016x", c.round, len(root), crc64.Checksum(root, table))
+	if err := c.showLeft(); err != nil {
+		return err
+	}
 	if err := finalize(); err != nil {
 		return err
 	}

@@ -1,0 +1,71 @@
+package linux
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"ferry/fdt"
+)
+
+// LeftLine begins what linux/init reports of the sub-trees that crossings left, as
+// Linux shows them in kho/in of its debugfs:
+//
+//	crossing: left round=<n> trees=<n> tree=<base64 of kho/in/sub_fdts/ferry>
+//
+// trees counts the nodes of that name, or of one that begins with it, in kho/in/fdt.
+const LeftLine = "left round="
+
+// What the next kernel finds as kho/in/sub_fdts/ferry: package crossing says what is
+// in it, and writes it.
+const (
+	LeftName       = "ferry"
+	leftCompatible = "ferry-report-v1"
+)
+
+// left returns what is wrong with what the crossing before kernel i left in it: there
+// has to be one sub-tree, that of the last crossing, however many there were.
+func (r Run) left(i int, kernel Log) error {
+	if i == 0 || r.Direct {
+		if line, ok := kernel.Find(ReportPrefix + LeftLine); ok {
+			return fmt.Errorf("no crossing before it: %q", line)
+		}
+		return nil
+	}
+	text := ReportPrefix + LeftLine + strconv.Itoa(i) + " "
+	if trees := kernel.field(text, "trees"); trees != "1" {
+		return fmt.Errorf("%s sub-trees of Ferry's in its debugfs, want 1", trees)
+	}
+	b, err := base64.StdEncoding.DecodeString(kernel.field(text, "tree"))
+	if err != nil {
+		return err
+	}
+	tree, err := fdt.Parse(0, b)
+	if err != nil {
+		return err
+	}
+	from := ""
+	if hasMetadata(r.Release(i - 1)) {
+		from = r.Release(i - 1)
+	}
+	root := tree.Root()
+	for _, p := range []struct{ name, want string }{{"compatible", leftCompatible}, {"from", from}, {"to", r.Release(i)}} {
+		if got, err := root.Strings(p.name); err != nil || len(got) != 1 || string(got[0]) != p.want {
+			return errors.Join(err, fmt.Errorf("kho/in/sub_fdts/%s: %s is %q, want %q", LeftName, p.name, got, p.want))
+		}
+	}
+	sessions, files, _ := r.Plan.Totals()
+	for _, name := range []string{"in", "out"} {
+		node, ok := root.Child(name)
+		if !ok {
+			return fmt.Errorf("kho/in/sub_fdts/%s has no node %q", LeftName, name)
+		}
+		for counted, want := range map[string]int64{"sessions": sessions, "files": files} {
+			if got, err := node.Uint64(counted); err != nil || got != uint64(want) {
+				return errors.Join(err, fmt.Errorf("kho/in/sub_fdts/%s: %d %s in %s, want %d", LeftName, got, counted, name, want))
+			}
+		}
+	}
+	return nil
+}
