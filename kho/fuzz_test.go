@@ -256,7 +256,7 @@ func FuzzVmalloc(f *testing.F) {
 			}
 		}
 		m := f.open().Map
-		area, err := m.Vmalloc(v, nil)
+		area, err := m.Vmalloc(areaAt, v, nil)
 		if err != nil {
 			return
 		}

@@ -93,7 +93,7 @@ func TestEveryVmallocAreaOfLinux734IsProved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		area, err := h.Map.Vmalloc(kho.ParseVmalloc(page[32:]), nil)
+		area, err := h.Map.Vmalloc(b.Addr+32, kho.ParseVmalloc(page[32:]), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -190,6 +190,13 @@ func notPreserved(object string, b phys.Block) error {
 		Want: "its own entry in the preserved-memory map", Err: ErrPreserved}
 }
 
+// notPreservedAt is notPreserved of the block b, which is a what and whose address
+// was read in object at address at.
+func notPreservedAt(object string, at phys.Addr, what string, b phys.Block) error {
+	return &phys.Error{Object: object, Addr: at, Found: fmt.Sprintf("%s %v, not preserved with order %d", what, b.Addr, b.Order),
+		Want: "a block with its own entry in the preserved-memory map", Err: ErrPreserved}
+}
+
 // viewPage returns the page at a for reading after proving that it is a place
 // where a handover may keep a page.
 func viewPage(mem phys.Memory, scratch phys.Ranges, a phys.Addr) ([]byte, error) {

@@ -73,7 +73,7 @@ func (h *Handover) testObjects(s Subtree, visit func(object string, b phys.Block
 	case len(list.Value) != VmallocSize:
 		return bad(at, fmt.Sprintf("%d folios in %d bytes", n, len(list.Value)), "8 bytes each, or the 16 of a vmalloc area")
 	}
-	area, err := h.Map.Vmalloc(ParseVmalloc(list.Value), nil)
+	area, err := h.Map.Vmalloc(list.Addr, ParseVmalloc(list.Value), nil)
 	if err != nil && n == VmallocSize/testFolio {
 		// Sixteen bytes are two folios as well, where they are no area.
 		return h.testFolios(list.Addr, list.Value, visit)
@@ -113,7 +113,7 @@ func (h *Handover) testFolios(a phys.Addr, list []byte, visit func(object string
 		v := phys.Addr(binary.LittleEndian.Uint64(list[i:]))
 		b := phys.Block{Addr: v.Page(), Order: phys.Order(min(v-v.Page(), 255))}
 		if !h.Map.Preserved(b) {
-			return phys.In("list of folios", a+phys.Addr(i), notPreserved("folio", b))
+			return notPreservedAt("list of folios", a+phys.Addr(i), "folio", b)
 		}
 		if err := visit("folio", b); err != nil {
 			return err

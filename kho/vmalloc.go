@@ -14,6 +14,10 @@ import (
 const (
 	VmallocSize = 16 // bytes of the descriptor
 
+	vmallocPages = 8 // offsets in it, of which the first chunk's address is the first
+	vmallocFlags = 12
+	vmallocOrder = 14
+
 	chunkSlots = phys.PageSize/8 - 1
 	chunkData  = 8 // offset of the first address
 )
@@ -39,9 +43,9 @@ type Vmalloc struct {
 func ParseVmalloc(b []byte) Vmalloc {
 	return Vmalloc{
 		First: phys.Addr(binary.LittleEndian.Uint64(b)),
-		Pages: binary.LittleEndian.Uint32(b[8:]),
-		Flags: binary.LittleEndian.Uint16(b[12:]),
-		Order: binary.LittleEndian.Uint16(b[14:]),
+		Pages: binary.LittleEndian.Uint32(b[vmallocPages:]),
+		Flags: binary.LittleEndian.Uint16(b[vmallocFlags:]),
+		Order: binary.LittleEndian.Uint16(b[vmallocOrder:]),
 	}
 }
 
@@ -62,64 +66,81 @@ type Area struct {
 	lists [][]byte // the addresses in each chunk
 }
 
-// Vmalloc reads and proves the area that v describes: chunks and blocks
-// preserved with their exact orders, as many pages as v says, every chunk but
-// the last full, which bounds the chunks by the pages even where they loop.
-// An area of no pages is an error; owners express it by no descriptor at all.
+// Vmalloc reads and proves the area that v, which was read at address at,
+// describes: chunks and blocks preserved with their exact orders, as many pages as
+// v says, every chunk but the last full, which bounds the chunks by the pages even
+// where they loop. An area of no pages is an error; owners express it by no
+// descriptor at all. An error's address is that of the word that is wrong.
 //
 // claim is called with each chunk page before its addresses are proved, and may
 // refuse it: whoever keeps account of owners spends nothing on a chunk that is
 // another's. It may be nil.
-func (m *Map) Vmalloc(v Vmalloc, claim func(chunk phys.Block) error) (*Area, error) {
-	bad := func(a phys.Addr, found, want string) error {
-		return &phys.Error{Object: "vmalloc area", Addr: a, Found: found, Want: want, Err: ErrVmalloc}
+func (m *Map) Vmalloc(at phys.Addr, v Vmalloc, claim func(chunk phys.Block) error) (*Area, error) {
+	bad := func(offset phys.Addr, found, want string) error {
+		return &phys.Error{Object: "vmalloc area", Addr: at + offset, Found: found, Want: want, Err: ErrVmalloc}
 	}
 	switch {
 	case v.Flags&^(VmallocAlloc|VmallocHuge) != 0:
-		return nil, bad(v.First, fmt.Sprintf("flags %#x", v.Flags), "flags 0x1 and 0x2 alone")
+		return nil, bad(vmallocFlags, fmt.Sprintf("flags %#x", v.Flags), "flags 0x1 and 0x2 alone")
 	case v.Order > uint16(maxAlloc):
-		return nil, bad(v.First, fmt.Sprintf("order %d", v.Order), fmt.Sprintf("at most %d", maxAlloc))
+		return nil, bad(vmallocOrder, fmt.Sprintf("order %d", v.Order), fmt.Sprintf("at most %d", maxAlloc))
 	case v.Pages == 0 || v.Pages&(1<<v.Order-1) != 0:
-		return nil, bad(v.First, fmt.Sprintf("%d pages in blocks of order %d", v.Pages, v.Order), "a positive number of whole blocks")
+		return nil, bad(vmallocPages, fmt.Sprintf("%d pages in blocks of order %d", v.Pages, v.Order), "a positive number of whole blocks")
+	case v.First == 0:
+		return nil, bad(0, "no chunk", fmt.Sprintf("one for %d blocks", v.Pages>>v.Order))
 	}
 	a := &Area{Vmalloc: v, mem: m.mem}
-	for chunk, left := v.First, a.Len(); chunk != 0; {
+	if err := a.read(m, at, claim); err != nil {
+		return nil, phys.In(fmt.Sprintf("vmalloc area %v", at), at, err)
+	}
+	return a, nil
+}
+
+// read reads the chunks; the address of the first one was read at link.
+func (a *Area) read(m *Map, link phys.Addr, claim func(chunk phys.Block) error) error {
+	bad := func(found, want string) error {
+		return &phys.Error{Object: "link", Addr: link, Found: found, Want: want, Err: ErrVmalloc}
+	}
+	for chunk, left := a.First, a.Len(); chunk != 0; {
 		if len(a.Chunks) > 0 && len(a.lists[len(a.lists)-1]) < 8*chunkSlots {
-			return nil, bad(chunk, "a chunk after one that is not full", "full chunks before it")
+			return bad(fmt.Sprintf("chunk %v after one that is not full", chunk), "full chunks before it")
 		}
-		if b := (phys.Block{Addr: chunk}); !m.Preserved(b) {
-			return nil, notPreserved("vmalloc chunk", b)
-		} else if claim != nil {
+		b := phys.Block{Addr: chunk}
+		if !m.Preserved(b) {
+			return notPreservedAt("link", link, "chunk", b)
+		}
+		if claim != nil {
 			if err := claim(b); err != nil {
-				return nil, err
+				return phys.In(fmt.Sprintf("link %v", link), link, err)
 			}
 		}
 		page, err := m.mem.View(chunk, phys.PageSize)
 		if err != nil {
-			return nil, phys.In("vmalloc chunk", chunk, err)
+			return phys.In("chunk", chunk, err)
 		}
 		n, err := a.checkChunk(m, chunk, page, left)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		a.Chunks, a.lists = append(a.Chunks, chunk), append(a.lists, page[chunkData:chunkData+8*n])
 		left -= n
+		link = chunk
 		if chunk = phys.Addr(binary.LittleEndian.Uint64(page)); chunk == 0 && left > 0 {
-			return nil, bad(v.First, fmt.Sprintf("%d blocks", a.Len()-left), fmt.Sprint(a.Len()))
+			return bad(fmt.Sprintf("the last chunk, after %d blocks", a.Len()-left), fmt.Sprintf("%d blocks", a.Len()))
 		}
 	}
-	if len(a.Chunks) == 0 {
-		return nil, bad(v.First, "no chunk", fmt.Sprintf("%d blocks", a.Len()))
-	}
-	return a, nil
+	return nil
 }
 
 // checkChunk proves the addresses in one chunk, of at most left blocks, and
 // returns how many there are.
 func (a *Area) checkChunk(m *Map, chunk phys.Addr, page []byte, left int) (n int, err error) {
+	name := func(i int) (object string, at phys.Addr) {
+		return fmt.Sprintf("chunk %s slot %d", chunk, i), chunk + phys.Addr(chunkData+8*i)
+	}
 	slot := func(i int, found, want string) error {
-		return &phys.Error{Object: fmt.Sprintf("vmalloc chunk %s slot %d", chunk, i), Addr: chunk + phys.Addr(chunkData+8*i),
-			Found: found, Want: want, Err: ErrVmalloc}
+		object, at := name(i)
+		return &phys.Error{Object: object, Addr: at, Found: found, Want: want, Err: ErrVmalloc}
 	}
 	list := page[chunkData:]
 	for ; n < chunkSlots; n++ {
@@ -128,10 +149,11 @@ func (a *Area) checkChunk(m *Map, chunk phys.Addr, page []byte, left int) (n int
 			break
 		}
 		if n == left {
-			return 0, slot(n, "one more block", fmt.Sprintf("%d blocks", a.Len()))
+			return 0, slot(n, fmt.Sprintf("one more block, %v", p), fmt.Sprintf("%d blocks", a.Len()))
 		}
 		if b := (phys.Block{Addr: p, Order: phys.Order(a.Order)}); !m.Preserved(b) {
-			return 0, phys.In(fmt.Sprintf("vmalloc chunk %s slot %d", chunk, n), chunk+phys.Addr(chunkData+8*n), notPreserved("block", b))
+			object, at := name(n)
+			return 0, notPreservedAt(object, at, "block", b)
 		}
 	}
 	if bytes.Equal(list[8*n:], noSlots[8*n:]) {

@@ -13,6 +13,9 @@ import (
 	"ferry/phys/phystest"
 )
 
+// areaAt is where the tests say that they read a descriptor; nothing lies there.
+const areaAt = phys.Addr(0x5020)
+
 // vmalloced commits an area of n blocks of order o in the fixture.
 func vmalloced(f *fixture, n int, o phys.Order) (kho.Vmalloc, []phys.Addr) {
 	f.Helper()
@@ -46,7 +49,7 @@ func TestVmallocAreasAreReadAsWritten(t *testing.T) {
 		if parsed != v || len(v.Append(nil)) != kho.VmallocSize || v.Pages != uint32(c.blocks)<<c.order {
 			t.Errorf("%+v parsed as %+v", v, parsed)
 		}
-		area, err := f.open().Map.Vmalloc(parsed, nil)
+		area, err := f.open().Map.Vmalloc(areaAt, parsed, nil)
 		f.check(err)
 		var got []phys.Addr
 		for i := range area.Len() {
@@ -68,7 +71,7 @@ func TestVmallocAcceptsAFullChunkWithoutSuccessor(t *testing.T) {
 	f := newFixture(t)
 	v, _ := vmalloced(f, 511, 0)
 	f.setWord(v.First, 0)
-	area, err := f.open().Map.Vmalloc(v, nil)
+	area, err := f.open().Map.Vmalloc(areaAt, v, nil)
 	if err != nil || len(area.Chunks) != 1 || area.Len() != 511 {
 		t.Errorf("%+v, %v", area, err)
 	}
@@ -82,32 +85,32 @@ func TestVmallocRefuses(t *testing.T) {
 		rule   error
 		object string
 	}{
-		{"flags unknown", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Flags = 4; return v.First }, kho.ErrVmalloc, "area"},
+		{"flags unknown", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Flags = 4; return areaAt + 12 }, kho.ErrVmalloc, "area"},
 		{"order too large", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			v.Order, v.Pages = 11, 1<<11
-			return v.First
+			return areaAt + 14
 		}, kho.ErrVmalloc, "area"},
-		{"order of another size", func(f *fixture, v *kho.Vmalloc, b []phys.Addr) phys.Addr {
+		{"order of another size", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			v.Order, v.Pages = 0, 600
-			return b[0]
+			return v.First + 8
 		}, kho.ErrPreserved, "slot 0"},
-		{"pages not whole blocks", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages++; return v.First }, kho.ErrVmalloc, "area"},
-		{"no pages", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages = 0; return v.First }, kho.ErrVmalloc, "area"},
+		{"pages not whole blocks", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages++; return areaAt + 8 }, kho.ErrVmalloc, "area"},
+		{"no pages", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages = 0; return areaAt + 8 }, kho.ErrVmalloc, "area"},
 		{"one block too many", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			v.Pages -= 2
 			return second(f, v) + 8*(600-511)
 		}, kho.ErrVmalloc, "slot 88"},
-		{"one block too few", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages += 2; return v.First }, kho.ErrVmalloc, "area"},
-		{"as many pages as can be said", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages = ^uint32(1); return v.First }, kho.ErrVmalloc, "area"},
-		{"no chunk", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = 0; return 0 }, kho.ErrVmalloc, "area"},
+		{"one block too few", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages += 2; return second(f, v) }, kho.ErrVmalloc, "link"},
+		{"as many pages as can be said", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Pages = ^uint32(1); return second(f, v) }, kho.ErrVmalloc, "link"},
+		{"no chunk", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = 0; return areaAt }, kho.ErrVmalloc, "area"},
 		{"chunk outside RAM", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			v.First = phys.Addr(outside)
-			return v.First
-		}, kho.ErrPreserved, "chunk"},
-		{"chunk not preserved", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = loneBlock + 4096; return v.First }, kho.ErrPreserved, "chunk"},
-		{"chunk inside a larger block", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = hugeBlock; return v.First }, kho.ErrPreserved, "chunk"},
-		{"chunk unaligned", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First += 8; return v.First }, kho.ErrPreserved, "chunk"},
-		{"chunk in scratch", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = scratch0; return v.First }, kho.ErrPreserved, "chunk"},
+			return areaAt
+		}, kho.ErrPreserved, "link"},
+		{"chunk not preserved", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = loneBlock + 4096; return areaAt }, kho.ErrPreserved, "link"},
+		{"chunk inside a larger block", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = hugeBlock; return areaAt }, kho.ErrPreserved, "link"},
+		{"chunk unaligned", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First += 8; return areaAt }, kho.ErrPreserved, "link"},
+		{"chunk in scratch", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = scratch0; return areaAt }, kho.ErrPreserved, "link"},
 		{"chunk that follows itself", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			f.setWord(v.First, uint64(v.First))
 			return v.First + 8*(1+600-511)
@@ -115,11 +118,11 @@ func TestVmallocRefuses(t *testing.T) {
 		{"last chunk that follows itself", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			f.setWord(second(f, v), uint64(second(f, v)))
 			return second(f, v)
-		}, kho.ErrVmalloc, "area"},
+		}, kho.ErrVmalloc, "link"},
 		{"chunks short of one", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			f.setWord(v.First, 0)
 			return v.First
-		}, kho.ErrVmalloc, "area"},
+		}, kho.ErrVmalloc, "link"},
 		{"gap in a chunk", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			f.setWord(v.First+8*5, 0)
 			return v.First + 8*6
@@ -139,22 +142,22 @@ func TestVmallocRefuses(t *testing.T) {
 		}, kho.ErrVmalloc, "slot 510"},
 		{"middle chunk not full", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			f.setWord(v.First+8*511, 0)
-			return second(f, v)
-		}, kho.ErrVmalloc, "area"},
+			return v.First
+		}, kho.ErrVmalloc, "link"},
 		{"block not preserved", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			f.setWord(v.First+8*7, uint64(loneBlock)+0x10000)
-			return loneBlock + 0x10000
+			return v.First + 8*7
 		}, kho.ErrPreserved, "slot 6"},
 		{"block of another order", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			f.setWord(v.First+8*7, uint64(loneBlock))
-			return loneBlock
+			return v.First + 8*7
 		}, kho.ErrPreserved, "slot 6"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t)
 			v, blocks := vmalloced(f, 600, 1)
 			at := c.damage(f, &v, blocks)
-			_, err := f.open().Map.Vmalloc(v, nil)
+			_, err := f.open().Map.Vmalloc(areaAt, v, nil)
 			refusedAs(t, err, c.rule, at, c.object)
 		})
 	}

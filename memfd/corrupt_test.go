@@ -65,11 +65,11 @@ func TestOpenRejects(t *testing.T) {
 		{"an array too long", func(b *broken) { b.structure[40] = 2 }, memfd.ErrStruct, "array of 2 pages, want 1 for 4 folios"},
 		{"an array of large pages", func(b *broken) { b.structure[46] = 9 }, kho.ErrVmalloc, "folio array"},
 		{"an array without chunks", func(b *broken) { put(b.structure[32:], 0) }, kho.ErrVmalloc, "folio array"},
-		{"a chunk that is not preserved", func(b *broken) { put(b.structure[32:], uint64(base)+8<<20) }, kho.ErrPreserved, "folio array: vmalloc chunk"},
+		{"a chunk that is not preserved", func(b *broken) { put(b.structure[32:], uint64(base)+8<<20) }, kho.ErrPreserved, "folio array: vmalloc area 0x"},
 		{"a chunk that is the structure", func(b *broken) {
 			clear(b.structure[:8]) // next
 			put(b.structure[32:], uint64(b.at))
-		}, blockset.ErrShared, "folio array: chunk"},
+		}, blockset.ErrShared, ": chunk 0x"},
 		{"an array that is its own chunk", func(b *broken) { put(b.chunk[8:], u64(b.structure[32:])) }, blockset.ErrShared, "folio array"},
 		{"an array that is the structure", func(b *broken) { put(b.chunk[8:], uint64(b.at)) }, blockset.ErrShared, "folio array"},
 		{"a folio that is not preserved", func(b *broken) { put(b.array, u64(b.array)+0x4000) }, kho.ErrPreserved, "folio 0"},

@@ -104,8 +104,8 @@ func (f *Format) open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File,
 	if c != nil {
 		claim = func(chunk phys.Block) error { return c.Block("chunk", chunk) }
 	}
-	if file.area, err = h.Map.Vmalloc(v, claim); err != nil {
-		return nil, phys.In("folio array", v.First, err)
+	if file.area, err = h.Map.Vmalloc(at, v, claim); err != nil {
+		return nil, phys.In("folio array", at, err)
 	}
 	if c == nil {
 		return file, nil
@@ -169,7 +169,7 @@ func (f *File) entry(i uint64) (folio Folio, at phys.Addr, err error) {
 	}
 	var ok bool
 	if folio.Block, ok = f.h.Map.Head(pfn.Addr()); !ok {
-		return folio, at, &phys.Error{Object: "memory", Addr: pfn.Addr(), Found: "not the head of a preserved block",
+		return folio, at, &phys.Error{Object: "entry", Addr: at, Found: fmt.Sprintf("memory %v, not the head of a preserved block", pfn.Addr()),
 			Want: "a block of the preserved-memory map", Err: kho.ErrPreserved}
 	}
 	return folio, at, nil

@@ -92,7 +92,7 @@ var sessionDamages = []Damage{
 	{"folio-outside-map", (*Generation).Sessions, func(d *damager) string {
 		at := d.unused()
 		le.PutUint64(d.folios(d.files()), uint64(at.PFN())|3<<52)
-		return "folio 0: memory " + at.String() + ": not the head of a preserved block"
+		return ": memory " + at.String() + ", not the head of a preserved block"
 	}},
 	{"folio-of-two-files", (*Generation).Sessions, func(d *damager) string {
 		b := d.files()
