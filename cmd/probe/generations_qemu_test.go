@@ -72,16 +72,16 @@ func TestGenerationsOnMetal(t *testing.T) {
 		"900 sessions from arrays":    {standin.E, standin.F, "", "probe.sessions=900 probe.files=1", ""},
 		"200 files for arrays":        {standin.F, standin.C, "", "probe.plain probe.sessions=2 probe.files=200 ferry.beyond-limits=1", ""},
 		"200 files from arrays":       {standin.C, standin.F, "", "probe.sessions=2 probe.files=200", ""},
-		"900 sessions, limits kept":   {standin.F, standin.E, "", "probe.sessions=900 probe.files=1 probe.expect=untouched", `session 819 "session-819"`},
-		"200 files, limits kept":      {standin.F, standin.D, "", "probe.plain probe.sessions=2 probe.files=200 probe.expect=untouched", `session 0 "session-0"`},
+		"900 sessions, limits kept":   {standin.F, standin.E, "", "probe.sessions=900 probe.files=1 probe.expect=untouched ferry.on-error=pass", `session 819 "session-819"`},
+		"200 files, limits kept":      {standin.F, standin.D, "", "probe.plain probe.sessions=2 probe.files=200 probe.expect=untouched ferry.on-error=pass", `session 0 "session-0"`},
 		"10,000 blocks from patches":  {standin.EPrime, standin.F, "", "probe.sessions=510000 probe.files=0", ""},
-		"seals that 7.0 cannot hold":  {standin.E, standin.D, "", "probe.sessions=1 probe.files=2 probe.expect=untouched", "seals 0xf"},
-		"sessions that 6.18 has not":  {standin.F, standin.B, "", "probe.sessions=1 probe.files=1 probe.expect=untouched", `session 0 "session-0"`},
+		"seals that 7.0 cannot hold":  {standin.E, standin.D, "", "probe.sessions=1 probe.files=2 probe.expect=untouched ferry.on-error=pass", "seals 0xf"},
+		"sessions that 6.18 has not":  {standin.F, standin.B, "", "probe.sessions=1 probe.files=1 probe.expect=untouched ferry.on-error=pass", `session 0 "session-0"`},
 		"cold where the policy says":  {standin.F, standin.A, "", "probe.sessions=1 probe.files=1 probe.expect=cold ferry.on-error=cold", `session 0 "session-0"`},
-		"sub-tree that is no tree":    {standin.F, standin.C, "", noSessions + " probe.odd=raw probe.expect=untouched", `"raw"`},
+		"sub-tree that is no tree":    {standin.F, standin.C, "", noSessions + " probe.odd=raw probe.expect=untouched ferry.on-error=pass", `"raw"`},
 		"records of 6.19.8":           {standin.C, standin.F, "", "probe.plain probe.sessions=3 probe.files=7 probe.odd=unset,reversed,small", "repaired: "},
 		"bitmaps that may be 6.18's":  {standin.A, standin.F, "6.17.13", noSessions + " probe.regions=2 probe.tests=3 probe.odd=aligned", ""},
-		"bitmaps of nobody knows who": {standin.B, standin.F, "", noSessions + " probe.regions=2 probe.tests=3 probe.expect=untouched", "ferry: error: "},
+		"bitmaps of nobody knows who": {standin.B, standin.F, "", noSessions + " probe.regions=2 probe.tests=3 probe.expect=untouched ferry.on-error=pass", "ferry: error: "},
 		"other handlers, no FLBs":     {standin.F, standin.EPrime, "", "probe.sessions=7 probe.files=5 probe.odd=foreign,no-flb,gaps,raw", `"standin-v1"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestDamagedHandoverOnMetal(t *testing.T) {
 			} else {
 				words += " " + noSessions
 			}
-			words += map[string]string{"pass": " probe.expect=untouched", "cold": " probe.expect=cold"}[tt.policy]
+			words += map[string]string{"pass": " probe.expect=untouched ferry.on-error=pass", "cold": " probe.expect=cold"}[tt.policy]
 			log, code := crossTo(t, tt.g, tt.g, tt.g.Name, words)
 			outcome(t, log, code, tt.policy == "halt")
 		})
