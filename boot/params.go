@@ -56,7 +56,7 @@ func Read(mem phys.Memory, zeroPage phys.Addr) (*Params, error) {
 	d.add("boot: e820 map", zeroPage+offE820, err)
 	d.add("boot", zeroPage, p.readCmdline(mem))
 	d.add("boot", zeroPage, p.readInitrd(mem))
-	p.SetupData, err = walk(mem, phys.Addr(u64(page, offSetupData)))
+	p.SetupData, err = walk(mem, zeroPage+offSetupData, phys.Addr(u64(page, offSetupData)))
 	d.add("boot", zeroPage, err)
 	for _, n := range p.SetupData {
 		if n.Type == SetupE820Ext {

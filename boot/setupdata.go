@@ -63,10 +63,10 @@ func (n Node) points() (phys.Range, bool) {
 	return phys.Range{}, false
 }
 
-// walk reads the list that starts at head. With an error it returns the nodes
-// before the damage.
-func walk(mem phys.Memory, head phys.Addr) ([]Node, error) {
-	var nodes []Node
+// walk reads the list that starts at head, which link holds. With an error, which
+// names the link that led there, it returns the nodes before the damage.
+func walk(mem phys.Memory, link, head phys.Addr) (nodes []Node, err error) {
+	defer func() { err = phys.In(fmt.Sprintf("link %s", link), link, err) }()
 	seeds := 0
 	for at := head; at != 0; {
 		object := fmt.Sprintf("setup_data node %d", len(nodes))
@@ -100,7 +100,7 @@ func walk(mem phys.Memory, head phys.Addr) ([]Node, error) {
 			}
 		}
 		nodes = append(nodes, n)
-		at = phys.Addr(u64(h, 0))
+		link, at = at, phys.Addr(u64(h, 0))
 	}
 	return nodes, nil
 }

@@ -45,11 +45,20 @@ func (m *Map) checkPlaces(o phys.Order, usable phys.Ranges) error {
 		}
 		if n, hit := m.next(o, number(hole.Start, o), number(hole.End-1, o)+1); hit {
 			b := block(n, o)
-			return &phys.Error{Object: "block", Addr: b.Addr, Found: fmt.Sprintf("order %d reaches into %v", o, hole),
+			return &phys.Error{Object: fmt.Sprintf("bitmap %s: block", m.bitmap(n, o)), Addr: b.Addr, Found: fmt.Sprintf("order %d reaches into %v", o, hole),
 				Want: "RAM outside scratch, above the first MiB", Err: ErrPlace}
 		}
 	}
 	return nil
+}
+
+// bitmap returns where the bitmap lies that has block n of order o.
+func (m *Map) bitmap(n uint64, o phys.Order) phys.Addr {
+	l := &m.orders[o][search(m.orders[o], n>>leafShift)]
+	if l.pieces != nil {
+		return l.pieces[n%leafBits/(8*partBytes)]
+	}
+	return l.addr
 }
 
 // checkOrders proves that no member of order small lies inside one of order
