@@ -1,216 +1,117 @@
 // Command mutation takes the rules of the audit away, one at a time, and says
 // which of them no test misses.
 //
-// A rule is a condition - of an if, or of a case of a switch without a tag - under
-// which a function makes an error of its own: not one that passes on what another
-// function returned. Without it the condition is never true. The tests of the
-// package have to fail then, or those of the whole crossing and of package attack.
+// A rule is a condition under which a function makes an error of its own, not one
+// that passes on what another function of the module returned:
+//
+//   - of an if, an else, or a case, in a function or a closure; of alternatives
+//     each is a rule, and where a condition accepts, each of what it asks for;
+//   - wherever the error goes: returned, assigned, added to findings, handed to
+//     another function; as a record or as the words that become one;
+//   - of a function that says yes or no, where a rule asks it for that;
+//   - that the standard library refused something.
+//
+// Without its rule nothing is refused: the condition is never true, or always,
+// where it accepts. The tests of the package have to fail then, or those of the
+// whole crossing and of package attack. Nothing else counts: tests that do not end
+// in time are a column of their own, and any other failure is an error.
+//
+// How none is left out: whatever makes an error is found by what it is - a literal
+// of an error type, fmt.Errorf, errors.New, a sentinel, a function or closure whose
+// only end is such an error - and is under a rule, or passes an error on, or is
+// all that its function is for, or has no rule: -places says which, for every one
+// of them. It then reads the same files without any knowledge of Go, for lines with
+// the words Error{, Errorf(, errors.New( or Err and a capital letter, and lists
+// those that it did not account for. What it lists is judged by eye.
 //
 //	go run ./attack/mutation -state build/attack/mutants.json -page docs/reliability.md
 package main
 
 import (
-	"context"
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"ferry/attack/metal"
 )
 
-// Result is what became of one mutant.
-type Result struct {
-	Killed string  // the package whose tests failed; empty: none
-	Stage  int     // the last that was run
-	Why    string  // the first of them
-	Time   float64 // in seconds
-}
-
-// whole are tests that take long and in which nothing is wrong: no rule that is
-// gone can fail them.
-const whole = "^(TestOdditiesCrossToEveryGeneration|TestStateIsTheSameAfterManyCrossings|TestEveryGenerationCrossesToEveryOther|TestUndamagedHandoversArrive|TestLargeHandoversCross)$"
-
-type config struct {
-	state, page, root string
-	packages          []string
-	timeout           time.Duration
-}
-
 func main() {
-	var c config
+	c := &config{}
 	flag.StringVar(&c.state, "state", "", "file of results: what is in it is not run again")
-	flag.StringVar(&c.page, "page", "", "page to write the result into")
-	packages := flag.String("packages", "fdt blockset kho luo memfd boot crossing", "folders with rules")
-	workers := flag.Int("parallel", 2, "mutants at a time")
-	flag.DurationVar(&c.timeout, "timeout", 10*time.Minute, "for the tests of one package; a mutant that hangs is found")
+	page := flag.String("page", "", "page to write the result into")
+	packages := flag.String("packages", "phys fdt blockset kho luo memfd boot boot/minisign boot/payload board/record crossing", "folders with rules")
+	flag.IntVar(&c.workers, "parallel", 2, "mutants at a time, on a processor each")
+	flag.DurationVar(&c.timeout, "timeout", time.Minute, "for the tests of one package")
+	last := flag.Int("stages", stages, "1: only the tests of the package itself, 2: those of the crossing too")
 	only := flag.Bool("report", false, "only write down what the file of results has")
 	list := flag.Bool("list", false, "only list the rules")
+	where := flag.Bool("places", false, "only list where errors are made, and which lines look like it and are not known")
+	trust := flag.Bool("trust", false, "do not run the tests with all rules in place first")
 	flag.Parse()
-	c.packages = strings.Fields(*packages)
-	var err error
-	if c.root, err = os.Getwd(); err != nil {
+	all, made, err := Mutants(strings.Fields(*packages))
+	if err != nil {
 		log.Fatal(err)
-	}
-	var all []*Mutant
-	for _, p := range c.packages {
-		ms, err := Rules(p)
-		if err != nil {
-			log.Fatal(err)
-		}
-		all = append(all, ms...)
 	}
 	if *list {
 		for _, m := range all {
-			fmt.Println(m.Name(), m.Text)
+			fmt.Printf("%s:%d %s: %s\n", m.File, m.Line, m.Func, m.Text)
 		}
 		return
 	}
-	results := make(map[string]Result)
-	if b, err := os.ReadFile(c.state); err == nil {
-		if err := json.Unmarshal(b, &results); err != nil {
+	if *where {
+		if err := places(strings.Fields(*packages), made); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	if c.root, err = os.Getwd(); err != nil {
+		log.Fatal(err)
+	}
+	if c.commit, err = commit(); err != nil {
+		log.Fatal(err)
+	}
+	if err := c.load(all); err != nil {
+		log.Fatal(err)
+	}
+	if !*only {
+		if !*trust {
+			if err := c.sound(strings.Fields(*packages)); err != nil {
+				log.Fatal(err)
+			}
+		}
+		for n := range *last {
+			c.run(all, n+1)
+		}
+	}
+	survivors := report(all, c.saved.Results)
+	if *page != "" {
+		if err := metal.Page(*page).Write("attack 9", section(all, c.saved, time.Now())); err != nil {
 			log.Fatal(err)
 		}
 	}
-	for stage := range stages {
-		if *only {
-			break
-		}
-		c.run(all, results, *workers, stage+1)
-	}
-	survivors := report(all, results)
-	if c.page != "" {
-		if err := metal.Page(c.page).Write("attack 9", section(all, results, time.Now())); err != nil {
-			log.Fatal(err)
-		}
+	if err := errors.Join(c.fails...); err != nil {
+		log.Fatal(err)
 	}
 	if survivors > 0 {
 		os.Exit(1)
 	}
 }
 
-// stages are the tests that a mutant has to survive, the likeliest to notice it
-// first: those of its package that say so in their name, all of them, and those of
-// what is built on it.
-const stages = 3
-
-// likely are the names of tests of what is refused.
-const likely = "Refuse|Reject|Refused|Damage|Missing|BeforeAny|Loses|Whole|Name|Hides|Cannot"
-
-func (c *config) tests(m *Mutant, stage int) [][]string {
-	switch stage {
-	case 1:
-		return [][]string{{m.Package, "-run", likely}}
-	case 2:
-		return [][]string{{m.Package}}
-	}
-	var all [][]string
-	for _, p := range []string{"attack", "crossing"} {
-		if p != m.Package {
-			all = append(all, []string{p})
-		}
-	}
-	return all
-}
-
-// run tries every mutant that survived the stages before.
-func (c *config) run(all []*Mutant, results map[string]Result, workers, stage int) {
-	work := make(chan *Mutant)
-	var wait sync.WaitGroup
-	var mu sync.Mutex
-	for range workers {
-		wait.Go(func() {
-			for m := range work {
-				r, err := c.try(m, c.tests(m, stage))
-				if err != nil {
-					log.Fatal(err)
-				}
-				mu.Lock()
-				r.Stage = stage
-				results[m.Name()] = r
-				b, err := json.MarshalIndent(results, "", " ")
-				if err == nil && c.state != "" {
-					err = os.WriteFile(c.state, b, 0o644)
-				}
-				if err != nil {
-					log.Fatal(err)
-				}
-				log.Printf("%s %s: killed by %q %s, %.0f s", m.Name(), m.Text, r.Killed, r.Why, r.Time)
-				mu.Unlock()
-			}
-		})
-	}
-	for _, m := range all {
-		mu.Lock()
-		r, done := results[m.Name()]
-		mu.Unlock()
-		if !done || r.Killed == "" && r.Stage < stage {
-			work <- m
-		}
-	}
-	close(work)
-	wait.Wait()
-}
-
-// try runs the tests of the packages against one mutant.
-func (c *config) try(m *Mutant, tests [][]string) (r Result, err error) {
-	dir, err := os.MkdirTemp("", "mutant")
+// commit names what is attacked. Files that are not committed would be attacked
+// under a wrong name.
+func commit() (string, error) {
+	changed, err := exec.Command("git", "status", "--porcelain", "--untracked-files=no", "--", "*.go", "go.mod", "go.sum").Output()
 	if err != nil {
-		return r, err
+		return "", fmt.Errorf("git status: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, "mutant.go")
-	if err := os.WriteFile(file, m.Source, 0o644); err != nil {
-		return r, err
+	if len(changed) > 0 {
+		return "", fmt.Errorf("commit these first, or run in a clone: results are those of a commit:\n%s", changed)
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(c.root, m.File): file}})
-	if err != nil {
-		return r, err
-	}
-	over := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(over, overlay, 0o644); err != nil {
-		return r, err
-	}
-	begin := time.Now()
-	for _, p := range tests {
-		ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
-		cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-count=1", "-failfast", "-skip", whole, "-overlay", over)
-		cmd.Args = append(append(cmd.Args, p[1:]...), "./"+p[0])
-		out, err := cmd.CombinedOutput()
-		late := ctx.Err() != nil
-		cancel()
-		if err == nil {
-			continue
-		}
-		if strings.Contains(string(out), "[build failed]") {
-			return r, fmt.Errorf("%s: does not build:\n%s", m.Name(), out)
-		}
-		r.Killed, r.Why = p[0], first(string(out))
-		if late {
-			r.Why = "hangs"
-		}
-		break
-	}
-	r.Time = time.Since(begin).Seconds()
-	return r, nil
-}
-
-// first returns the name of the first test that failed.
-func first(out string) string {
-	for line := range strings.Lines(out) {
-		if _, name, ok := strings.Cut(line, "--- FAIL: "); ok {
-			name, _, _ = strings.Cut(name, " ")
-			return name
-		}
-		if strings.HasPrefix(line, "panic:") {
-			return strings.TrimSpace(line)
-		}
-	}
-	return "?"
+	head, err := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
+	return strings.TrimSpace(string(head)), err
 }

@@ -2,80 +2,112 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
-// redundant are rules that another one makes unreachable: each says which. They
-// stay, because whoever changes the other one needs them.
-var redundant = map[string]string{
-	"blockset/check.go:Checker.sound#2": "a naturally aligned block that wraps ends at address 0, and no RAM begins before and ends there",
-	"kho/draft.go:Draft.Preserve#3":     "the same",
+// redundant are rules that cannot be missed, by their names: each says why. They
+// stay, because whoever changes the other code needs them.
+var redundant = map[string]string{}
+
+// outcomes of a mutant, the columns of the table.
+const (
+	own = iota
+	other
+	hangs
+	unreachable
+	survives
+	open
+	columns
+)
+
+func outcome(m *Mutant, r Result) int {
+	switch {
+	case r.Hangs:
+		return hangs
+	case r.Killed == m.Package:
+		return own
+	case r.Killed != "":
+		return other
+	case redundant[m.Name()] != "":
+		return unreachable
+	case r.Stage < stages:
+		return open
+	}
+	return survives
 }
 
-// report prints the survivors and returns how many there are.
-func report(all []*Mutant, results map[string]Result) (survivors int) {
+// report prints what was not noticed and returns how many there are.
+func report(all []*Mutant, results map[string]Result) (n int) {
+	names := make(map[string]bool)
 	for _, m := range all {
-		if r := results[m.Name()]; r.Killed == "" && redundant[m.Name()] == "" {
-			fmt.Printf("survives: %s: %s\n", m.Name(), m.Text)
-			survivors++
+		names[m.Name()] = true
+		if o := outcome(m, results[m.Key]); o == survives || o == open {
+			fmt.Printf("survives stage %d: %s:%d %s\n", results[m.Key].Stage, m.File, m.Line, m.Name())
+			n++
 		}
 	}
-	return survivors
+	for name := range redundant {
+		if pkg, _, _ := strings.Cut(name, " "); !names[name] && slices.ContainsFunc(all, func(m *Mutant) bool { return m.Package == pkg }) {
+			fmt.Printf("no such rule any more: %s\n", name)
+			n++
+		}
+	}
+	return n
 }
 
 // section is the part of the page.
-func section(all []*Mutant, results map[string]Result, now time.Time) string {
-	type count struct{ rules, own, other, redundant, survive, open int }
-	counts := make(map[string]*count)
-	var order, open, kept []string
-	var sum count
+func section(all []*Mutant, s State, now time.Time) string {
+	counts := make(map[string]*[columns]int)
+	var order, lines, kept []string
+	var sum [columns]int
+	older := 0
 	for _, m := range all {
 		c := counts[m.Package]
 		if c == nil {
-			c = new(count)
+			c = new([columns]int)
 			counts[m.Package] = c
 			order = append(order, m.Package)
 		}
-		for _, c := range []*count{c, &sum} {
-			c.rules++
-			switch r := results[m.Name()]; {
-			case r.Killed == m.Package:
-				c.own++
-			case r.Killed != "":
-				c.other++
-			case redundant[m.Name()] != "":
-				c.redundant++
-			case r.Stage < stages:
-				c.open++
-			default:
-				c.survive++
-			}
+		r := s.Results[m.Key]
+		o := outcome(m, r)
+		c[o]++
+		sum[o]++
+		if r.Commit != "" && r.Commit != s.Commit {
+			older++
 		}
-		if r := results[m.Name()]; r.Killed == "" && redundant[m.Name()] != "" {
-			kept = append(kept, fmt.Sprintf("* `%s`, `%s`: %s", m.Name(), m.Text, redundant[m.Name()]))
-		} else if r.Killed == "" {
-			what := ""
-			if r.Stage < stages {
-				what = fmt.Sprintf(", after stage %d of %d", r.Stage, stages)
-			}
-			open = append(open, fmt.Sprintf("* `%s`, `%s`%s", m.Name(), m.Text, what))
+		switch o {
+		case unreachable:
+			kept = append(kept, fmt.Sprintf("* `%s`: %s", m.Name(), redundant[m.Name()]))
+		case survives:
+			lines = append(lines, fmt.Sprintf("* `%s`", m.Name()))
+		case open:
+			lines = append(lines, fmt.Sprintf("* `%s`, after stage %d of %d", m.Name(), r.Stage, stages))
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, `make attack-mutation`: each rule of the audit taken away in turn, %d of them: every condition under which a function of these\n"+
-		"packages makes an error of its own. Some test has to fail: of the package itself, or of the whole crossing (packages crossing and attack).\n\n", now.Format(time.DateOnly), sum.rules)
-	b.WriteString("| package | rules | noticed by its own tests | by those of the crossing | unreachable | survivors | not yet tried with all tests |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	fmt.Fprintf(&b, "%s, `make attack-mutation` at commit %s: each rule of the audit taken away in turn, %d of them: every condition under which a function of these\n"+
+		"packages makes an error of its own, whether it returns, assigns or reports it, and what the functions that such a condition asks answer by. Some\n"+
+		"test has to fail or panic: of the package itself, or of the whole crossing (packages crossing and attack). Tests that do not end within a minute\n"+
+		"are counted apart. Results stay as long as the text of their function does: %d are of commits before.\n\n", now.Format(time.DateOnly), s.Commit, len(all), older)
+	b.WriteString("| package | rules | noticed by its own tests | by those of the crossing | tests hang | unreachable | survivors | not yet tried with all tests |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	row := func(name string, c *[columns]int) {
+		n := 0
+		for _, v := range c {
+			n += v
+		}
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d |\n", name, n, c[own], c[other], c[hangs], c[unreachable], c[survives], c[open])
+	}
 	for _, p := range order {
-		c := counts[p]
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d |\n", p, c.rules, c.own, c.other, c.redundant, c.survive, c.open)
+		row(p, counts[p])
 	}
-	fmt.Fprintf(&b, "| all | %d | %d | %d | %d | %d | %d |\n", sum.rules, sum.own, sum.other, sum.redundant, sum.survive, sum.open)
+	row("all", &sum)
 	if len(kept) > 0 {
-		b.WriteString("\nRules that others make unreachable:\n\n" + strings.Join(kept, "\n") + "\n")
+		b.WriteString("\nRules that cannot be missed:\n\n" + strings.Join(kept, "\n") + "\n")
 	}
-	if len(open) > 0 {
-		b.WriteString("\nSurvivors, and what was not yet tried with all tests (stage 1: tests of refusals, 2: all of the package, 3: those of the crossing):\n\n" + strings.Join(open, "\n") + "\n")
+	if len(lines) > 0 {
+		b.WriteString("\nSurvivors, and what was not yet tried with all tests (stage 1: those of the package, 2: those of the crossing):\n\n" + strings.Join(lines, "\n") + "\n")
 	}
 	return b.String()
 }
