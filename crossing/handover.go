@@ -121,8 +121,8 @@ func apart(m *kho.Map, held phys.Ranges, bad *findings) {
 }
 
 // claimTrees proves the device tree, the data of every sub-tree but that of
-// sessions, which package luo proves, the memory reserved by name, and that of the
-// kernel's own test.
+// sessions, which package luo proves, what the kernel before says of itself, the
+// memory reserved by name, and that of the kernel's own test.
 func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
 	if in.Map.Root() != 0 { // else nothing is preserved, as old kernels may hand over
 		bad.add(check.Block("kho: root device tree", phys.Block{Addr: in.Data.FDT}))
@@ -135,6 +135,8 @@ func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
 		r, _ := phys.Span(s.Data, max(s.Size, 1)) // where no size is known, its first block
 		bad.add(in.claim(check, fmt.Sprintf("kho: sub-tree %q", s.Name), r))
 	}
+	_, _, err := in.Metadata()
+	bad.add(err)
 	bad.add(in.TestObjects(check.Block))
 	regions, err := in.Reserved()
 	bad.add(err)

@@ -144,15 +144,15 @@ func TestOpenRefusesBadDeviceTree(t *testing.T) {
 		}), fdt.ErrProperty, "preserved-data"},
 		{"sub-tree of no bytes", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", f.blob, 0) })(f)
-			return f.blob
+			return f.value("blob-size")
 		}, kho.ErrTree, `"thing"`},
 		{"sub-tree past its block", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", loneBlock, 4097) })(f)
-			return loneBlock
+			return f.value("preserved-data")
 		}, kho.ErrPreserved, `"thing"`},
 		{"sub-tree that wraps", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", ^phys.Addr(0)-99, 101) })(f)
-			return ^phys.Addr(0) - 99
+			return f.value("preserved-data")
 		}, kho.ErrPreserved, `"thing"`},
 		{"sub-tree that readers take for another", rewrite("LUO@1", func(f *fixture, w *fdt.Writer) {
 			subtree(w, "thing", f.blob, 100)
@@ -160,15 +160,15 @@ func TestOpenRefusesBadDeviceTree(t *testing.T) {
 		}), kho.ErrTree, `"LUO@1"`},
 		{"live update state larger than a page", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "LUO", hugeBlock, 4097) })(f)
-			return hugeBlock
+			return f.value("blob-size")
 		}, kho.ErrTree, `"LUO"`},
 		{"sub-tree of every size there is", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", f.blob, ^uint64(0)) })(f)
-			return f.blob
+			return f.value("blob-size")
 		}, kho.ErrTree, `"thing"`},
 		{"sub-tree not preserved", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", loneBlock+4096, 100) })(f)
-			return loneBlock + 4096
+			return f.value("preserved-data")
 		}, kho.ErrPreserved, `"thing"`},
 		{"unknown version", func(f *fixture) phys.Addr {
 			page := f.edit(f.data.FDT, phys.PageSize)

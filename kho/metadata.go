@@ -27,23 +27,26 @@ type Metadata struct {
 	Count   uint32 // kexecs with a handover since the machine was cold
 }
 
-// ParseMetadata reads the sub-tree's data b, found at address a. Linux ignores
-// metadata that this refuses.
+// ParseMetadata reads the sub-tree's data b, found at address a. Linux says of
+// metadata that this refuses that it ignores it, but for a release without end,
+// which it prints with what lies behind it.
 func ParseMetadata(a phys.Addr, b []byte) (Metadata, error) {
-	bad := func(at int, found, want string) error {
-		return &phys.Error{Object: MetadataName, Addr: a + phys.Addr(at), Found: found, Want: want, Err: ErrMetadata}
-	}
 	if len(b) < MetadataSize {
-		return Metadata{}, bad(0, fmt.Sprintf("%d bytes", len(b)), fmt.Sprintf("%d or more", MetadataSize))
+		return Metadata{}, badMetadata(a, fmt.Sprintf("%d bytes", len(b)), fmt.Sprintf("%d or more", MetadataSize))
 	}
 	if v := binary.LittleEndian.Uint32(b); v != metadataVersion {
-		return Metadata{}, bad(0, fmt.Sprintf("version %d", v), fmt.Sprint(metadataVersion))
+		return Metadata{}, badMetadata(a, fmt.Sprintf("version %d", v), fmt.Sprint(metadataVersion))
 	}
 	release, _, ok := bytes.Cut(b[releaseOffset:countOffset], []byte{0})
 	if !ok {
-		return Metadata{}, bad(releaseOffset, "a release without end", "a zero-terminated string")
+		return Metadata{}, badMetadata(a+releaseOffset, "a release without end", "a zero-terminated string")
 	}
 	return Metadata{string(release), binary.LittleEndian.Uint32(b[countOffset:])}, nil
+}
+
+func badMetadata(at phys.Addr, found, want string) error {
+	return &phys.Error{Object: MetadataName, Addr: at, Found: found, Want: want,
+		Hint: "damaged, or of a newer kernel than this image knows", Err: ErrMetadata}
 }
 
 // Put writes m to the first [MetadataSize] bytes of b, cutting a release that is
@@ -62,9 +65,14 @@ func (h *Handover) Metadata() (m Metadata, ok bool, err error) {
 	if !ok {
 		return m, false, nil
 	}
+	if s.Size < MetadataSize && h.format.sizeProperty != "" {
+		size, _ := s.node.Property(h.format.sizeProperty)
+		err = badMetadata(size.Addr, fmt.Sprintf("%d bytes at %v", s.Size, s.Data), fmt.Sprintf("%d or more", MetadataSize))
+		return m, false, phys.In("kho: sub-tree", size.Addr, err)
+	}
 	b, err := h.mem.View(s.Data, s.Size)
 	if err == nil {
 		m, err = ParseMetadata(s.Data, b)
 	}
-	return m, err == nil, phys.In("kho", s.Data, err)
+	return m, err == nil, phys.In("kho: sub-tree", s.Data, err)
 }

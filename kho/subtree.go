@@ -40,24 +40,26 @@ func checkName(name string, a phys.Addr) error {
 	return nil
 }
 
-// checkSize proves that the sub-tree is no larger than one of its name may be.
-func (s Subtree) checkSize() error {
+// checkSize proves that the sub-tree is no larger than one of its name may be. at
+// is where the error points: the word that says the size.
+func (s Subtree) checkSize(at phys.Addr) error {
 	limit := uint64(maxUnknownSize)
 	if s.Name == luoName || s.Name == ReservedName || s.Name == MetadataName {
 		limit = maxKnownSize
 	}
 	if s.Size == 0 || s.Size > limit {
-		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: s.Data,
+		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: at,
 			Found: fmt.Sprintf("%d bytes", s.Size), Want: fmt.Sprintf("1 to %d", limit), Err: ErrTree}
 	}
 	return nil
 }
 
-// checkPreserved proves that m preserves every byte of the sub-tree.
-func (s Subtree) checkPreserved(m *Map) error {
+// checkPreserved proves that m preserves every byte of the sub-tree. at is where
+// the error points: the word that says where that is.
+func (s Subtree) checkPreserved(m *Map, at phys.Addr) error {
 	if r, ok := phys.Span(s.Data, s.Size); !ok || !m.Covers(r) {
-		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: s.Data,
-			Found: fmt.Sprintf("%d bytes, not all preserved", s.Size), Want: "preserved memory", Err: ErrPreserved}
+		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: at,
+			Found: fmt.Sprintf("%d bytes at %v, not all preserved", s.Size, s.Data), Want: "preserved memory", Err: ErrPreserved}
 	}
 	return nil
 }
@@ -79,16 +81,18 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 	if err != nil {
 		return s, err
 	}
+	pointer, _ := n.Property(h.format.pointerProperty)
 	if s.Data = phys.Addr(a); h.format.sizeProperty == "" {
-		return s, s.measure(h.mem, h.Map)
+		return s, s.measure(h.mem, h.Map, pointer.Addr)
 	}
 	if s.Size, err = n.Uint64(h.format.sizeProperty); err != nil {
 		return s, err
 	}
-	if err := s.checkSize(); err != nil {
+	size, _ := n.Property(h.format.sizeProperty)
+	if err := s.checkSize(size.Addr); err != nil {
 		return s, err
 	}
-	if err := s.checkPreserved(h.Map); err != nil {
+	if err := s.checkPreserved(h.Map, pointer.Addr); err != nil {
 		return s, err
 	}
 	_, err = s.tree(h.mem)
@@ -98,10 +102,10 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 
 // measure finds out how large a sub-tree is whose node does not say it. A device
 // tree says it itself, and metadata is known; of anything else one page is all
-// that is proved to be there.
-func (s *Subtree) measure(mem phys.Memory, m *Map) error {
+// that is proved to be there. at is where the error points.
+func (s *Subtree) measure(mem phys.Memory, m *Map, at phys.Addr) error {
 	s.Size = phys.PageSize - uint64(s.Data)%phys.PageSize
-	if err := s.checkPreserved(m); err != nil {
+	if err := s.checkPreserved(m, at); err != nil {
 		return err
 	}
 	if s.Name == MetadataName && s.Size >= MetadataSize {
@@ -113,7 +117,7 @@ func (s *Subtree) measure(mem phys.Memory, m *Map) error {
 		return phys.In(fmt.Sprintf("sub-tree %q", s.Name), s.Data, err)
 	}
 	size, ok := fdt.TotalSize(head)
-	if s.Size = uint64(size); ok && s.checkSize() == nil && s.checkPreserved(m) == nil {
+	if s.Size = uint64(size); ok && s.checkSize(at) == nil && s.checkPreserved(m, at) == nil {
 		if _, err = s.tree(mem); err == nil {
 			s.FDT = true
 			return nil
@@ -149,7 +153,7 @@ func (d *Draft) SetSubtree(name string, a phys.Addr, size uint64) error {
 	if err := checkName(name, a); err != nil {
 		return err
 	}
-	if err := s.checkSize(); err != nil {
+	if err := s.checkSize(a); err != nil {
 		return err
 	}
 	for i := range d.subtrees {
@@ -192,7 +196,7 @@ func (d *Draft) checkSubtrees() error {
 			}
 			continue
 		}
-		if err := s.checkPreserved(d.now); err != nil {
+		if err := s.checkPreserved(d.now, s.Data); err != nil {
 			return err
 		}
 		if d.format.sizeProperty != "" {

@@ -136,7 +136,7 @@ func TestSubtreesEndInsideTheAddressSpace(t *testing.T) {
 	_, err = d.Commit()
 	refusedAs(t, err, kho.ErrPreserved, last.Addr, `"thing"`)
 	f.setWord(f.value("blob-size"), 2*phys.PageSize)
-	f.refused(kho.ErrPreserved, last.Addr, `"thing"`)
+	f.refused(kho.ErrPreserved, f.value("preserved-data"), `"thing"`)
 }
 
 func TestCommitRefusesMoreSubtreesThanOnePageHolds(t *testing.T) {
