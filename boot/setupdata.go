@@ -64,9 +64,9 @@ func (n Node) points() (phys.Range, bool) {
 }
 
 // walk reads the list that starts at head, which link holds. With an error, which
-// names the link that led there, it returns the nodes before the damage.
+// names its head and the link that led there, it returns the nodes before the damage.
 func walk(mem phys.Memory, link, head phys.Addr) (nodes []Node, err error) {
-	defer func() { err = phys.In(fmt.Sprintf("link %s", link), link, err) }()
+	defer func() { err = phys.In(fmt.Sprintf("list from %s on: link %s", head, link), link, err) }()
 	seeds := 0
 	for at := head; at != 0; {
 		object := fmt.Sprintf("setup_data node %d", len(nodes))

@@ -59,7 +59,7 @@ func checkScratch(ram phys.Ranges, table []ScratchArea, at phys.Addr) (phys.Rang
 			continue
 		}
 		bad := func(found, want string) error {
-			return &phys.Error{Object: fmt.Sprintf("scratch entry %d", i), Addr: at + phys.Addr(i*scratchEntry),
+			return &phys.Error{Object: fmt.Sprintf("scratch table %s entry %d", at, i), Addr: at + phys.Addr(i*scratchEntry),
 				Found: found, Want: want, Err: ErrScratch}
 		}
 		r, ok := phys.Span(a.Addr, a.Size)
