@@ -25,7 +25,7 @@ func (m *Map) checkBlocks(usable phys.Ranges) error {
 	}
 	for _, n := range m.nodes {
 		if b, hit := m.Find(n.Addr()); hit {
-			return &phys.Error{Object: "block", Addr: b.Addr, Found: fmt.Sprintf("order %d holds %s, a node of the map", b.Order, n.Addr()),
+			return &phys.Error{Object: fmt.Sprintf("bitmap %s: block", m.bitmap(number(b.Addr, b.Order), b.Order)), Addr: b.Addr, Found: fmt.Sprintf("order %d holds %s, a node of the map", b.Order, n.Addr()),
 				Want: "nodes that are not preserved", Err: ErrOverlap}
 		}
 	}
@@ -74,8 +74,9 @@ func (m *Map) checkOrders(small, large phys.Order) error {
 		if b, hit := lo.inside(hi, d); hit {
 			in := block(lo.window<<leafShift|b, small)
 			out := block(number(in.Addr, large), large)
-			return &phys.Error{Object: "block", Addr: in.Addr, Found: fmt.Sprintf("order %d inside the block of order %d at %s", small, large, out.Addr),
-				Want: "blocks apart from each other", Err: ErrOverlap}
+			return &phys.Error{Object: fmt.Sprintf("bitmap %s: block", m.bitmap(number(in.Addr, small), small)), Addr: in.Addr,
+				Found: fmt.Sprintf("order %d inside the block of order %d at %s, of bitmap %s", small, large, out.Addr, m.bitmap(number(out.Addr, large), large)),
+				Want:  "blocks apart from each other", Err: ErrOverlap}
 		}
 	}
 	return nil

@@ -143,13 +143,14 @@ func (h *Handover) openTree(hint *Format) error {
 	if err != nil {
 		return phys.In("root device tree", d.FDT, err)
 	}
+	property, _ := root.Property(fit[0].mapProperty)
 	if h.format, err = h.choose(fit, root, phys.Addr(pointer), hint); err != nil {
 		return err
 	}
 	h.Compatible = h.format.compatible
 	h.Map = &Map{mem: h.mem, root: phys.Addr(pointer)}
 	if err := h.Map.read(h.format, h.Scratch); err != nil {
-		return phys.In("preserved-memory map", phys.Addr(pointer), err)
+		return phys.In(fmt.Sprintf("property %v: preserved-memory map", property.Addr), phys.Addr(pointer), err)
 	}
 	if pointer == 0 {
 		return unfinished(root)
