@@ -2,6 +2,7 @@ package kho_test
 
 import (
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"ferry/fdt"
@@ -320,4 +321,25 @@ func runAs(t *testing.T, format *kho.Format, all []corruption) {
 			f.refused(c.rule, c.damage(f), c.object)
 		})
 	}
+}
+
+// TestOverlapsNameBothBitmaps: either of two blocks that overlap may be the one
+// whose bit is wrong.
+func TestOverlapsNameBothBitmaps(t *testing.T) {
+	f := newFixture(t)
+	small, large := phys.Block{Addr: pairBlock}, phys.Block{Addr: pairBlock, Order: 1}
+	f.setBit(small)
+	_, inner, _ := f.path(small)
+	_, outer, _ := f.path(large)
+	f.refused(kho.ErrOverlap, pairBlock, "bitmap "+inner.String()+": block")
+	if _, err := kho.Open(f.mem, f.data, f.hint); err == nil || !strings.Contains(err.Error(), "of bitmap "+outer.String()) {
+		t.Errorf("got %v, want one that names bitmap %v", err, outer)
+	}
+	f = newFixture(t)
+	node := phys.Block{Addr: f.root()}
+	f.setBit(node)
+	_, leaf, _ := f.path(node)
+	f.refused(kho.ErrOverlap, node.Addr, "bitmap "+leaf.String()+": block")
+	f.setWord(f.value("preserved-memory-map"), uint64(outside)&^4095)
+	f.refused(phys.ErrNotRAM, phys.Addr(outside)&^4095, "property "+f.value("preserved-memory-map").String())
 }
