@@ -5,6 +5,7 @@ package attack
 import (
 	"bytes"
 	"math/bits"
+	"slices"
 )
 
 // dtNode is a node of a device tree, read without trust that it is one.
@@ -13,6 +14,8 @@ type dtNode struct {
 	name string
 	at   map[string][]byte
 	kids []*dtNode
+
+	lo, hi int // where it lies
 }
 
 func trailing(w uint64) int { return bits.TrailingZeros64(w) }
@@ -38,12 +41,14 @@ func (m *Model) tree(b []byte) *dtNode {
 		switch word() {
 		case 1:
 			name, _, _ := bytes.Cut(b[pos:], []byte{0})
+			begin := pos - 4
 			pos = (pos + len(name) + 4) &^ 3
-			n := &dtNode{m: m, name: string(name), at: make(map[string][]byte)}
+			n := &dtNode{m: m, name: string(name), at: make(map[string][]byte), lo: begin}
 			top := stack[len(stack)-1]
 			top.kids = append(top.kids, n)
 			stack = append(stack, n)
 		case 2:
+			stack[len(stack)-1].hi = pos
 			if stack = stack[:len(stack)-1]; len(stack) == 0 {
 				m.fail("a device tree that ends too often")
 			}
@@ -89,4 +94,18 @@ func (n *dtNode) kid(name string) *dtNode {
 	}
 	n.m.fail("node %q: no node %q", n.name, name)
 	return &dtNode{m: n.m}
+}
+
+func (n *dtNode) u32(name string) uint32 {
+	v := n.at[name]
+	if len(v) != 4 {
+		n.m.fail("node %q: no property %q of 4 bytes", n.name, name)
+		return 0
+	}
+	return le.Uint32(v)
+}
+
+// compatible reports whether one of the strings of the property is want.
+func (n *dtNode) compatible(want string) bool {
+	return slices.ContainsFunc(bytes.Split(n.at["compatible"], []byte{0}), func(b []byte) bool { return string(b) == want })
 }

@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"runtime/metrics"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -97,11 +95,23 @@ func (s *Subject) page(region func(string) *Region, role string, a phys.Addr) {
 	region(role+rest).add(a+phys.Addr(used), phys.PageSize-used)
 }
 
+// restBits is how many bits of the rest of each role's pages to flip where all of
+// their structures are.
+const restBits = 5000
+
 // Sample says how many bits of each region to flip so that it comes to at most
 // budget: all of the small ones, and of the rest of pages, where nothing is
-// written, a twentieth each.
+// written, a fiftieth each. A budget of 0 is every bit of every structure.
 func Sample(rs []*Region, budget int64) map[*Region]int64 {
 	n := make(map[*Region]int64)
+	if budget == 0 {
+		for _, r := range rs {
+			if n[r] = r.bits; strings.HasSuffix(r.Role, rest) {
+				n[r] = min(r.bits, restBits)
+			}
+		}
+		return n
+	}
 	open := slices.Clone(rs)
 	slices.SortFunc(open, func(a, b *Region) int { return cmp.Compare(a.bits, b.bits) })
 	var large []*Region
@@ -196,8 +206,8 @@ func heap() uint64 {
 
 // values are the kinds of words that are anybody's to choose: there is nothing in
 // a handover to tell one from another.
-var values = []Kind{Scratch, Number, SessionName, Handler, Opaque, Token, Position, Size, Seals, FolioFlags, FolioIndex, FLBName, FLBData, FLBCount,
-	TreeName, TreePlace, Unowned}
+var values = []Kind{Scratch, Number, SessionName, Handler, Opaque, Token, Position, Size, Seals, FolioFlags, FolioIndex, FLBName, FLBData, FLBUsers,
+	TreeName, TreeSize, TreeData, RegionName, MetaRelease, MetaCount, Unowned}
 
 // judge says what the outcome of a crossing with bit flipped at a is.
 func (s *Subject) judge(o Outcome, a phys.Addr, bit uint) (Verdict, string) {
@@ -209,7 +219,7 @@ func (s *Subject) judge(o Outcome, a phys.Addr, bit uint) (Verdict, string) {
 	case o.Cold:
 		return Defect, "the handover is lost without a word"
 	case o.Refused:
-		if !s.named(o.Log, a) {
+		if !s.named(o.Log, a, bit) {
 			return Defect, "refused without naming what was hit"
 		}
 		return Refused, ""
@@ -234,98 +244,4 @@ func (s *Subject) judge(o Outcome, a phys.Addr, bit uint) (Verdict, string) {
 		names = append(names, k.String())
 	}
 	return Carried, strings.Join(names, ", ")
-}
-
-var number = regexp.MustCompile(`0x[0-9a-f]+`)
-
-// named reports whether the errors of a report name what was hit by a flip at a:
-// an address in the page or block of the bit, or one that the record of the bit
-// holds or held, or a block that the flip took out of the map or put into it.
-func (s *Subject) named(log []byte, a phys.Addr) bool {
-	var found []phys.Addr
-	for line := range bytes.Lines(log) {
-		if text, ok := bytes.CutPrefix(line, []byte("ferry: error: ")); ok {
-			for _, n := range number.FindAll(text, -1) {
-				v, err := strconv.ParseUint(string(n[2:]), 16, 64)
-				if err == nil {
-					found = append(found, phys.Addr(v))
-				}
-			}
-		}
-	}
-	home := phys.Block{Addr: a.Page()}.Range()
-	if b, ok := s.Before.holding(a); ok {
-		home = b.Range()
-	}
-	near := s.record(a)
-	for _, f := range found {
-		if home.Contains(phys.Range{Start: f, End: f + 1}) || slices.Contains(near, f.Page()) {
-			return true
-		}
-		if b, ok := s.Before.holding(f); ok && slices.ContainsFunc(near, func(n phys.Addr) bool { return b.Addr <= n && n < b.Range().End }) {
-			return true // the block that the record points into
-		}
-	}
-	node := phys.Range{Start: s.Node, End: s.Node + crossingtest.NodeSize}.Contains(phys.Range{Start: a, End: a + 1})
-	table := s.Data.Scratch <= a && a < s.Data.Scratch+phys.Addr(s.Data.ScratchSize)
-	switch {
-	case (node || table) && bytes.Contains(log, []byte("scratch")), // the table, or where the node says that it is
-		(node || a.Page() == s.ZeroPage) && bytes.Contains(log, []byte("setup_data")): // the list
-		return true
-	}
-	now, err := DecodeMap(s.Memory, s.Data, s.From)
-	if now.Root != s.Before.Root && bytes.Contains(log, []byte("preserved-memory map")) {
-		return true // the pointer to it
-	}
-	if err != nil {
-		return false
-	}
-	there := make(map[phys.Block]int)
-	for _, b := range s.Before.Blocks {
-		there[b]++
-	}
-	for _, b := range now.Blocks {
-		there[b]--
-	}
-	for b, n := range there {
-		for _, f := range found {
-			if n != 0 && b.Range().Contains(phys.Range{Start: f, End: f + 1}) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// record returns the pages of what may be addresses around a: in the words as
-// they are and as they were.
-func (s *Subject) record(a phys.Addr) (near []phys.Addr) {
-	page, err := s.View(a.Page(), phys.PageSize)
-	if err != nil {
-		return nil
-	}
-	old := s.Memory.Pages()[a.Page()]
-	at := int(a-a.Page()) &^ 3
-	for i := max(0, at-80); i <= min(at+80, phys.PageSize-8); i += 4 {
-		for _, b := range [][]byte{page, old} {
-			if b == nil {
-				continue
-			}
-			v := phys.Addr(le.Uint64(b[i:]))
-			near = append(near, v.Page(), phys.PFN(v&(1<<52-1)).Addr())
-		}
-	}
-	return near
-}
-
-// holding returns the preserved block that a lies in.
-func (m *Model) holding(a phys.Addr) (phys.Block, bool) {
-	i, ok := slices.BinarySearchFunc(m.Blocks, a, func(b phys.Block, a phys.Addr) int { return cmp.Compare(b.Addr, a) })
-	if !ok {
-		i--
-	}
-	if i < 0 || a >= m.Blocks[i].Range().End {
-		return phys.Block{}, false
-	}
-	return m.Blocks[i], true
 }

@@ -123,7 +123,7 @@ func oneBlockMore(t *testing.T, s *Subject) string {
 		at = next
 	}
 	for _, b := range s.Before.Blocks { // the one that is nobody's
-		if i, ok := s.Before.index(b.Addr); ok && !s.Before.owned[i] {
+		if i, ok := s.Before.index(b.Addr); ok && s.Before.by[i] == 0 {
 			le.PutUint64(word(at), uint64(b.Addr))
 			le.PutUint64(word(b.Addr+8), 1)
 			copy(word(b.Addr+16), "one more")

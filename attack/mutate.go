@@ -200,7 +200,7 @@ func (m *Mutator) Judge(o Outcome) string {
 		// something did not fit; where it cannot, nothing outside scratch.
 		if now, err := DecodeMap(s.Memory, s.data(), s.From); err == nil {
 			now.Blocks = slices.DeleteFunc(now.Blocks, func(b phys.Block) bool {
-				was, ok := s.Before.holding(b.Addr)
+				was, _, ok := s.Before.holding(b.Addr)
 				return !ok || was != b // damage: it may well lie in scratch
 			})
 			now.Nodes, now.Leaves = s.Before.Nodes, s.Before.Leaves

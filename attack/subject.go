@@ -14,6 +14,7 @@ package attack
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -44,6 +45,7 @@ type Subject struct {
 	occupied phys.Ranges // what nothing may be written to
 	damaged  []phys.Range
 	scratch  phys.Ranges
+	kept     phys.Ranges // what of the handover nothing may be cleared of
 }
 
 // Limits of one crossing of the handovers here, far above what any of them takes.
@@ -146,25 +148,43 @@ func (s *Subject) lay(t testing.TB, mem phys.Memory, d kho.Data) {
 	if err := s.Freeze(phys.NewRanges(used...), maxEdited); err != nil {
 		t.Fatal(err)
 	}
-	if s.Before, err = Decode(s.Memory, d, s.From, s.To); err != nil {
+	if s.Before, err = decode(&Model{mem: s.Memory, form: s.From, to: s.To, keep: true}, d); err != nil {
 		t.Fatal(err)
 	}
+	s.Before.refer(s.Node+16, kho.DataSize, d.FDT)
+	s.Before.refer(s.Node+16, kho.DataSize, d.Scratch)
+	s.kept = s.Before.memory()
 	s.occupied = s.held(s.Before)
 }
 
 // held returns what may not be written to where the handover is as m says.
 func (s *Subject) held(m *Model) phys.Ranges {
-	held := append(phys.Ranges{}, s.Loaded()...)
+	return phys.NewRanges(append(s.Loaded(), m.memory()...)...)
+}
+
+// memory returns what is preserved and where the map lies.
+func (m *Model) memory() phys.Ranges {
+	var all []phys.Range
 	for _, b := range m.Blocks {
-		held = append(held, b.Range())
+		all = append(all, b.Range())
 	}
 	for _, a := range m.Nodes {
-		held = append(held, phys.Block{Addr: a}.Range())
+		all = append(all, phys.Block{Addr: a}.Range())
 	}
 	for a := range m.Leaves {
-		held = append(held, phys.Block{Addr: a.Page()}.Range())
+		all = append(all, phys.Block{Addr: a.Page()}.Range())
 	}
-	return phys.NewRanges(held...)
+	return phys.NewRanges(all...)
+}
+
+// cleared returns what is to be cleared before the jump although it is in kept.
+func cleared(jump crossing.Jump, kept phys.Ranges) string {
+	for _, r := range jump.Wipe {
+		if hit, ok := kept.Overlaps(r); ok {
+			return fmt.Sprintf("%v is cleared, in %v of the handover", r, hit)
+		}
+	}
+	return ""
 }
 
 // data returns the payload by which the handover is found, as it is now.
@@ -187,6 +207,7 @@ type Outcome struct {
 	Cold    bool   // the next kernel starts without a handover
 	Log     []byte // the report
 	Data    kho.Data
+	Jump    crossing.Jump
 }
 
 // Cross runs one crossing over the memory as it is. The caller resets it.
@@ -225,8 +246,11 @@ func (s *Subject) Cross() (o Outcome) {
 		}
 		return o
 	}
+	o.Jump = jump
 	a, err := crossingtest.Arrive(s.Memory, jump.Entry, jump.ZeroPage)
-	switch {
+	switch wiped := cleared(jump, s.kept); {
+	case wiped != "" && a.KHO != nil:
+		o.Defect = wiped
 	case err != nil:
 		o.Defect = "the next kernel: " + err.Error()
 	case a.Cmdline != "quiet":
@@ -270,6 +294,9 @@ func (s *Subject) Carried(o Outcome, want *Model) error {
 	got, err := Decode(s.Memory, o.Data, s.To, s.To)
 	if err != nil {
 		return err
+	}
+	if wiped := cleared(o.Jump, got.memory()); wiped != "" {
+		return errors.New(wiped)
 	}
 	return same(got.Words, want.Words)
 }

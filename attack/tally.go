@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // Tally counts verdicts.
@@ -56,14 +55,6 @@ func (t *Tally) Add(role string, v Verdict, what, where string, log []byte) {
 	}
 }
 
-// Total returns the number of runs.
-func (t *Tally) Total() (n int64) {
-	for _, r := range t.Runs {
-		n += r
-	}
-	return n
-}
-
 // Report fails the test where there are defects, and says of what kinds.
 func (t *Tally) Report(tb testing.TB, name string) {
 	tb.Helper()
@@ -79,12 +70,24 @@ func (t *Tally) Report(tb testing.TB, name string) {
 // Row is what came of the flips on one route.
 type Row struct {
 	From, To  string
-	Bits      int64 // in structures; all of them are flipped where there are no more runs than these
-	Rest      int64 // bits of the rest of their pages
+	Commit    string // of the tree that was tested, with -dirty where it is not that
+	Date      string // of the run
+	Budget    int64  // flips at most, 0: all
+	Bits      int64  // in structures; all of them are flipped where there are no more runs than these
+	Rest      int64  // bits of the rest of their pages
 	Runs      [verdicts]int64
 	Kinds     map[string]int64
 	Exhausted bool // every bit of every structure was flipped
 }
+
+// Fits reports whether r is what a run of the tree at commit with the budget finds,
+// so that there is no need to run.
+func (r *Row) Fits(commit string, budget int64) bool {
+	return commit != "" && !strings.HasSuffix(commit, dirty) && r.Commit == commit && r.Budget == budget
+}
+
+// dirty follows the name of a commit that the tree differs from.
+const dirty = "-dirty"
 
 // Row returns the counts of a route over the regions.
 func (t *Tally) Row(from, to string, rs []*Region) *Row {
@@ -95,34 +98,26 @@ func (t *Tally) Row(from, to string, rs []*Region) *Row {
 			continue
 		}
 		row.Bits += r.bits
-		n := int64(0)
-		if counts := t.Roles[r.Role]; counts != nil {
-			for _, c := range counts {
-				n += c
-			}
-		}
-		row.Exhausted = row.Exhausted && n == r.bits
+		counts := t.Roles[r.Role]
+		row.Exhausted = row.Exhausted && counts != nil && sum(*counts) == r.bits
 	}
 	return row
 }
 
 // FlipTable is the section of the page.
-func FlipTable(rows []*Row, now time.Time) string {
+func FlipTable(rows []*Row) string {
 	var all [verdicts]int64
 	kinds := make(map[string]int64)
+	var runs []string // days and trees
 	var table strings.Builder
 	table.WriteString("| route | bits of structures | flipped | refused | carried | harmless | defects |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	line := func(name, bits string, runs [verdicts]int64) {
-		total := int64(0)
-		for _, n := range runs {
-			total += n
-		}
-		fmt.Fprintf(&table, "| %s | %s | %d | %d | %d | %d | %d |\n", name, bits, total, runs[Refused], runs[Carried], runs[Harmless], runs[Defect])
+		fmt.Fprintf(&table, "| %s | %s | %d | %d | %d | %d | %d |\n", name, bits, sum(runs), runs[Refused], runs[Carried], runs[Harmless], runs[Defect])
 	}
 	for _, r := range rows {
-		bits := fmt.Sprint(r.Bits)
+		bits := fmt.Sprintf("%d, a sample", r.Bits)
 		if r.Exhausted {
-			bits += ", all"
+			bits = fmt.Sprintf("%d, all", r.Bits)
 		}
 		line(r.From+" to "+r.To, bits, r.Runs)
 		for v, n := range r.Runs {
@@ -131,12 +126,11 @@ func FlipTable(rows []*Row, now time.Time) string {
 		for k, n := range r.Kinds {
 			kinds[k] += n
 		}
+		if run := fmt.Sprintf("%s at %s", r.Date, r.Commit); !slices.Contains(runs, run) {
+			runs = append(runs, run)
+		}
 	}
 	line("all", "", all)
-	var total int64
-	for _, n := range all {
-		total += n
-	}
 	var carried []string
 	for _, k := range slices.SortedFunc(maps.Keys(kinds), func(a, b string) int { return cmp.Or(cmp.Compare(kinds[b], kinds[a]), cmp.Compare(a, b)) }) {
 		if len(carried) == 20 {
@@ -145,15 +139,25 @@ func FlipTable(rows []*Row, now time.Time) string {
 		}
 		carried = append(carried, fmt.Sprintf("%s %d", k, kinds[k]))
 	}
-	return fmt.Sprintf(`%s, `+"`make attack-flips`"+`: %d crossings on a fake machine, each with one bit of the metadata of a handover flipped: setup_data, scratch table,
-device trees, map, sessions, files, FLBs, memfds and their arrays, as Linux 6.19.14 (C; cut down to A and B), 7.0.13 (D), 7.1.13 (E) and 7.3.4 (F;
-with the older root as E') left them. Where a row says "all", every bit of every structure was flipped; in the others, and in what follows a structure
-in its page, a sample that lies evenly, so that bits of them were never tried (FLIPS raises it). Refused: the report names what was hit, and the handover is handed on untouched. Carried: the bit belongs to a value
-that nothing else in the handover tells anything about, and the next kernel gets exactly this value. Harmless: a decoder of its own reads from the new
-handover what it read from the old one before the flip. No crossing wrote outside scratch and pages of nobody, took more than %d MiB, or came to
-an end that its policy does not have.
+	return fmt.Sprintf(`%s, `+"`make attack-flips`"+`: %d crossings on a fake machine, each with one bit of the metadata of a handover flipped: setup_data, scratch
+table, device trees, map, sessions, files, FLBs, memfds and their arrays, reserved memory and kexec-metadata, as Linux 6.19.14 (C; cut down to A and B),
+7.0.13 (D), 7.1.13 (E) and 7.3.4 (F; with the older root as E') left them. "All": every bit of every structure was flipped; of what follows a structure in
+its page, where nothing is written, a sample. "A sample": bits that lie evenly, so that others were never tried. Refused: an error of the report names by its
+address what was hit - the page or block of the bit, who refers to it, what its record tells of, where the word pointed or points, the block that left or
+entered the map - and the handover is handed on untouched. Carried: the bit belongs to a value that nothing else in the handover tells anything
+about, and the next kernel gets exactly this value; only the flags of a folio that were not all set are set, as a restore needs. Harmless: all that a
+decoder of its own reads, contents of sub-trees included, is from the new handover what it was from the old one before the flip. No crossing wrote
+outside scratch and pages of nobody, was to clear memory of either handover, took more than %d MiB, or came to an end that its policy does not have.
 
 %s
 Carried: %s.
-`, now.Format(time.DateOnly), total, maxAlloc>>20, table.String(), strings.Join(carried, "; "))
+`, strings.Join(runs, ", "), sum(all), maxAlloc>>20, table.String(), strings.Join(carried, "; "))
+}
+
+// sum returns the number of runs.
+func sum(runs [verdicts]int64) (n int64) {
+	for _, r := range runs {
+		n += r
+	}
+	return n
 }

@@ -1,0 +1,159 @@
+//go:build linux && !metal
+
+package attack
+
+import (
+	"bytes"
+	"cmp"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"ferry/phys"
+)
+
+var number = regexp.MustCompile(`0x[0-9a-f]+`)
+
+// named reports whether an error of a report names what a flip of bit at a hit.
+// Only numbers in the lines of errors count, see [Subject.suspects]: those from
+// 1 MiB on, and below that the very page that a damaged address now says.
+func (s *Subject) named(log []byte, a phys.Addr, bit uint) bool {
+	var found []phys.Addr
+	for line := range bytes.Lines(log) {
+		text, ok := bytes.CutPrefix(line, []byte("ferry: error: "))
+		if !ok {
+			continue
+		}
+		for _, n := range number.FindAll(text, -1) {
+			v, err := strconv.ParseUint(string(n[2:]), 16, 64)
+			if err == nil && v >= phys.PageSize {
+				found = append(found, phys.Addr(v))
+			}
+		}
+	}
+	if len(found) == 0 {
+		return false
+	}
+	hit := s.suspects(a, bit)
+	for _, f := range found {
+		if slices.ContainsFunc(hit, func(r phys.Range) bool { return r.Start <= f && f < r.End && (f >= phys.LowMemory || r.Size() == 1) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// suspects returns what a report may name of a flip of bit at a: the block or page
+// that the bit is in, the one of whoever refers to that, what the damaged record
+// tells of, where the damaged word pointed and points, as an address or as a page
+// number, and the blocks that the flip took out of the map or put into it.
+func (s *Subject) suspects(a phys.Addr, bit uint) (hit []phys.Range) {
+	home := phys.Block{Addr: a.Page()}.Range()
+	if b, by, ok := s.Before.holding(a); ok {
+		hit = append(hit, b.Range(), phys.Block{Addr: by}.Range())
+		if b, by, ok = s.Before.holding(by); ok {
+			hit = append(hit, b.Range(), phys.Block{Addr: by}.Range())
+		}
+	}
+	hit = append(hit, home)
+	page, err := s.View(home.Start, phys.PageSize)
+	if err != nil {
+		return hit
+	}
+	old := s.Memory.Pages()[home.Start]
+	if old == nil {
+		old = make([]byte, phys.PageSize)
+	}
+	at := int(a - home.Start)
+	for _, i := range []int{at &^ 7, at &^ 3, at&^3 - 4} { // properties lie at multiples of 4
+		if i < 0 || i+8 > phys.PageSize {
+			continue
+		}
+		for _, v := range []uint64{le.Uint64(page[i:]), le.Uint64(old[i:])} {
+			hit = s.target(hit, phys.Addr(v))
+			if pfn := v & (1<<52 - 1); pfn < 1<<40 {
+				hit = s.target(hit, phys.PFN(pfn).Addr())
+			}
+		}
+	}
+	for _, r := range s.Before.refs {
+		if r.record.Start <= a && a < r.record.End {
+			hit = s.target(hit, r.object)
+		}
+	}
+	if was, is := phys.Addr(le.Uint64(old[at&^7:])), phys.Addr(le.Uint64(page[at&^7:])); was >= phys.LowMemory && is > 0 && is == is.Page() {
+		hit = append(hit, phys.Range{Start: is, End: is + 1}) // may be below 1 MiB
+	}
+	return append(append(hit, s.moved(a, bit)...), s.shifted(old, page, a)...)
+}
+
+// shifted returns the memory that damage at a put into scratch or took out of it;
+// old and page are what its page of the scratch table was and is.
+func (s *Subject) shifted(old, page []byte, a phys.Addr) []phys.Range {
+	if a < s.Data.Scratch || a >= s.Data.Scratch+phys.Addr(s.Data.ScratchSize) {
+		return nil
+	}
+	i := (a - s.Data.Scratch) &^ 15
+	i += s.Data.Scratch - s.Data.Scratch.Page()
+	if i+16 > phys.PageSize {
+		return nil
+	}
+	was, _ := phys.Span(phys.Addr(le.Uint64(old[i:])), le.Uint64(old[i+8:]))
+	is, _ := phys.Span(phys.Addr(le.Uint64(page[i:])), le.Uint64(page[i+8:]))
+	return append(phys.NewRanges(was).Sub(is), phys.NewRanges(is).Sub(was)...)
+}
+
+// target adds the page or block that a points into.
+func (s *Subject) target(hit []phys.Range, a phys.Addr) []phys.Range {
+	if a < phys.LowMemory {
+		return hit
+	}
+	if b, _, ok := s.Before.holding(a); ok {
+		hit = append(hit, b.Range())
+	}
+	return append(hit, phys.Block{Addr: a.Page()}.Range())
+}
+
+// moved returns the blocks that a flip of bit at a took out of the map or put
+// into it.
+func (s *Subject) moved(a phys.Addr, bit uint) (hit []phys.Range) {
+	size := cmp.Or(s.From.bitmap, phys.PageSize)
+	leaf := a - a%phys.Addr(size)
+	if b, ok := s.Before.Leaves[leaf]; ok {
+		n := uint64(a-leaf)*8 + uint64(bit)
+		b.Addr += phys.Addr(n << (12 + b.Order))
+		return []phys.Range{b.Range()}
+	}
+	if !slices.Contains(s.Before.Nodes, a.Page()) {
+		return nil
+	}
+	now, err := DecodeMap(s.Memory, s.Data, s.From)
+	if err != nil {
+		return nil
+	}
+	there := make(map[phys.Block]int)
+	for _, b := range s.Before.Blocks {
+		there[b]++
+	}
+	for _, b := range now.Blocks {
+		there[b]--
+	}
+	for b, n := range there {
+		if n != 0 {
+			hit = append(hit, b.Range())
+		}
+	}
+	return hit
+}
+
+// holding returns the preserved block that a lies in, and who refers to it.
+func (m *Model) holding(a phys.Addr) (b phys.Block, by phys.Addr, ok bool) {
+	i, ok := m.index(a)
+	if !ok {
+		i--
+	}
+	if i < 0 || a >= m.Blocks[i].Range().End {
+		return b, 0, false
+	}
+	return m.Blocks[i], m.by[i], true
+}

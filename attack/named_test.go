@@ -1,0 +1,110 @@
+//go:build linux && !metal
+
+package attack
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"ferry/phys"
+)
+
+// TestOnlyAddressesOfWhatWasHitNameIt takes the reports of refused flips and
+// damages them: with the addresses of something else, or without their errors,
+// they name nothing.
+func TestOnlyAddressesOfWhatWasHitNameIt(t *testing.T) {
+	const each = 40 // flips of each role
+	for _, f := range Forms {
+		s := Vector(t, f.Name, f.Name)
+		other := s.nobodys(t)
+		refused := 0
+		for _, r := range s.Regions() {
+			for i := range min(each, r.bits) {
+				a, bit := r.Pick(i, each)
+				b, err := s.Poke(a, 1)
+				check(t, err)
+				b[0] ^= 1 << bit
+				if o := s.Cross(); o.Defect == "" && o.Refused {
+					refused++
+					for name, tt := range map[string]struct {
+						log  []byte
+						want bool
+					}{
+						"as it is":             {o.Log, true},
+						"small numbers":        {number.ReplaceAll(o.Log, []byte("0x1")), false},
+						"the zero page":        {number.ReplaceAll(o.Log, []byte("0x0")), false},
+						"a page below 1 MiB":   {number.ReplaceAll(o.Log, []byte("0x2000")), false},
+						"an address of nobody": {number.ReplaceAll(o.Log, fmt.Appendf(nil, "%#x", other)), false},
+						"no number":            {number.ReplaceAll(o.Log, []byte("scratch setup_data preserved-memory map")), false},
+						"no errors":            {bytes.ReplaceAll(o.Log, []byte("ferry: error: "), []byte("ferry: ")), false},
+					} {
+						if got := s.named(tt.log, a, bit); got != tt.want {
+							t.Errorf("%s, %s, bit %d of the byte at %v, a report with %s: named %v, want %v\n%s", f.Name, r.Role, bit, a, name, got, tt.want, tt.log)
+						}
+					}
+				}
+				check(t, s.Reset())
+				check(t, s.Restore(phys.Block{Addr: a.Page()}.Range()))
+			}
+		}
+		if refused < 100 {
+			t.Errorf("%s: %d flips were refused, want 100 or more", f.Name, refused)
+		}
+	}
+}
+
+// nobodys returns a page of RAM that is in nothing, the last one there is.
+func (s *Subject) nobodys(t *testing.T) phys.Addr {
+	t.Helper()
+	for _, r := range s.RAM() {
+		for a := r.Start; a < r.End && r.Start >= phys.LowMemory; a += phys.PageSize {
+			page := phys.Block{Addr: a}.Range()
+			_, held := s.occupied.Overlaps(page)
+			_, scratch := s.scratch.Overlaps(page)
+			if !held && !scratch && s.Memory.Pages()[a] == nil {
+				return a
+			}
+		}
+	}
+	t.Fatal("no page of nobody")
+	return 0
+}
+
+// TestDecoderSeesContentsOfSubtrees changes sub-trees, and wants the model to change
+// with them.
+func TestDecoderSeesContentsOfSubtrees(t *testing.T) {
+	s := Vector(t, "F", "F")
+	find := func(k Kind) {
+		for _, w := range s.Before.Words {
+			if w.Kind == k && w.Value != 0 {
+				return
+			}
+		}
+		t.Errorf("the model of F has no %v", k)
+	}
+	for _, k := range []Kind{RegionName, RegionStart, RegionSize, RegionPages, MetaVersion, MetaRelease, FLBs, TreeName, TreePlace, TreeSize} {
+		find(k)
+	}
+	for _, b := range s.Blocks {
+		if b.Role != "memblock" && b.Role != "kexec-metadata" {
+			continue
+		}
+		page := s.Memory.Pages()[b.Addr]
+		at := b.Addr
+		if i := bytes.Index(page, []byte("\x00\x00\x00\x01")); b.Role == "memblock" {
+			// the name of the first node that has one
+			for ; page[i+4] == 0; i += 4 + bytes.Index(page[i+4:], []byte("\x00\x00\x00\x01")) {
+			}
+			at += phys.Addr(i + 4)
+		}
+		p, err := s.Poke(at, 1)
+		check(t, err)
+		p[0] ^= 1
+		m, err := Decode(s.Memory, s.Data, s.From, s.To)
+		if err == nil && len(changed(s.Before.Words, m.Words)) == 0 {
+			t.Errorf("%s: the model is the same with another byte at %v", b.Role, at)
+		}
+		check(t, s.Restore(b.Range()))
+	}
+}
