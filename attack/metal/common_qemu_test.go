@@ -133,6 +133,9 @@ func depart(t *testing.T, dir string, from, to *standin.Generation, inner []byte
 		t.Fatalf("%v\n%s", err, r.Console())
 	}
 	dump, err := Look(ram, s)
+	if err == nil {
+		dump.Tables, err = d.Tables(ram)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

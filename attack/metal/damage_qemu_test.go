@@ -175,7 +175,7 @@ func damaged(t *testing.T, dir string, g *standin.Generation, damage standin.Dam
 }
 
 // strays counts the pages outside scratch that differ in more than marks of the
-// processor's.
+// processor's in the page tables of the kernel before.
 func strays(before *Dump, after *RAM) (n int, err error) {
 	differ, err := Differ(before.RAM, after)
 	if err != nil {
@@ -187,7 +187,7 @@ func strays(before *Dump, after *RAM) (n int, err error) {
 	}
 	for _, r := range differ.Sub(scratch...) {
 		for a := r.Start; a < r.End; a += phys.PageSize {
-			if !noted(before.RAM, after, a) {
+			if !before.Noted(after, a) {
 				n++
 			}
 		}

@@ -76,6 +76,10 @@ type Dump struct {
 	Params *boot.Params
 	Data   kho.Data
 	Raw    *[kho.DataSize]byte
+
+	// Tables are the page tables of the kernel before, by which the machine runs; none
+	// where a [Starter] started it, whose own are in ROM.
+	Tables phys.Ranges
 }
 
 // Look reads what a kernel that starts so finds in memory.
@@ -144,7 +148,7 @@ func (d *Dump) Load(kernel, initrd []byte, cmdline string) (Start, error) {
 }
 
 // Resume is the machine that goes on from the dump: a fresh one, with the dump for
-// its memory, in which the kernel starts.
+// its memory, in which the kernel starts. It does not run by the dump's Tables.
 func (d *Dump) Resume(s Start, timeout time.Duration) Machine {
 	return Machine{RAM: d.Path, Firmware: Starter(s.Entry, s.ZeroPage), Timeout: timeout}
 }

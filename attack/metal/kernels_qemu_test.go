@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"ferry/kho"
+	"ferry/cmd/probe/standin"
+	"ferry/crossing"
 	"ferry/linux"
 	"ferry/linux/workload"
 	"ferry/phys"
@@ -41,12 +42,14 @@ func number(release string) (n int) {
 	return 100*major + minor
 }
 
-// formatOf is that of a release's list, nil where memory says it all.
-func formatOf(release string) *kho.Format {
-	if n := number(release); n < 701 {
-		return kho.V1
+// generation is the one of a release.
+func generation(t *testing.T, release string) *standin.Generation {
+	t.Helper()
+	g, err := standin.ByName(crossing.ByRelease(release).Name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return nil
+	return g
 }
 
 // route is a run of real kernels, with a bit of everything that both have.
@@ -118,6 +121,9 @@ func departLinux(t *testing.T, dir string, run linux.Run, words string) (*Runnin
 	dump, err := Look(ram, Start{phys.Addr(at + 0x200), phys.Addr(zeroPage)})
 	if err != nil || dump.Raw == nil {
 		t.Fatalf("no handover: %v", err)
+	}
+	if dump.Tables, err = d.Tables(ram); err != nil {
+		t.Fatal(err)
 	}
 	return r, d, dump
 }

@@ -16,7 +16,6 @@ import (
 
 	"ferry/board/record"
 	"ferry/cmd/probe/standin"
-	"ferry/kho"
 	"ferry/linux"
 	"ferry/phys"
 )
@@ -28,7 +27,7 @@ var instants = flag.Int("instants", 40, "random instants for each handover of Te
 type victim struct {
 	name string
 	dump *Dump
-	hint *kho.Format
+	gen  *standin.Generation
 
 	kernel, initrd []byte
 	cmdline        string
@@ -102,8 +101,8 @@ func TestKill(t *testing.T) {
 	}
 	result(t, "attack 4", fmt.Sprintf(`%s, `+"`make attack-kill`"+` (seed %d): a machine stopped %d times while Ferry ran, at the start of every step that it names and of functions that write,
 at the first instruction of the next kernel, and at random instants, half of them anywhere, half soon after one of those points. Each time every page of the handover that came in was compared bit by bit with what it was at
-the stage's first instruction, the handover was read from the memory by Ferry's readers and compared with what it said before, and the memory was put
-into a fresh machine, in which the kernel that had made it (the probe; Linux 7.3.4) started with the untouched handover.`, today(), *seed, stops), table)
+the stage's first instruction, the handover was read from the memory by Ferry's readers and by a decoder that shares nothing with them, which found in it word for word
+what it had said before, and the memory was put into a fresh machine, in which the kernel that had made it (the probe; Linux 7.3.4) started with the untouched handover.`, today(), *seed, stops), table)
 }
 
 // probeVictim is a crossing between probes, with a kernel to go back to.
@@ -111,7 +110,7 @@ func probeVictim(from, to *standin.Generation) func(*testing.T, string) victim {
 	return func(t *testing.T, dir string) victim {
 		r, _, d := depart(t, filepath.Join(dir, "probe-"+from.Word()), from, to, back(t, from, to), words(from, to))
 		r.Kill()
-		return victim{name: fmt.Sprintf("probe %s, on the way to %s", from.Name, to.Name), dump: d, hint: hint(from), timeout: 40 * time.Second,
+		return victim{name: fmt.Sprintf("probe %s, on the way to %s", from.Name, to.Name), dump: d, gen: from, timeout: 40 * time.Second,
 			kernel: read(t, probe().Path), cmdline: fmt.Sprintf("probe.role=b probe.from=%[1]s probe.to=%[1]s", from.Word()),
 			whole: func(log string, code int) error {
 				if code != 0 || !strings.Contains(log, "probe B: PASSED: every session, file and byte arrived") {
@@ -138,7 +137,7 @@ func linuxVictim(t *testing.T, dir string) victim {
 		t.Fatal(err)
 	}
 	sessions, files, bytes := run.Plan.Totals()
-	return victim{name: "Linux " + release, dump: d, hint: formatOf(release), timeout: 3 * time.Minute,
+	return victim{name: "Linux " + release, dump: d, gen: generation(t, release), timeout: 3 * time.Minute,
 		kernel: read(t, filepath.Join(*build, linux.Image(release))), initrd: initrd,
 		cmdline: strings.Join([]string{linux.Cmdline, run.Words(), "crossing.round=1"}, " "),
 		whole: func(text string, code int) error {
@@ -323,7 +322,7 @@ func (p point) reach(d *Debugger) error {
 
 // intact wants the handover to be in memory as it came.
 func (v victim) intact(now *Dump) error {
-	in, err := Read(v.dump.RAM, v.dump.Data, v.hint)
+	in, err := Read(v.dump.RAM, v.dump.Data, hint(v.gen))
 	if err != nil {
 		return err
 	}
@@ -337,5 +336,9 @@ func (v victim) intact(now *Dump) error {
 			return fmt.Errorf("%v differs, memory of the handover (%v)", r, hit)
 		}
 	}
-	return sameState(v.dump, now, v.hint)
+	if _, err := Read(now.RAM, now.Data, hint(v.gen)); err != nil {
+		return err
+	}
+	_, err = carried(v.dump, now, v.gen, v.gen)
+	return err
 }

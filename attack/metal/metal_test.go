@@ -124,3 +124,46 @@ func TestExitCodesAreThoseOfTheBoard(t *testing.T) {
 		t.Errorf("a reset is taken for %d", got)
 	}
 }
+
+func TestOnlyPageTablesMayBeMarked(t *testing.T) {
+	before := newRAM(t, 1<<20)
+	le := binary.LittleEndian
+	put := func(r *RAM, a phys.Addr, v uint64) { write(t, r, a, string(le.AppendUint64(nil, v))) }
+	put(before, 0x1000, 0x2003)    // to a table
+	put(before, 0x1008, 0x3003)    // to another
+	put(before, 0x2010, 0x400083)  // a large page
+	put(before, 0x3000, 0xfffff83) // present in what is no entry of a table of 4 KiB pages
+	found := map[phys.Addr]bool{}
+	if err := before.tables(0x1000, 3, found); err != nil || len(found) != 3 || !found[0x2000] || !found[0x3000] {
+		t.Errorf("tables %v, %v", found, err)
+	}
+	put(before, 0x4000, 0x2003) // no table
+	d := &Dump{RAM: before, Tables: phys.NewRanges(phys.Range{Start: 0x1000, End: 0x4000})}
+	path := filepath.Join(t.TempDir(), "after")
+	for _, tt := range []struct {
+		name string
+		at   phys.Addr
+		v    uint64
+		want bool
+	}{
+		{"accessed", 0x1000, 0x2023, true},
+		{"dirty", 0x2010, 0x4000e3, true},
+		{"another bit", 0x1000, 0x2007, false},
+		{"a mark taken away", 0x3000, 0xfffff03, false},
+		{"an entry that is not present", 0x1020, 0x20, false},
+		{"a page that is no table", 0x4000, 0x2023, false},
+	} {
+		if err := before.Copy(path); err != nil {
+			t.Fatal(err)
+		}
+		after, err := OpenRAM(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(after, tt.at, tt.v)
+		if got := d.Noted(after, tt.at.Page()); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+		after.Close()
+	}
+}

@@ -3,7 +3,6 @@
 package metal
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,32 +28,41 @@ type written struct {
 
 // account compares the memory before a crossing with that after it, and wants every
 // page that differs to lie in scratch, or to be part of the new handover and to have
-// belonged to nobody before.
-func account(before, after *Dump, from, to *kho.Format) (w written, err error) {
-	in, err := Read(before.RAM, before.Data, from)
+// belonged to nobody before; and what arrived to be what came in. Memory of the
+// handovers is what Ferry's readers find and what the independent decoder finds. spare
+// may be written to like scratch.
+func account(before, after *Dump, from, to *standin.Generation, spare ...phys.Range) (w written, err error) {
+	in, err := Read(before.RAM, before.Data, hint(from))
 	if err != nil {
 		return w, fmt.Errorf("the handover that came in: %w", err)
 	}
-	out, err := Read(after.RAM, after.Data, to)
+	out, err := Read(after.RAM, after.Data, hint(to))
 	if err != nil {
 		return w, fmt.Errorf("the handover that went out: %w", err)
 	}
+	held, err := carried(before, after, from, to)
+	if err != nil {
+		return w, err
+	}
+	held = held.Add(in.All()...)
 	differ, err := Differ(before.RAM, after.RAM)
 	if err != nil {
 		return w, err
 	}
-	outside := differ.Sub(in.Scratch...)
-	w.scratch, w.kept = (differ.Size()-outside.Size())>>phys.PageShift, in.All().Size()>>phys.PageShift
+	outside := differ.Sub(in.Scratch...).Sub(spare...)
+	w.scratch, w.kept = (differ.Size()-outside.Size())>>phys.PageShift, held.Size()>>phys.PageShift
+	for _, r := range differ {
+		if hit, ok := held.Overlaps(r); ok {
+			return w, fmt.Errorf("%v was written to, memory of the handover that came in (%v)", r, hit)
+		}
+	}
 	for _, r := range outside {
 		for a := r.Start; a < r.End; a += phys.PageSize {
 			page := phys.Block{Addr: a}.Range()
-			if hit, ok := in.All().Overlaps(page); ok {
-				return w, fmt.Errorf("%v was written to, memory of the handover that came in (%v)", page, hit)
-			}
 			switch {
 			case out.All().Contains(page):
 				w.records++
-			case noted(before.RAM, after.RAM, a):
+			case before.Noted(after.RAM, a):
 				w.tables++
 			default:
 				return w, fmt.Errorf("%v was written to, outside scratch and no part of the new handover", page)
@@ -65,28 +73,6 @@ func account(before, after *Dump, from, to *kho.Format) (w written, err error) {
 		return w, fmt.Errorf("no new handover at %v: %d pages outside scratch differ", after.Data.FDT, w.records)
 	}
 	return w, nil
-}
-
-// noted reports whether all that differs in a page is that entries of page tables
-// have become accessed or dirty: the processor runs on the tables of the kernel
-// before until the stage has its own.
-func noted(before, after *RAM, a phys.Addr) bool {
-	const present, marks = 1, 0x60
-	was, err := before.View(a, phys.PageSize)
-	if err != nil {
-		return false
-	}
-	is, err := after.View(a, phys.PageSize)
-	if err != nil {
-		return false
-	}
-	for i := 0; i < phys.PageSize; i += 8 {
-		w, n := binary.LittleEndian.Uint64(was[i:]), binary.LittleEndian.Uint64(is[i:])
-		if w != n && (w&present == 0 || n&^w&^marks != 0 || w&^n != 0) {
-			return false
-		}
-	}
-	return true
 }
 
 // TestStrayWrites compares all memory at the stage's entry with that at the next
@@ -113,8 +99,10 @@ func TestStrayWrites(t *testing.T) {
 	}
 	result(t, "attack 5: generations", fmt.Sprintf(`%s, `+"`make attack-stray`"+`: %d pairs of generations, a machine of %d MiB each, all of its memory compared page by
 page: at the stage's first instruction and at the next kernel's. The table has the pages that differ in scratch / outside of it. Each of the %d outside
-belongs to the new handover and belonged to nobody before, but for %d page tables of the kernel before, in which the processor itself marked entries as
-accessed. None of the %d pages of the handovers that came in differs, and each next kernel found its state whole.`, today(), pairs, memory>>20, total.records, total.tables, total.kept), table)
+belongs to the new handover and belonged to nobody before, but for %d in which nothing but the marks differs by which the processor notes that it used an entry:
+those are page tables of the kernel before, found from CR3 at the stage's first instruction, and the processor runs by them until the stage has its own.
+None of the %d pages of the handovers that came in differs; what came in and what arrived say the same to a decoder that shares nothing with Ferry; and each next
+kernel found its state whole.`, today(), pairs, memory>>20, total.records, total.tables, total.kept), table)
 }
 
 func crossAndAccount(t *testing.T, dir string, from, to *standin.Generation) written {
@@ -134,7 +122,7 @@ func crossAndAccount(t *testing.T, dir string, from, to *standin.Generation) wri
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := account(before, after, hint(from), hint(to))
+	w, err := account(before, after, from, to)
 	if err != nil {
 		t.Errorf("%v\n%s", err, r.Console())
 	}
@@ -199,8 +187,8 @@ func TestStrayWritesBetweenKernels(t *testing.T) {
 		table = append(table, row)
 	}
 	result(t, "attack 5: kernels", fmt.Sprintf(`%s, `+"`make attack-stray-linux`"+`: the same for %d pairs of real kernels, with what each left at its reboot (151 memfds in 7 sessions
-from 6.19 on, a reserved region, the folios of test_kho). %d pages outside of scratch, all of them new pages of the new handover, and %d page tables in which
-the processor marked entries as accessed. None of the %d pages of the handovers that came in differs.`,
+from 6.19 on, a reserved region, the folios of test_kho). %d pages outside of scratch, all of them new pages of the new handover, and %d page tables of the kernel
+before, as above. None of the %d pages of the handovers that came in differs, and what came in and what arrived say the same to the independent decoder.`,
 		today(), runs, total.records, total.tables, total.kept), table)
 }
 
@@ -215,7 +203,7 @@ func crossed(t *testing.T, d *Debugger, before *Dump, ram *RAM, from, to string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := account(before, after, formatOf(from), formatOf(to))
+	w, err := account(before, after, generation(t, from), generation(t, to))
 	if err != nil {
 		t.Errorf("%v\n%s", err, d.machine.Console())
 	}
@@ -232,6 +220,7 @@ func crossElsewhere(t *testing.T, dump *Dump, from, to string) written {
 	}
 	defer os.Remove(own.Path)
 	defer own.Close()
+	own.Tables = nil
 	manifest := payload.Manifest{Kernel: payload.KernelInfo{Generation: crossing.ByRelease(to).Name}, From: from}
 	start, err := own.Load(read(t, stage().Path), packed(t, manifest, pack.Files{Kernel: read(t, filepath.Join(*build, linux.Image(to)))}), "console=ttyS0")
 	if err != nil {
