@@ -34,6 +34,8 @@ type Machine struct {
 	Random    func([]byte) // fills with entropy
 	Console   io.Writer    // where the report goes
 
+	MemoryUsed func() uint64 // bytes of the stage's memory used so far; nil: nobody knows
+
 	// Trust is the area of the stage's image that says whose payloads it takes, see
 	// [payload.ParseTrust]; no bytes are an image without a key.
 	Trust []byte

@@ -16,11 +16,14 @@ import (
 //
 //	/                compatible "ferry-report-v1", from, to, report: strings
 //	/in, /out        formats: string; sessions, files, blocks: u64
+//	/memory          used: u64, bytes of the stage's memory, where the machine says it
 //	/steps           one u64 for each step: nanoseconds
 //
-// Numbers are 8 raw little-endian bytes, as in the trees of the kernel. What is
-// written is what is known before the new map is: the counts of out are those of
-// the state, and the last steps are on the console alone.
+// Numbers are 8 raw little-endian bytes, as in the trees of the kernel. Blocks are
+// those of chains, or arrays, of sessions and of files. What is written is what is
+// known before the new map is: the counts of out are what the state is written as,
+// memory is what was used so far, and the last steps are on the console alone. There
+// are no findings: a crossing that has any leaves no tree.
 const (
 	reportTree       = "ferry"
 	reportCompatible = "ferry-report-v1"
@@ -32,7 +35,7 @@ const (
 
 // leave writes the report into a new page of the draft, in the place of that of
 // the crossing before.
-func (r *Report) leave(in *handover, d *kho.Draft, t *target) error {
+func (r *Report) leave(in *handover, d *kho.Draft, t *target, used func() uint64) error {
 	if old, ok := in.Subtree(reportTree); ok {
 		if err := retire(in, d, old); err != nil {
 			return err
@@ -48,8 +51,13 @@ func (r *Report) leave(in *handover, d *kho.Draft, t *target) error {
 	w.String("from", cut(r.From, maxReleaseText))
 	w.String("to", cut(r.Next, maxReleaseText))
 	w.String("report", r.text())
-	writeCounts(w, "in", r.In.Formats, in)
-	writeCounts(w, "out", t.formats(), in)
+	writeCounts(w, "in", r.In.Formats, in, r.In.SessionBlocks+r.In.FileBlocks)
+	writeCounts(w, "out", t.formats(), in, t.blocks(in))
+	if used != nil {
+		w.Begin("memory")
+		w.Uint64("used", used())
+		w.End()
+	}
 	w.Begin("steps")
 	for _, s := range r.Steps {
 		w.Uint64(s.Name, uint64(s.Nanoseconds))
@@ -63,12 +71,23 @@ func (r *Report) leave(in *handover, d *kho.Draft, t *target) error {
 	return d.SetSubtree(reportTree, a, uint64(size))
 }
 
-func writeCounts(w *fdt.Writer, name, formats string, in *handover) {
+func writeCounts(w *fdt.Writer, name, formats string, in *handover, blocks int) {
 	w.Begin(name)
 	w.String("formats", formats)
 	w.Uint64("sessions", uint64(in.state.Len()))
 	w.Uint64("files", uint64(in.state.Files()))
+	w.Uint64("blocks", uint64(blocks))
 	w.End()
+}
+
+// blocks returns how many blocks hold the records of sessions and files in the new
+// handover.
+func (t *target) blocks(in *handover) int {
+	if t.luo == nil {
+		return 0
+	}
+	sessions, files := t.luo.Blocks(in.state)
+	return sessions + files
 }
 
 // formats names what the new handover is written in.

@@ -42,7 +42,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 		return none, err
 	}
 	p.step("serialize", "commit")
-	if err := p.report.leave(in, draft, t); err != nil {
+	if err := p.report.leave(in, draft, t, p.m.MemoryUsed); err != nil {
 		return none, err
 	}
 	out, err := draft.Commit()

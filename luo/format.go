@@ -76,6 +76,23 @@ func (f *Format) Reads(g *Format) bool {
 	return f == g || f.tree != nil && g.tree != nil && !f.tree.flbs && f.compatible == g.compatible
 }
 
+// Blocks returns in how many blocks the records of the sessions of st lie, and those
+// of their files, where they are written in f: blocks of chains, all but the last of
+// each full, or arrays that hold any.
+func (f *Format) Blocks(st *State) (sessions, files int) {
+	for _, s := range st.Sessions() {
+		if f.tree == nil {
+			files += fileLayout.Blocks(s.Len())
+		} else {
+			files += min(1, s.Len())
+		}
+	}
+	if f.tree == nil {
+		return sessionLayout.Blocks(st.Len()), files
+	}
+	return min(1, st.Len()), files
+}
+
 // HoldsFLBs reports whether the format has room for FLBs.
 func (f *Format) HoldsFLBs() bool { return f.tree == nil || f.tree.flbs }
 

@@ -25,6 +25,8 @@ func main() {
 		Console:   console,
 		Watch:     watch{},
 		Trust:     amd64.Trust(),
+
+		MemoryUsed: func() uint64 { return amd64.MemoryUse().Peak },
 	})
 	hz, source := amd64.Clock()
 	fmt.Fprintf(console, "ferry: entered at tick %d, %d ticks to main, %d to here, %.3f MHz by %v\n",
