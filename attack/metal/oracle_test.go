@@ -1,0 +1,168 @@
+//go:build linux && !metal
+
+package metal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ferry/attack"
+	"ferry/cmd/probe/standin"
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// decode reads the handover of a dump by the decoder that shares nothing with Ferry's
+// readers, as one of generation from on the way to a kernel of generation to.
+func decode(d *Dump, from, to *standin.Generation) (*attack.Model, error) {
+	return attack.Decode(d.RAM, d.Data, attack.FormOf(from.Name), attack.FormOf(to.Name))
+}
+
+// carried holds what arrived in the generation to against what came in from
+// generation from, word for word: scratch table, sessions, files and where each
+// folio lies, sub-trees, and all that is preserved beside those. It returns the
+// memory of what came in, records included, which nobody may write to: where that
+// holds, the files have their bytes.
+func carried(before, after *Dump, from, to *standin.Generation) (held phys.Ranges, err error) {
+	in, err := decode(before, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("what came in: %w", err)
+	}
+	out, err := decode(after, to, to)
+	if err != nil {
+		return nil, fmt.Errorf("what arrived: %w", err)
+	}
+	return memoryOf(in), differ(out.Words, in.Words)
+}
+
+// differ names the first word in which two handovers differ, nil where none does.
+// What is not recorded as up to date and written to Ferry repairs: the flags are set,
+// and memory that was never written to becomes new memory.
+func differ(got, want []attack.Word) error {
+	for i, w := range want {
+		if i >= len(got) {
+			return fmt.Errorf("%v of session %d file %d has not arrived: %#x", w.Kind, w.Session, w.File, w.Value)
+		}
+		g := got[i]
+		switch {
+		case g == w:
+		case w.Kind == attack.FolioFlags && g.Kind == w.Kind && g.Value == 3:
+		case w.Kind == attack.FolioPlace && g.Kind == w.Kind && want[i-1].Value&2 == 0:
+		default:
+			return fmt.Errorf("%v of session %d file %d arrived as %#x, want %v %#x", g.Kind, g.Session, g.File, g.Value, w.Kind, w.Value)
+		}
+	}
+	if len(got) > len(want) {
+		g := got[len(want)]
+		return fmt.Errorf("%v of session %d file %d arrived and did not come in: %#x", g.Kind, g.Session, g.File, g.Value)
+	}
+	return nil
+}
+
+// memoryOf returns the pages of a handover: all that is preserved, and the map.
+func memoryOf(m *attack.Model) phys.Ranges {
+	var all []phys.Range
+	for _, b := range m.Blocks {
+		all = append(all, b.Range())
+	}
+	for _, a := range m.Nodes {
+		all = append(all, phys.Block{Addr: a}.Range())
+	}
+	for a := range m.Leaves {
+		all = append(all, phys.Block{Addr: a.Page()}.Range())
+	}
+	return phys.NewRanges(all...)
+}
+
+// TestOracleMissesNoLoss changes what arrived where nothing but the decoder would see
+// it, and wants each change to be found.
+func TestOracleMissesNoLoss(t *testing.T) {
+	ram := phys.Range{Start: phys.LowMemory, End: 16 << 20}
+	area := phys.Range{Start: 8 << 20, End: 12 << 20}
+	shape := standin.Shape{Sessions: 3, Files: 3, Fill: 2, Regions: 2, RegionOrder: 2, Tests: 4}
+	for _, g := range standin.Generations {
+		before := &Dump{RAM: newRAM(t, uint64(ram.End))}
+		before.Limit(phys.NewRanges(ram))
+		from := standin.Carried(g, g, shape)
+		h, err := standin.Produce(before.RAM, phys.NewRanges(ram).Sub(area), g, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, err := standin.Scratch(before.RAM, area.Start, []phys.Range{area})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before.Data = kho.Data{FDT: h.FDT, FDTSize: phys.PageSize, Scratch: area.Start, ScratchSize: size}
+		model, err := decode(before, g, g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			name   string
+			change func(after *Dump) (changed bool)
+		}{
+			{"most of the map", func(after *Dump) bool {
+				for a := range model.Leaves {
+					leaf := after.edit[a:][:512]
+					for i := range leaf[:len(leaf)-8] {
+						leaf[i] = 0
+					}
+				}
+				return true
+			}},
+			{"a block of reserved memory", func(after *Dump) bool {
+				for a, first := range model.Leaves {
+					if leaf := after.edit[a:][:512]; first.Order == 2 {
+						for i := range leaf {
+							leaf[i] &= leaf[i] - 1
+						}
+					}
+				}
+				return true
+			}},
+			{"the scratch table", func(after *Dump) bool { after.edit[area.Start+8] ^= 0x10; return true }},
+			{"a session's name", func(after *Dump) bool { return after.another(model, attack.SessionName) }},
+			{"a size", func(after *Dump) bool { return after.another(model, attack.Size) }},
+		} {
+			path := filepath.Join(t.TempDir(), "after")
+			after, err := before.Copy(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := carried(before, after, g, g); err != nil {
+				t.Errorf("%s: a copy: %v", g.Name, err)
+			}
+			if changed := tt.change(after); !changed && g.Sessions() {
+				t.Errorf("%s: %s: nothing to change", g.Name, tt.name)
+			} else if _, err := carried(before, after, g, g); changed && err == nil {
+				t.Errorf("%s: %s: nothing is said to differ", g.Name, tt.name)
+			} else if changed && strings.Contains(err.Error(), "cannot read it") {
+				t.Errorf("%s: %s: %v", g.Name, tt.name, err)
+			}
+			after.Close()
+		}
+	}
+}
+
+// another changes the first word of a kind, wherever memory has such a number.
+func (d *Dump) another(m *attack.Model, k attack.Kind) (changed bool) {
+	for _, w := range m.Words {
+		if w.Kind != k || w.Value == 0 {
+			continue
+		}
+		number := binary.LittleEndian.AppendUint64(nil, w.Value)
+		for at := 0; ; changed = true {
+			i := bytes.Index(d.view[at:], number)
+			if i < 0 {
+				return changed
+			}
+			at += i
+			d.edit[at] ^= 1
+		}
+	}
+	return false
+}
