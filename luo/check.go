@@ -92,10 +92,10 @@ type duplicate struct {
 	found         string
 }
 
-// fault describes d, found in the record of what at address a.
-func (d *duplicate) fault(what string, a phys.Addr) *phys.Error {
-	return &phys.Error{Object: fmt.Sprintf("%s %d", what, d.second), Addr: a,
-		Found: fmt.Sprintf("%s of %s %d", d.found, what, d.first), Want: "its own", Err: ErrDuplicate}
+// fault describes d, found among the records of what that at tells the places of.
+func (d *duplicate) fault(what string, at func(int) phys.Addr) *phys.Error {
+	return &phys.Error{Object: fmt.Sprintf("%s %d", what, d.second), Addr: at(d.second),
+		Found: fmt.Sprintf("%s of %s %d at %s", d.found, what, d.first, at(d.first)), Want: "its own", Err: ErrDuplicate}
 }
 
 // checkNames finds two sessions of one name: two of equal hashes, whose names it

@@ -89,7 +89,7 @@ func (r *reader) sessions(seg []byte, a phys.Addr) error {
 func (r *reader) uniqueNames() error {
 	st := r.st
 	if d := st.checkNames(); d != nil {
-		return d.fault("session", st.sessions.find(0, st.sessions.n, d.second))
+		return d.fault("session", st.sessionAddr)
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (r *reader) session(s Session, a phys.Addr) error {
 		return nil
 	}
 	if d := s.checkTokens(&r.tokens); d != nil {
-		return d.fault("file", st.files.find(int(st.first[s.i]), int(st.first[s.i+1]), d.second))
+		return d.fault("file", func(j int) phys.Addr { return st.fileAddr(s.i, j) })
 	}
 	return nil
 }
