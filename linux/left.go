@@ -26,7 +26,8 @@ const (
 
 // left returns what is wrong with what the crossing before kernel i left in it: there
 // has to be one sub-tree, that of the last crossing, however many there were.
-func (r Run) left(i int, kernel Log) error {
+func (r Run) left(i int, kernels []Log) error {
+	kernel := kernels[i]
 	if i == 0 || r.Direct {
 		if line, ok := kernel.Find(ReportPrefix + LeftLine); ok {
 			return fmt.Errorf("no crossing before it: %q", line)
@@ -56,16 +57,34 @@ func (r Run) left(i int, kernel Log) error {
 		}
 	}
 	sessions, files, _ := r.Plan.Totals()
-	for _, name := range []string{"in", "out"} {
-		node, ok := root.Child(name)
+	in, out := printedBlocks(kernels[i-1])
+	for _, n := range []struct {
+		node, name string
+		want       int64
+	}{
+		{"in", "sessions", sessions}, {"in", "files", files}, {"in", "blocks", in},
+		{"out", "sessions", sessions}, {"out", "files", files}, {"out", "blocks", out},
+	} {
+		node, ok := root.Child(n.node)
 		if !ok {
-			return fmt.Errorf("kho/in/sub_fdts/%s has no node %q", LeftName, name)
+			return fmt.Errorf("kho/in/sub_fdts/%s has no node %q", LeftName, n.node)
 		}
-		for counted, want := range map[string]int64{"sessions": sessions, "files": files} {
-			if got, err := node.Uint64(counted); err != nil || got != uint64(want) {
-				return errors.Join(err, fmt.Errorf("kho/in/sub_fdts/%s: %d %s in %s, want %d", LeftName, got, counted, name, want))
-			}
+		if got, err := node.Uint64(n.name); err != nil || got != uint64(n.want) {
+			return errors.Join(err, fmt.Errorf("kho/in/sub_fdts/%s: %d %s in %s, want %d", LeftName, got, n.name, n.node, n.want))
 		}
 	}
 	return nil
+}
+
+// printedBlocks returns how many blocks of sessions and files the stage counted before
+// and after, as it says on the console, -1 where it does not.
+func printedBlocks(log Log) (in, out int64) {
+	for _, kind := range []string{"session", "file"} {
+		var a, b int64
+		if n, err := fmt.Sscan(log.after("ferry: "+kind+" blocks"), &a, &b); n != 2 || err != nil {
+			return -1, -1
+		}
+		in, out = in+a, out+b
+	}
+	return in, out
 }

@@ -86,7 +86,7 @@ func (r Run) judge(i int, kernels []Log) (wrong []error) {
 			wrong = append(wrong, fmt.Errorf("does not say %q", text))
 		}
 	}
-	if err := r.left(i, kernel); err != nil {
+	if err := r.left(i, kernels); err != nil {
 		wrong = append(wrong, err)
 	}
 	for _, text := range r.unexpected(i) {

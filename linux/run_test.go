@@ -19,6 +19,8 @@ crossing: root round=0 bytes=9 crc=0a
 crossing: region round=0 start=0x3f885000 size=1048576 digest=0b kept=true
 crossing: made round=0 sessions=2 files=4 bytes=8194 huge=0
 crossing: initrd round=0 bytes=8 crc=1a
+ferry: session blocks                1          1
+ferry: file blocks                   2          3
 ferry: 10 blocks added, 9 retired
 [    0.000000] Linux version 7.2.12 (b)
 [    0.000000] KHO: found kexec handover data.
@@ -33,6 +35,8 @@ crossing: left round=1 trees=1 tree=TREE1
 crossing: region round=1 start=0x3f885000 size=1048576 digest=0b kept=true
 crossing: kept round=1 sessions=2 files=4 bytes=8194 digest=0c huge=0
 crossing: initrd round=1 bytes=7 crc=2a
+ferry: session blocks                1          1
+ferry: file blocks                   2          3
 ferry: 10 blocks added, 9 retired
 [    0.000000] Linux version 7.3.4 (c)
 [    0.000000] KHO: found kexec handover data.
@@ -56,10 +60,11 @@ func leftTree(compatible, from, to string, files uint64) string {
 	w.String("compatible", compatible)
 	w.String("from", from)
 	w.String("to", to)
-	for _, name := range []string{"in", "out"} {
+	for i, name := range []string{"in", "out"} {
 		w.Begin(name)
 		w.Uint64("sessions", 2)
 		w.Uint64("files", files)
+		w.Uint64("blocks", uint64(3+i))
 		w.End()
 	}
 	w.End()
@@ -107,6 +112,7 @@ func TestJudgeMissesNoFault(t *testing.T) {
 		{"tree of another kind", leftTree(leftCompatible, "7.2.12", "7.3.4", 4), leftTree("ferry-report-v2", "7.2.12", "7.3.4", 4), Damaged},
 		{"tree of the crossing before", leftTree(leftCompatible, "7.2.12", "7.3.4", 4), leftTree(leftCompatible, "7.1.13", "7.2.12", 4), Damaged},
 		{"tree counts other files", leftTree(leftCompatible, "7.2.12", "7.3.4", 4), leftTree(leftCompatible, "7.2.12", "7.3.4", 3), Damaged},
+		{"tree counts other blocks", "ferry: file blocks                   2          3", "ferry: file blocks                   2          4", Damaged},
 		{"fails", "crossing: DONE rounds=2", "crossing: FAIL: round 2: no", Damaged},
 		{"not to the end", "crossing: DONE rounds=2", "crossing: initrd", Damaged},
 		{"lost", "[    0.000000] KHO: found kexec handover data.\n[    0.000000] Revived", "[    0.000000] KHO: disabling KHO revival\n[    0.0] Revived", Lost},
