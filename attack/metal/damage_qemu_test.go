@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -163,8 +164,10 @@ func damaged(t *testing.T, dir string, g *standin.Generation, damage standin.Dam
 	log, code := r.Wait()
 	_, named, _ := strings.Cut(log, "Ferry has to say \"")
 	named, _, ok := strings.Cut(named, "\"")
-	if _, report, found := strings.Cut(log, "ferry: error: "); !ok || !found || !strings.Contains(report, named) {
-		t.Errorf("the report does not name %q:\n%s", named, log)
+	if !ok || named == "" || !slices.ContainsFunc(strings.Split(log, "\n"), func(line string) bool {
+		return strings.HasPrefix(line, "ferry: error: ") && strings.Contains(line, named)
+	}) {
+		t.Errorf("no error of the report names %q:\n%s", named, log)
 	}
 	if err := p.ended(log, code); err != nil {
 		t.Errorf("%v:\n%s", err, log)

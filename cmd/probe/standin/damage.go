@@ -170,7 +170,10 @@ var mapDamages = []Damage{
 	{"no-map", always, func(d *damager) string {
 		_, b := d.at("fdt")
 		clear(d.value(b, "preserved-memory-map"))
-		return "map"
+		if d.from.list() {
+			return "without a map of what is preserved"
+		}
+		return "preserved-memory map"
 	}},
 	{"map-outside-ram", always, func(d *damager) string {
 		_, b := d.at("fdt")
