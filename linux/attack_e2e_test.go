@@ -84,13 +84,13 @@ func (a attack) run(t *testing.T) []string {
 	}
 	reason := ""
 	for _, line := range log.Lines {
-		if strings.HasPrefix(line, "ferry: ") && strings.Contains(line, a.says) {
-			reason = strings.TrimPrefix(strings.TrimPrefix(line, "ferry: "), "error: ")
+		if text, ok := strings.CutPrefix(line, refusal); ok && strings.Contains(text, a.says) {
+			reason = text
 			break
 		}
 	}
 	if reason == "" {
-		t.Errorf("Ferry does not say %q", a.says)
+		t.Errorf("no error of Ferry's says %q", a.says)
 	}
 	passed := ""
 	for _, u := range upstream {
