@@ -3,6 +3,8 @@ package crossing
 import (
 	"fmt"
 	"strings"
+
+	"ferry/phys"
 )
 
 // maxFindings bounds how many findings are kept; the others are counted.
@@ -14,8 +16,14 @@ type findings struct {
 	more int
 }
 
-// add keeps a finding; nil is none.
+// add keeps a finding, each of several; nil is none.
 func (f *findings) add(err error) {
+	if all, ok := err.(phys.Errors); ok {
+		for _, err := range all {
+			f.add(err)
+		}
+		return
+	}
 	switch {
 	case err == nil:
 	case len(f.list) < maxFindings:

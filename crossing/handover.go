@@ -46,11 +46,12 @@ func (m *memfds) add(f *memfd.Format, file *memfd.File) {
 // from being looked at, as far as they can be found without it.
 func (p *passage) restore(d kho.Data, hint *kho.Format, step func(done, next string), accept func(*memfd.File) error) (*handover, error) {
 	in := &handover{}
+	var bad findings
 	var err error
 	if in.Handover, err = kho.Open(p.m.Memory, d, hint); err != nil {
-		return nil, err
+		bad.add(err)
+		return nil, bad.err()
 	}
-	var bad findings
 	apart(in.Map, p.held(), &bad)
 	check := blockset.NewChecker(p.m.Memory, in.Map, in.Scratch)
 	in.claimTrees(check, &bad)

@@ -2,6 +2,7 @@ package kho_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"strings"
 	"testing"
 
@@ -342,4 +343,33 @@ func TestOverlapsNameBothBitmaps(t *testing.T) {
 	f.refused(kho.ErrOverlap, node.Addr, "bitmap "+leaf.String()+": block")
 	f.setWord(f.value("preserved-memory-map"), uint64(outside)&^4095)
 	f.refused(phys.ErrNotRAM, phys.Addr(outside)&^4095, "property "+f.value("preserved-memory-map").String())
+}
+
+// TestEveryDamagedSubtreeIsReported breaks two sub-trees: the second is not hidden
+// by the first.
+func TestEveryDamagedSubtreeIsReported(t *testing.T) {
+	f := newFixture(t)
+	root := f.root()
+	w := fdt.NewWriter(f.edit(f.data.FDT, phys.PageSize))
+	w.Begin("")
+	w.String("compatible", "kho-v4")
+	w.Address("preserved-memory-map", root)
+	for _, n := range []kho.Subtree{{Name: "first", Data: f.blob}, {Name: "sound", Data: f.blob, Size: 100}, {Name: "second", Data: loneBlock + 4096, Size: 100}} {
+		w.Begin(n.Name)
+		w.Address("preserved-data", n.Data)
+		w.Uint64("blob-size", n.Size)
+		w.End()
+	}
+	w.End()
+	_, err := w.Finish()
+	f.check(err)
+	_, err = kho.Open(f.mem, f.data, f.hint)
+	var all phys.Errors
+	if !errors.As(err, &all) || len(all) != 2 {
+		t.Fatalf("got %v, want two errors", err)
+	}
+	refusedAs(t, all[0], kho.ErrTree, f.value("blob-size"), `kho: root device tree: sub-tree "first"`)
+	if e, ok := all[1].(*phys.Error); !ok || e.Object != `kho: root device tree: sub-tree "second"` || !errors.Is(e, kho.ErrPreserved) {
+		t.Errorf("the second error is %v", all[1])
+	}
 }

@@ -93,7 +93,8 @@ type Handover struct {
 }
 
 // Open reads and proves the handover that d names. It writes nothing and reads
-// nothing that it has not checked. Errors are [*phys.Error].
+// nothing that it has not checked. The error is a [*phys.Error], or several
+// [phys.Errors] where more than one sub-tree is damaged.
 //
 // hint is the format of the kernel that wrote the handover as far as that is
 // known by other means; nil says nothing. It counts only among the formats of one
@@ -158,14 +159,15 @@ func (h *Handover) openTree(hint *Format) error {
 	if b := (phys.Block{Addr: d.FDT}); !h.Map.Preserved(b) {
 		return notPreserved("root device tree", b)
 	}
+	var bad phys.Errors // no more than the tree has nodes
 	for n := range root.Children() {
 		s, err := h.subtree(n)
 		if err != nil {
-			return phys.In("root device tree", n.Addr(), err)
+			bad = append(bad, phys.In("root device tree", n.Addr(), err))
 		}
 		h.Subtrees = append(h.Subtrees, s)
 	}
-	return nil
+	return bad.Err()
 }
 
 // unfinished proves a handover that preserves nothing, not even its own device

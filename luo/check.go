@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"slices"
 
 	"ferry/phys"
@@ -218,14 +219,18 @@ func sameToken(s Session, token uint64) *duplicate {
 	return nil
 }
 
-// checkFLBs proves the records of the FLBs. The error's address is the offset of
-// the record.
-func (st *State) checkFLBs() *phys.Error {
+// checkFLBs proves the records of the FLBs, of a state of so many files, 2^64-1 where
+// nobody knows. The error's address is the offset of the record.
+func (st *State) checkFLBs(files uint64) *phys.Error {
+	want := fmt.Sprintf("1 to %d, the number of files", files)
+	if files == math.MaxUint64 {
+		want = "1 or more"
+	}
 	for i, f := range st.FLBs() {
 		e := checkText("name", f[:flbName])
-		if e == nil && (f.Count() == 0 || f.Count() > uint64(st.nfiles)) {
+		if e == nil && (f.Count() == 0 || f.Count() > files) {
 			e = &phys.Error{Found: fmt.Sprintf("%q is used by %d files", f.Name(), f.Count()),
-				Want: fmt.Sprintf("1 to %d, the number of files", st.nfiles), Err: ErrCount}
+				Want: want, Err: ErrCount}
 		}
 		if e == nil {
 			for j, o := range st.FLBs() {

@@ -1,7 +1,9 @@
 package luo
 
 import (
+	"errors"
 	"fmt"
+	"math"
 
 	"ferry/blockset"
 	"ferry/kho"
@@ -14,7 +16,8 @@ import (
 // empty state that is [State.Absent].
 //
 // The error is a [*phys.Error] that names the session, the block and its
-// address. It wraps [ErrVersion] where the format is none of [Formats]; its text
+// address, or [phys.Errors] where more than one session is damaged: what is wrong
+// with one does not keep the others from being read. It wraps [ErrVersion] where the format is none of [Formats]; its text
 // then says what was found and what is known of that.
 func Restore(h *kho.Handover, c *blockset.Checker) (*State, error) {
 	t, ok := h.Subtree(Subtree)
@@ -48,7 +51,11 @@ func restoreFrom(c *blockset.Checker, m heads, root phys.Addr, size uint64) (*St
 	}
 	st := newState(0, c.Memory())
 	st.format, st.root, st.sealed = f, root, true
-	return st, f.form().restore(&reader{st: st, c: c, heads: m}, page)
+	r := &reader{st: st, c: c, heads: m}
+	if err := f.form().restore(r, page); err != nil {
+		r.bad = append(r.bad, err)
+	}
+	return st, r.bad.Err()
 }
 
 // reader restores one state.
@@ -60,11 +67,27 @@ type reader struct {
 	tokens repeats
 	rising bool   // the tokens of the session being read only rise so far
 	last   uint64 // token of its last file
+	bad    phys.Errors
 
 	// The handler field of the file read last, which is proved and counted once
 	// for all files in a row that have the same.
 	handler [handlerName]byte
 	proved  bool
+}
+
+// maxFindings bounds how many errors of a state are kept. Behind the last of them
+// it is not read any further.
+const maxFindings = 15
+
+var errMore = errors.New("too much is damaged: the rest of the state was not looked at")
+
+// found keeps the error of one object, beside which the others can be read. It
+// returns one where no more are to be.
+func (r *reader) found(err error) error {
+	if r.bad = append(r.bad, err); len(r.bad) == maxFindings {
+		return errMore
+	}
+	return nil
 }
 
 // sessions reads the session records seg, which lie at address a behind those
@@ -78,7 +101,12 @@ func (r *reader) sessions(seg []byte, a phys.Addr) error {
 	for ; len(seg) > 0; seg = seg[sessionSize:] {
 		s := Session{st, seg[:sessionSize:sessionSize], i}
 		if err := r.session(s, a); err != nil {
-			return phys.In(fmt.Sprintf("session %d %q", i, s.Name()), a, err)
+			if err := r.found(phys.In(fmt.Sprintf("session %d %q", i, s.Name()), a, err)); err != nil {
+				return err
+			}
+			if st.Len() == i { // else its files are known
+				st.first = append(st.first, uint32(st.files.n))
+			}
 		}
 		a, i = a+sessionSize, i+1
 	}
@@ -89,7 +117,7 @@ func (r *reader) sessions(seg []byte, a phys.Addr) error {
 func (r *reader) uniqueNames() error {
 	st := r.st
 	if d := st.checkNames(); d != nil {
-		return d.fault("session", st.sessionAddr)
+		return r.found(d.fault("session", st.sessionAddr))
 	}
 	return nil
 }
@@ -173,7 +201,11 @@ func (r *reader) flbs(a phys.Addr) error {
 	}
 	r.st.flbPage = a
 	r.st.flbs = page[flbRecords : flbRecords+count*flbSize]
-	if e := r.st.checkFLBs(); e != nil {
+	files := uint64(r.st.nfiles)
+	if len(r.bad) > 0 {
+		files = math.MaxUint64 // nobody knows how many there are
+	}
+	if e := r.st.checkFLBs(files); e != nil {
 		e.Addr += a + flbRecords
 		return e
 	}

@@ -32,7 +32,9 @@ func (f *serForm) restore(r *reader, page []byte) error {
 	for i, b := range chain {
 		n += b.Len()
 		if err := unusedIn("session block", i, b, sessionSize); err != nil {
-			return err
+			if err := r.found(err); err != nil {
+				return err
+			}
 		}
 	}
 	st.first = slices.Grow(st.first, n)

@@ -47,12 +47,47 @@ func (e *Error) Error() string {
 // Unwrap returns the broken rule.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Errors are what several objects of one structure have wrong, found by a reader
+// that goes on where it can. Its text is one line.
+type Errors []error
+
+// Err returns the errors as one: nil for none, and a single one as it is.
+func (e Errors) Err() error {
+	switch len(e) {
+	case 0:
+		return nil
+	case 1:
+		return e[0]
+	}
+	return e
+}
+
+// Error joins the texts.
+func (e Errors) Error() string {
+	var all []string
+	for _, err := range e {
+		all = append(all, err.Error())
+	}
+	return strings.Join(all, "; ")
+}
+
+// Unwrap returns the errors, for errors.Is and errors.As.
+func (e Errors) Unwrap() []error { return e }
+
 // In puts the name of the surrounding object before that of err's object and
 // returns err, so that every layer names its own part of the path once. An
-// error that is no [*Error] is wrapped in one at address a.
+// error that is no [*Error] is wrapped in one at address a, and of [Errors] each
+// gets the name.
 func In(object string, a Addr, err error) error {
 	if err == nil {
 		return nil
+	}
+	if all, ok := err.(Errors); ok {
+		named := make(Errors, len(all))
+		for i, err := range all {
+			named[i] = In(object, a, err)
+		}
+		return named
 	}
 	var e *Error
 	if errors.As(err, &e) {

@@ -81,6 +81,20 @@ func TestInNamesTheSurroundingObjectAndKeepsTheRest(t *testing.T) {
 	}
 }
 
+func TestSeveralErrorsAreNamedEach(t *testing.T) {
+	one, two := &phys.Error{Object: "a", Addr: 1, Found: "x", Err: io.EOF}, &phys.Error{Object: "b", Addr: 2, Found: "y", Err: io.ErrShortBuffer}
+	err := phys.In("luo", 3, phys.Errors{one, two}.Err())
+	if got, want := err.Error(), "luo: a 0x1: x; luo: b 0x2: y"; got != want || !errors.Is(err, io.EOF) || !errors.Is(err, io.ErrShortBuffer) {
+		t.Errorf("%q, want %q with both rules", got, want)
+	}
+	if err := (phys.Errors{}).Err(); err != nil {
+		t.Errorf("no errors became %v", err)
+	}
+	if err := (phys.Errors{one}).Err(); err != error(one) {
+		t.Errorf("one error became %v", err)
+	}
+}
+
 // TestMemoryHandsOutRAMAlone runs over each implementation that there is here.
 func TestMemoryHandsOutRAMAlone(t *testing.T) {
 	low := phys.Range{Start: 0x1000_0000, End: 0x1000_4000}

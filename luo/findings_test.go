@@ -1,0 +1,85 @@
+package luo
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"ferry/blockset"
+	"ferry/phys"
+)
+
+// TestEveryDamagedSessionIsReported breaks all three sessions and an FLB, in blocks
+// and in arrays: each is named once, and nothing else is.
+func TestEveryDamagedSessionIsReported(t *testing.T) {
+	want := []string{
+		`session 0 "vm-0": file `, "empty handler",
+		`session 1 "vm-1": file 63 `, "token 0xe of file 2",
+		`session 2 "vm-2": record `, "5 files ",
+		"FLB page: FLB 0 ", "used by 0 files, want 1 or more",
+	}
+	damage := func(sessions, first, second, flb []byte) {
+		clear(first[:handlerName])
+		put(second, fileToken, 14)
+		put(sessions, 2*sessionSize+sessionCount, 5)
+		put(flb, flbRecords+flbCount, 0)
+	}
+	check := func(name string, mem phys.Memory, d *draft) {
+		_, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
+		var all phys.Errors
+		if !errors.As(err, &all) || len(all) != len(want)/2 {
+			t.Fatalf("%s: got %v, want %d errors", name, err, len(want)/2)
+		}
+		for i, err := range all {
+			if !strings.HasPrefix(err.Error(), want[2*i]) || !strings.Contains(err.Error(), want[2*i+1]) {
+				t.Errorf("%s: error %d is %q, want %q with %q", name, i, err, want[2*i], want[2*i+1])
+			}
+		}
+		for _, rule := range []error{ErrName, ErrDuplicate, ErrCount} {
+			if !errors.Is(err, rule) {
+				t.Errorf("%s: no error is %q", name, rule)
+			}
+		}
+	}
+	h := breakable(t)
+	first, err := h.mem.Edit(phys.Addr(u64(h.sess[16+sessionFiles:])), phys.PageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage(h.sess[16:], first[16:], h.file[1][16:], h.flb)
+	check("blocks", h.mem, h.d)
+	a := breakableTree(t)
+	damage(a.sessions[arrayHeader:], a.files[0], a.files[1][63*fileSize:], a.flb)
+	check("arrays", a.mem, a.d)
+}
+
+// TestFindingsOfAStateAreBounded breaks every one of 60 sessions.
+func TestFindingsOfAStateAreBounded(t *testing.T) {
+	mem, d := machine(t)
+	serialize(t, state(t, 0, make([]int, 60)...), d)
+	root, err := mem.View(d.root, phys.PageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := mem.Edit(phys.Addr(u64(root[16:])), phys.PageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := func(n int) phys.Errors {
+		for i := range n {
+			put(block, 16+i*sessionSize+sessionCount, 1)
+		}
+		_, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
+		var all phys.Errors
+		if !errors.As(err, &all) {
+			t.Fatalf("%d sessions broken: got %v", n, err)
+		}
+		return all
+	}
+	if all := broken(14); len(all) != 14 || errors.Is(all, errMore) {
+		t.Errorf("%d errors of 14 sessions: %v", len(all), all)
+	}
+	if all := broken(51); len(all) != 16 || all[15] != errMore || !strings.Contains(all[14].Error(), "session 14 ") {
+		t.Errorf("%d errors of 51 sessions: %v", len(all), all)
+	}
+}
