@@ -56,8 +56,8 @@ func (w *Writer) name(s string) uint32 {
 // room returns the next n bytes, padded to a word, or nil where the tree is full
 // or broken already.
 func (w *Writer) room(n int) []byte {
-	padded := int(align4(uint32(n)))
-	if w.err == nil && (n > len(w.b) || w.pos+padded > len(w.b)) {
+	padded := (n + 3) &^ 3
+	if w.err == nil && w.pos+padded > len(w.b) {
 		w.err = fmt.Errorf("%w: more than %d bytes", ErrFull, len(w.b))
 	}
 	if w.err != nil {

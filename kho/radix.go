@@ -108,12 +108,9 @@ func badPrefix(p uint64, shift int, top phys.Addr) (found, want string) {
 	if p != 0 {
 		high = bits.Len64(p) - 1 + shift
 	}
-	if high > orderBit {
-		return fmt.Sprintf("a key of %d bits", high+1), "at most 53"
-	}
-	o := phys.Order(orderBit - high)
+	o := phys.Order(orderBit - high) // far above maxOrder where there are bits above orderBit
 	if o > maxOrder {
-		return fmt.Sprintf("keys of order %d and above", o), fmt.Sprintf("at most order %d", maxOrder)
+		return fmt.Sprintf("a key of %d bits", high+1), fmt.Sprintf("%d to %d", leafShift+1, orderBit+1)
 	}
 	var start phys.Addr
 	if p != 0 {

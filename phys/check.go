@@ -6,8 +6,7 @@ import "fmt"
 // [Memory]; the error is an [*Error] wrapping [ErrNotRAM]. A request of no bytes
 // must still name a byte of RAM.
 func Check(ram Ranges, a Addr, n uint64) error {
-	r, ok := Span(a, n)
-	if ok && n > 0 && ram.Contains(r) || n == 0 && ram.Contains(Range{a, a + 1}) {
+	if r, ok := Span(a, n); ok && ram.Contains(r) {
 		return nil
 	}
 	return &Error{Object: "memory", Addr: a, Found: fmt.Sprintf("%d bytes not in RAM", n),
