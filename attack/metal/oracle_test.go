@@ -81,8 +81,8 @@ func memoryOf(m *attack.Model) phys.Ranges {
 // TestOracleMissesNoLoss changes what arrived where nothing but the decoder would see
 // it, and wants each change to be found.
 func TestOracleMissesNoLoss(t *testing.T) {
-	ram := phys.Range{Start: phys.LowMemory, End: 16 << 20}
-	area := phys.Range{Start: 8 << 20, End: 12 << 20}
+	ram := phys.Range{Start: phys.LowMemory, End: 8 << 20}
+	area := phys.Range{Start: 4 << 20, End: 6 << 20}
 	shape := standin.Shape{Sessions: 3, Files: 3, Fill: 2, Regions: 2, RegionOrder: 2, Tests: 4}
 	for _, g := range standin.Generations {
 		before := &Dump{RAM: newRAM(t, uint64(ram.End))}
@@ -127,6 +127,9 @@ func TestOracleMissesNoLoss(t *testing.T) {
 			{"the scratch table", func(after *Dump) bool { after.edit[area.Start+8] ^= 0x10; return true }},
 			{"a session's name", func(after *Dump) bool { return after.another(model, attack.SessionName) }},
 			{"a size", func(after *Dump) bool { return after.another(model, attack.Size) }},
+			{"the name of reserved memory", func(after *Dump) bool { return after.another(model, attack.RegionName) }},
+			{"the size of reserved memory", func(after *Dump) bool { return after.another(model, attack.RegionSize) }},
+			{"a folio of test_kho", func(after *Dump) bool { return after.another(model, attack.TestFolio) }},
 		} {
 			path := filepath.Join(t.TempDir(), "after")
 			after, err := before.Copy(path)
@@ -148,21 +151,28 @@ func TestOracleMissesNoLoss(t *testing.T) {
 	}
 }
 
-// another changes the first word of a kind, wherever memory has such a number.
+// another changes the rarest word of a kind, wherever memory has such a number.
 func (d *Dump) another(m *attack.Model, k attack.Kind) (changed bool) {
+	var number []byte
+	least := len(d.view)
 	for _, w := range m.Words {
 		if w.Kind != k || w.Value == 0 {
 			continue
 		}
-		number := binary.LittleEndian.AppendUint64(nil, w.Value)
-		for at := 0; ; changed = true {
-			i := bytes.Index(d.view[at:], number)
-			if i < 0 {
-				return changed
-			}
-			at += i
-			d.edit[at] ^= 1
+		b := binary.LittleEndian.AppendUint64(nil, w.Value)
+		if n := bytes.Count(d.view, b); n > 0 && n < least {
+			number, least = b, n
 		}
 	}
-	return false
+	if number == nil {
+		return false
+	}
+	for at := 0; ; {
+		i := bytes.Index(d.view[at:], number)
+		if i < 0 {
+			return true
+		}
+		at += i
+		d.edit[at] ^= 1
+	}
 }
