@@ -27,12 +27,25 @@ func Decode(mem phys.Memory, d kho.Data, form, to *Form) (*Model, error) {
 }
 
 func decode(m *Model, d kho.Data) (*Model, error) {
-	m.Leaves = make(map[phys.Addr]phys.Block)
+	if m.Leaves == nil {
+		m.Leaves = make(map[phys.Addr]phys.Block)
+	}
 	m.decode(d)
 	if m.bad != nil {
 		return nil, fmt.Errorf("%w: %w", errDecode, m.bad)
 	}
 	return m, nil
+}
+
+// again is Decode into the memory of m, what a model read before that nobody needs
+// any more, where it is not nil.
+func (m *Model) again(mem phys.Memory, d kho.Data, form, to *Form) (*Model, error) {
+	if m == nil {
+		return Decode(mem, d, form, to)
+	}
+	clear(m.Leaves)
+	*m = Model{mem: mem, form: form, to: to, Words: m.Words[:0], Blocks: m.Blocks[:0], Nodes: m.Nodes[:0], by: m.by[:0], Leaves: m.Leaves}
+	return decode(m, d)
 }
 
 // DecodeMap is Decode of the preserved-memory map alone.
@@ -149,7 +162,7 @@ func (m *Model) readMap(at phys.Addr) {
 		m.radix(at, 5, 0)
 	}
 	slices.SortFunc(m.Blocks, func(a, b phys.Block) int { return cmp.Compare(a.Addr, b.Addr) })
-	m.by = make([]phys.Addr, len(m.Blocks))
+	m.by = append(m.by[:0], make([]phys.Addr, len(m.Blocks))...)
 }
 
 func (m *Model) radix(at phys.Addr, level int, prefix uint64) {

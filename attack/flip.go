@@ -224,10 +224,11 @@ func (s *Subject) judge(o Outcome, a phys.Addr, bit uint) (Verdict, string) {
 		}
 		return Refused, ""
 	}
-	came, err := Decode(s.Memory, s.data(), s.From, s.To)
+	came, err := s.came.again(s.Memory, s.data(), s.From, s.To)
 	if err != nil {
 		return Defect, "accepted, but " + err.Error()
 	}
+	s.came = came
 	if err := s.Carried(o, came); err != nil {
 		return Defect, "not carried: " + err.Error()
 	}

@@ -4,6 +4,7 @@ package attack
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"ferry/crossing/crossingtest"
@@ -27,9 +28,7 @@ func NewMutator(s *Subject) *Mutator {
 	m := &Mutator{s: s}
 	for _, r := range s.Regions() {
 		for _, p := range r.Parts {
-			if p.Start.Page() != s.ZeroPage && p.Start.Page() != s.Node.Page() {
-				m.pages = append(m.pages, p.Start.Page())
-			}
+			m.pages = append(m.pages, p.Start.Page())
 		}
 	}
 	if len(s.Blocks) == 0 { // a stand-in: every page that is not plainly contents
@@ -37,7 +36,8 @@ func NewMutator(s *Subject) *Mutator {
 	}
 	slices.Sort(m.pages)
 	m.pages = slices.DeleteFunc(slices.Compact(m.pages), func(a phys.Addr) bool {
-		return a >= s.ZeroPage && a < s.Stage.Start // no part of the handover
+		// What the kernel before loaded is no part of the handover, but for what leads to it.
+		return a >= s.ZeroPage && a < s.Stage.Start && a != s.ZeroPage && a != s.Node.Page()
 	})
 	for _, a := range m.pages {
 		page := s.Memory.Pages()[a]
@@ -47,8 +47,8 @@ func NewMutator(s *Subject) *Mutator {
 			}
 		}
 	}
-	for i := phys.Addr(0); i < 4; i++ { // the payload of the node: where all begins
-		m.slots = append(m.slots, s.Node+16+8*i)
+	for i := phys.Addr(0); i < 48; i += 8 { // where all begins: often, and the link too
+		m.slots = append(m.slots, s.Node+i, s.ZeroPage+0x250)
 	}
 	ram := s.RAM()
 	m.marks = []uint64{0, 1, 2, 7, 8, 255, 256, 4095, 1 << 20, 1<<20 - 4096, 1 << 31, 1 << 52, 1 << 63, ^uint64(0), ^uint64(4095),
@@ -165,7 +165,7 @@ func (m *Mutator) edit(at phys.Addr, n uint64, change func([]byte)) error {
 	r := phys.Range{Start: at, End: at + phys.Addr(n)}
 	table := phys.Range{Start: m.s.Data.Scratch, End: m.s.Data.Scratch + phys.Addr(m.s.Data.ScratchSize)}
 	node := phys.Range{Start: m.s.Node, End: m.s.Node + crossingtest.NodeSize}
-	m.Shifted = m.Shifted || r.Overlaps(table) || r.Overlaps(node)
+	m.Shifted = m.Shifted || r.Overlaps(table) || r.Overlaps(node) || r.Overlaps(phys.Block{Addr: m.s.ZeroPage}.Range())
 	m.s.damaged = append(m.s.damaged, r)
 	change(b)
 	return nil
@@ -191,7 +191,10 @@ func (m *Mutator) Judge(o Outcome) string {
 	case o.Defect != "":
 		return o.Defect
 	case o.Cold:
-		return "the handover is lost without a word"
+		if raw, err := s.list(); raw != nil || err != nil {
+			return fmt.Sprintf("the handover %x is lost without a word (%v)", raw, err)
+		}
+		return s.strayInto(s.Loaded()) // no list leads to it any more
 	case o.Refused:
 		if m.Shifted {
 			return s.strayInto(s.Loaded())
@@ -213,10 +216,11 @@ func (m *Mutator) Judge(o Outcome) string {
 		}
 		return s.strayInto(s.Loaded())
 	}
-	came, err := Decode(s.Memory, s.data(), s.From, s.To)
+	came, err := s.came.again(s.Memory, s.data(), s.From, s.To)
 	if err != nil {
 		return "accepted, but " + err.Error()
 	}
+	s.came = came
 	if hit := s.strayInto(s.held(came)); hit != "" {
 		return hit
 	}

@@ -40,12 +40,12 @@ type Subject struct {
 	Before   *Model          // of the handover as it came, for To
 	Words    string          // of the command line, where not those of every attack
 
-	log      bytes.Buffer
-	ticks    int64
-	occupied phys.Ranges // what nothing may be written to
-	damaged  []phys.Range
-	scratch  phys.Ranges
-	kept     phys.Ranges // what of the handover nothing may be cleared of
+	log       bytes.Buffer
+	ticks     int64
+	occupied  phys.Ranges // what nothing may be written to
+	damaged   []phys.Range
+	scratch   phys.Ranges
+	came, got *Model // read last; their memory is used again
 }
 
 // Limits of one crossing of the handovers here, far above what any of them takes.
@@ -153,7 +153,6 @@ func (s *Subject) lay(t testing.TB, mem phys.Memory, d kho.Data) {
 	}
 	s.Before.refer(s.Node+16, kho.DataSize, d.FDT)
 	s.Before.refer(s.Node+16, kho.DataSize, d.Scratch)
-	s.kept = s.Before.memory()
 	s.occupied = s.held(s.Before)
 }
 
@@ -177,27 +176,31 @@ func (m *Model) memory() phys.Ranges {
 	return phys.NewRanges(all...)
 }
 
-// cleared returns what is to be cleared before the jump although it is in kept.
-func cleared(jump crossing.Jump, kept phys.Ranges) string {
+// cleared returns what of the handover is to be cleared before the jump.
+func (m *Model) cleared(jump crossing.Jump) string {
 	for _, r := range jump.Wipe {
-		if hit, ok := kept.Overlaps(r); ok {
-			return fmt.Sprintf("%v is cleared, in %v of the handover", r, hit)
+		hit := func(b phys.Block) string {
+			return fmt.Sprintf("%v is cleared, and with it %v of the handover", r, b.Range())
+		}
+		i, ok := m.index(r.Start)
+		if !ok && i > 0 && m.Blocks[i-1].Range().End > r.Start {
+			return hit(m.Blocks[i-1])
+		}
+		if i < len(m.Blocks) && m.Blocks[i].Addr < r.End {
+			return hit(m.Blocks[i])
+		}
+		for _, a := range m.Nodes {
+			if b := (phys.Block{Addr: a}); b.Range().Overlaps(r) {
+				return hit(b)
+			}
+		}
+		for a := range m.Leaves {
+			if b := (phys.Block{Addr: a.Page()}); b.Range().Overlaps(r) {
+				return hit(b)
+			}
 		}
 	}
 	return ""
-}
-
-// data returns the payload by which the handover is found, as it is now.
-func (s *Subject) data() kho.Data {
-	node, err := s.View(s.Node+16, kho.DataSize)
-	if err != nil {
-		return s.Data
-	}
-	d, err := kho.ParseData(s.Node, node)
-	if err != nil {
-		return s.Data
-	}
-	return d
 }
 
 // Outcome is how one crossing ended.
@@ -219,11 +222,8 @@ func (s *Subject) Cross() (o Outcome) {
 			o.Defect = fmt.Sprintf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
-	node, err := s.View(s.Node+16, kho.DataSize)
-	if err != nil {
-		panic(err)
-	}
-	raw := [kho.DataSize]byte(node)
+	raw, _ := s.list()
+	line := s.line()
 	jump, err := crossing.Run(&crossing.Machine{
 		Memory: s.Memory, ZeroPage: s.ZeroPage, Stage: s.Stage, Console: &s.log,
 		Nanotime: func() int64 { s.ticks += 1000; return s.ticks },
@@ -248,21 +248,21 @@ func (s *Subject) Cross() (o Outcome) {
 	}
 	o.Jump = jump
 	a, err := crossingtest.Arrive(s.Memory, jump.Entry, jump.ZeroPage)
-	switch wiped := cleared(jump, s.kept); {
+	switch wiped := s.Before.cleared(jump); {
 	case wiped != "" && a.KHO != nil:
 		o.Defect = wiped
 	case err != nil:
 		o.Defect = "the next kernel: " + err.Error()
-	case a.Cmdline != "quiet":
+	case a.Cmdline != "quiet" && !line:
 		o.Defect = fmt.Sprintf("the next kernel's command line is %q", a.Cmdline)
 	case failed:
 		o.Refused = true
-		if !bytes.Equal(a.KHO, raw[:]) {
+		if !bytes.Equal(a.KHO, raw) {
 			o.Defect = fmt.Sprintf("refused, but handed on as %x, want %x", a.KHO, raw)
 		}
 	case a.KHO == nil:
 		o.Cold = true
-	case bytes.Equal(a.KHO, raw[:]):
+	case bytes.Equal(a.KHO, raw):
 		o.Defect = "no failure, and yet the handover is the old one"
 	default:
 		if o.Data, err = kho.ParseData(jump.ZeroPage, a.KHO); err != nil {
@@ -291,11 +291,12 @@ func (s *Subject) strayInto(occupied phys.Ranges) string {
 // Carried decodes the handover that a crossing made and holds it against want,
 // what came in. An error names the first word that differs.
 func (s *Subject) Carried(o Outcome, want *Model) error {
-	got, err := Decode(s.Memory, o.Data, s.To, s.To)
+	got, err := s.got.again(s.Memory, o.Data, s.To, s.To)
 	if err != nil {
 		return err
 	}
-	if wiped := cleared(o.Jump, got.memory()); wiped != "" {
+	s.got = got
+	if wiped := got.cleared(o.Jump); wiped != "" {
 		return errors.New(wiped)
 	}
 	return same(got.Words, want.Words)
