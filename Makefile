@@ -14,9 +14,6 @@
 BUILD    := build
 GO       ?= go
 INIT_MIB ?= 64
-# Runs of each fuzz target. A time, such as 30s, works too, but go test sometimes
-# calls its end a failure ("context deadline exceeded").
-FUZZTIME ?= 30000x
 
 # What runs with no OS is built by the stock toolchain, or by TamaGo's where
 # TAMAGO names its go command. TEXT_START is where the text stands in virtual

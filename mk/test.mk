@@ -31,15 +31,11 @@ reproducible: $(BUILD)/ferry.bzimage
 	$(MAKE) --no-print-directory -s -C "$$other" $(BUILD)/ferry.bzimage && \
 	cmp "$$other/$(BUILD)/ferry.bzimage" $(BUILD)/ferry.bzimage
 
-# Every fuzz target for FUZZTIME, one after another. Minimizing inputs would take
-# most of so short a run.
+# Every fuzz target for FUZZTIME of processor time, one after another.
+FUZZTIME ?= 30s
+
 fuzz:
-	@set -e; ran=0; packages=$$($(GO) list ./...); for pkg in $$packages; do \
-	  tests=$$($(GO) test -list '^Fuzz' $$pkg); \
-	  for f in $$(echo "$$tests" | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$f"; ran=$$((ran + 1)); \
-	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
-	  done; done; [ $$ran -gt 0 ]
+	$(GO) run ./attack/nightly -each $(FUZZTIME)
 
 test-metal: qemu $(BUILD)/linker ## the unit tests with no OS, at real physical addresses
 	MEM=2G LINKER=$(CURDIR)/$(BUILD)/linker $(METAL_ENV) $(METAL_GO) test $(METAL_FLAGS) -count=1 -p 1 -exec '$(CURDIR)/qemu.sh' $(METAL_PKGS)

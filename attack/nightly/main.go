@@ -6,6 +6,7 @@
 // they were built: each target runs on until it had its share.
 //
 //	go run ./attack/nightly -budget 20m -page docs/reliability.md
+//	go run ./attack/nightly -each 30s
 package main
 
 import (
@@ -43,6 +44,7 @@ type count struct {
 
 func main() {
 	budget := flag.Duration("budget", 20*time.Minute, "processor time of all targets together")
+	each := flag.Duration("each", 0, "processor time of each target, whatever the budget; 0: an equal share of it")
 	page := flag.String("page", "", "page to write the result into")
 	state := flag.String("state", "", "file of counts: targets that have runs there are not run again")
 	flag.Parse()
@@ -53,7 +55,9 @@ func main() {
 	if len(all) == 0 {
 		log.Fatal("no fuzz targets")
 	}
-	each := *budget / time.Duration(len(all))
+	if *each == 0 {
+		*each = *budget / time.Duration(len(all))
+	}
 	bad := 0
 	counts := make(map[string]count)
 	if b, err := os.ReadFile(*state); err == nil {
@@ -65,7 +69,7 @@ func main() {
 		if t.count = counts[t.pkg+" "+t.name]; t.Runs > 0 && t.Found == "" {
 			continue
 		}
-		if err := t.run(each); err != nil {
+		if err := t.run(*each); err != nil {
 			log.Fatal(err)
 		}
 		if counts[t.pkg+" "+t.name] = t.count; *state != "" {
