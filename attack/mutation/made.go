@@ -179,6 +179,10 @@ func (m *makers) in(e ast.Expr, named bool) (made bool) {
 			return m.vars[e.Name]
 		case *ast.SelectorExpr:
 			return strings.HasPrefix(e.Sel.Name, "Err") && len(e.Sel.Name) > 3 && e.Sel.Name[3] >= 'A' && e.Sel.Name[3] <= 'Z'
+		case *ast.CallExpr:
+			if callee(e) == "append" && slices.ContainsFunc(e.Args, func(a ast.Expr) bool { return m.in(a, true) }) {
+				return true
+			}
 		}
 	}
 	inspect(e, func(n ast.Node) {

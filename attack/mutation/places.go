@@ -13,7 +13,7 @@ import (
 var looks = regexp.MustCompile(`Error\{|Errorf\(|errors\.New\(|\bErr[A-Z]`)
 
 // declared are lines that name an error, or ask which one it is.
-var declared = regexp.MustCompile(`^\s*(var )?Err[A-Z]\w*\s*= errors\.New|^\s*(//|case )|errors\.Is\(|[!=]= Err[A-Z]`)
+var declared = regexp.MustCompile(`^\s*(var )?[Ee]rr[A-Z]\w*\s*= errors\.New|^\s*(//|case )|errors\.Is\(|[!=]= Err[A-Z]`)
 
 // places prints every place where an error is made with what leads there, and then
 // every line that looks like one and belongs to none.
