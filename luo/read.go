@@ -76,8 +76,8 @@ type reader struct {
 }
 
 // maxFindings bounds how many errors of a state are kept. Behind the last of them
-// it is not read any further.
-const maxFindings = 15
+// it is not read any further, which the report has room to say.
+const maxFindings = 14
 
 var errMore = errors.New("too much is damaged: the rest of the state was not looked at")
 
