@@ -88,6 +88,7 @@ func TestDecodeRefusesWhatIsNoRecord(t *testing.T) {
 		{"an empty page", make([]byte, record.Size), at},
 		{"half a page", page(nil)[:record.Size/2], at},
 		{"nothing", nil, at},
+		{"another magic number", page(func(l *record.Layout) { l.Magic++ }), at},
 		{"another version", page(func(l *record.Layout) { l.Version++ }), at},
 		{"another size", page(func(l *record.Layout) { l.Size-- }), at},
 		{"a copy elsewhere", page(nil), at + record.Size},
