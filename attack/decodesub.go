@@ -10,6 +10,9 @@ import (
 	"ferry/phys"
 )
 
+// anySize is the size of an unknown sub-tree where the format does not say it.
+const anySize = 0
+
 // subtree reads a sub-tree that is not live update's: its name, where it is, and
 // what it says.
 func (m *Model) subtree(name string, at phys.Addr, size uint64) {
@@ -17,8 +20,13 @@ func (m *Model) subtree(name string, at phys.Addr, size uint64) {
 	copy(field, name)
 	m.text(TreeName, 0, 0, field)
 	m.add(TreePlace, 0, 0, uint64(at))
-	if m.form.bitmap > 0 {
+	known := name == "memblock" || name == "kexec-metadata" || name == "kho_test"
+	switch {
+	case m.form.bitmap == 0:
+	case known:
 		size = uint64(be.Uint32(m.view(at, 8)[4:])) // of a device tree: all that there can be
+	default:
+		size = anySize // it does not say
 	}
 	if m.to.bitmap == 0 {
 		m.add(TreeSize, 0, 0, size)
@@ -34,8 +42,8 @@ func (m *Model) subtree(name string, at phys.Addr, size uint64) {
 			return
 		}
 		fallthrough
-	default:
-		m.text(TreeData, 0, 0, pad(m.view(at, size)))
+	default: // carried in its place: the first page shows that it is the same
+		m.text(TreeData, 0, 0, pad(m.view(at, uint64(at.Page()+phys.PageSize-at))))
 	}
 }
 
