@@ -228,6 +228,7 @@ func TestUnknownFormatsAreNamed(t *testing.T) {
 		{"a feature header", "\x07\x00\x00\x00\x00\x00\x00\x00", 152, []string{"152 bytes that begin with 07 00 00 00 00 00 00 00, no version string", "a header of feature bits, 128 bytes"}},
 		{"a feature header of printable bits", "G\x00\x00\x00\x00\x00\x00\x00", 152, []string{"152 bytes that begin with 47 00", "a header of feature bits"}},
 		{"a feature header of another size", "\x07\x00\x00\x00\x00\x00\x00\x00", 160, []string{"160 bytes that begin with 07", "a header of feature bits"}},
+		{"a letter that is none", "\xd0luo-v5", 32, []string{"32 bytes that begin with d0 6c", "no version string"}},
 		{"nothing", "", 32, []string{"no version string"}},
 		{"nothing, of no size", "", 0, []string{"0 bytes", "no version string"}},
 	} {
