@@ -82,10 +82,8 @@ func TestSubtreesOfListsAreDeviceTrees(t *testing.T) {
 		t.Errorf("%+v, want a device tree of %d bytes", s, size)
 	}
 	for name, damage := range map[string]func(){
-		"another magic":          func() { page[0]++ },
-		"a size past its page":   func() { binary.BigEndian.PutUint32(page[4:], 4097) },
-		"a size past all memory": func() { binary.BigEndian.PutUint32(page[4:], 1<<31) },
-		"no nodes":               func() { clear(page[56:]) },
+		"another magic": func() { page[0]++ },
+		"no nodes":      func() { clear(page[56:]) },
 	} {
 		old := string(page)
 		damage()
@@ -135,6 +133,28 @@ func TestListsTakeNoSubtreeThatIsNoDeviceTree(t *testing.T) {
 	f.check(d.SetSubtree("LUO", f.blob, 50))
 	_, err = d.Commit()
 	refusedAs(t, err, kho.ErrTree, f.blob, `"LUO"`)
+}
+
+// TestTreesOfSubtreesAreNoLargerThanThose: readers take as many bytes as a tree says
+// that it has, in every format.
+func TestTreesOfSubtreesAreNoLargerThanThose(t *testing.T) {
+	for _, format := range kho.Formats() {
+		f := fixtureAs(t, format)
+		page := f.edit(f.blob, phys.PageSize)
+		s, _ := f.open().Subtree("thing")
+		if !s.FDT { // of a format that names a size
+			copy(page, "\xd0\x0d\xfe\xed")
+		}
+		for size, rule := range map[uint32]error{1 << 31: kho.ErrTree, ^uint32(0): kho.ErrTree, phys.PageSize + 1: kho.ErrPreserved} {
+			if format.MaxRestore() > 10 {
+				rule = kho.ErrTree // more than the node says
+			}
+			binary.BigEndian.PutUint32(page[4:], size)
+			f.refused(rule, f.blob+4, `kho: root device tree: sub-tree "thing"`)
+		}
+		binary.BigEndian.PutUint32(page[4:], uint32(s.Size)) // rubbish, but no more than there is
+		f.open()
+	}
 }
 
 // TestMetadataOfAListIsOfItsKnownSize: no release wrote one, but its size is no

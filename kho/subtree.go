@@ -28,6 +28,8 @@ const (
 	maxKnownSize    = phys.PageSize
 	maxUnknownSize  = phys.PageSize << maxAlloc
 	forbiddenInName = "/@\x00"
+
+	treeSize = 4 // offset in a device tree of its size, u32
 )
 
 // checkName proves that every reader takes the name for itself alone: libfdt
@@ -96,7 +98,17 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 		return s, err
 	}
 	_, err = s.tree(h.mem)
-	s.FDT = err == nil
+	if s.FDT = err == nil; s.FDT {
+		return s, nil
+	}
+	b, err := h.mem.View(s.Data, s.Size)
+	if err != nil {
+		return s, phys.In(fmt.Sprintf("sub-tree %q", s.Name), s.Data, err)
+	}
+	if n, ok := fdt.TotalSize(b); ok && uint64(n) > s.Size {
+		return s, &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: s.Data + treeSize, Found: fmt.Sprintf("a device tree of %d bytes", n),
+			Want: fmt.Sprintf("at most %d, as large as the sub-tree", s.Size), Err: ErrTree}
+	}
 	return s, nil
 }
 
@@ -117,11 +129,21 @@ func (s *Subtree) measure(mem phys.Memory, m *Map, at phys.Addr) error {
 		return phys.In(fmt.Sprintf("sub-tree %q", s.Name), s.Data, err)
 	}
 	size, ok := fdt.TotalSize(head)
-	if s.Size = uint64(size); ok && s.checkSize(at) == nil && s.checkPreserved(m, at) == nil {
-		if _, err = s.tree(mem); err == nil {
-			s.FDT = true
-			return nil
-		}
+	if !ok {
+		s.Size = 0
+		return nil
+	}
+	// Readers trust this size, whatever else they make of the tree.
+	s.Size, at = uint64(size), s.Data+treeSize
+	if err := s.checkSize(at); err != nil {
+		return err
+	}
+	if err := s.checkPreserved(m, at); err != nil {
+		return err
+	}
+	if _, err = s.tree(mem); err == nil {
+		s.FDT = true
+		return nil
 	}
 	s.Size = 0
 	return nil
