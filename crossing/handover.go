@@ -43,7 +43,8 @@ func (m *memfds) add(f *memfd.Format, file *memfd.File) {
 // producer where that is known; step is called between its parts; accept, where it
 // is not nil, has a say on each memfd. Every block has one owner: whoever claims
 // it second is refused. What is wrong with one object does not keep the others
-// from being looked at, as far as they can be found without it.
+// from being looked at, as far as they can be found without it. With an error the
+// handover that is returned is what was read until then, nil where that is nothing.
 func (p *passage) restore(d kho.Data, hint *kho.Format, step func(done, next string), accept func(*memfd.File) error) (*handover, error) {
 	in := &handover{}
 	var bad findings
@@ -58,7 +59,7 @@ func (p *passage) restore(d kho.Data, hint *kho.Format, step func(done, next str
 	step("kho", "luo")
 	if in.state, err = luo.Restore(in.Handover, check); err != nil {
 		bad.add(err)
-		return nil, bad.err()
+		return in, bad.err()
 	}
 	step("luo", "files")
 	in.eachMemfd(check, func(f *memfd.Format, file *memfd.File) error {

@@ -110,7 +110,7 @@ func TestMetadataOfAListIsProvedAsWell(t *testing.T) {
 		kho.Metadata{Release: "7.0.99-odd"}.Put(page)
 		page[0] = version
 		m.next("E", "D")
-		if _, err := Run(&m.Machine); err != nil {
+		if _, err := Run(&m.Machine); (err != nil) != refused {
 			t.Fatal(err)
 		}
 		log := m.log.String()

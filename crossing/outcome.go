@@ -20,6 +20,8 @@ type wayOut struct {
 	raw     *[kho.DataSize]byte // the handover that came in, nil if none can be handed on
 	plan    *boot.Plan          // a kernel that is placed and written; nil: there is none
 	err     error               // why there is none
+
+	unread string // formats of the handover that came in, where the next kernel reads others
 }
 
 // coldNote says what on-error=cold does.
@@ -142,10 +144,10 @@ func (p *passage) fallBack() (Jump, error) {
 		p.report.note("back to the kernel before: the rollback kernel boots with the untouched handover")
 	case p.useless():
 		return Jump{}, errors.Join(fmt.Errorf("generation %s does not read %s, and nobody said that it is to start all the same (on-error=pass): halting",
-			p.target.gen.Name, p.came.formats()), p.report.failed())
+			p.target.gen.Name, p.way.unread), p.report.failed())
 	default:
 		p.report.note("the handover is handed on untouched")
-		p.report.unread(p.came, p.target)
+		p.report.unread(p.way.unread, p.target)
 	}
 	return p.jump(p.way.plan), nil
 }
@@ -154,8 +156,7 @@ func (p *passage) fallBack() (Jump, error) {
 // not to read, and nobody chose that: it would lose the state.
 func (p *passage) useless() bool {
 	chosen := p.options.Mode == Pass || p.options.OnError != "" && !p.signed || p.payload.Manifest.OnError != ""
-	return p.way.outcome == OnErrorPass && !chosen && p.came != nil && p.target.gen != nil &&
-		!p.target.gen.reads(p.came.Format(), p.came.state.Format())
+	return p.way.outcome == OnErrorPass && !chosen && p.way.unread != ""
 }
 
 // handOver gives the next kernel the new handover that data names. Where the way

@@ -80,17 +80,14 @@ func (r *Report) arrived(in *handover) {
 }
 
 // unread notes that the next kernel cannot read the handover that came in, which it
-// is given all the same: as that says, or, where nobody read it, as the payload does.
-func (r *Report) unread(in *handover, t *target) {
-	if t.gen == nil {
-		return
+// is given all the same: formats are what was found there; where it was not read,
+// the payload tells.
+func (r *Report) unread(formats string, t *target) {
+	if formats == "" && r.In.Formats == "" && t.gen != nil && t.from != nil && !t.gen.reads(t.from.KHO, t.from.LUO) {
+		formats = "what generation " + t.from.Name + " writes"
 	}
-	switch {
-	case in != nil && !t.gen.reads(in.Format(), in.state.Format()):
-		r.note(fmt.Sprintf("generation %s does not read %s: the next kernel boots without the state, or panics over it", t.gen.Name, in.formats()))
-	case in == nil && t.from != nil && !t.gen.reads(t.from.KHO, t.from.LUO):
-		r.note(fmt.Sprintf("generation %s does not read what generation %s writes: the next kernel boots without the state, or panics over it",
-			t.gen.Name, t.from.Name))
+	if formats != "" {
+		r.note(fmt.Sprintf("generation %s does not read %s: the next kernel boots without the state, or panics over it", t.gen.Name, formats))
 	}
 }
 

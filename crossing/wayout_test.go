@@ -230,14 +230,21 @@ func TestPassingUnreadIsNotForUnsignedWords(t *testing.T) {
 func TestADefaultLosesNothing(t *testing.T) {
 	for name, tt := range map[string]struct {
 		words, to string
+		sessions  int
 		started   bool
 	}{
-		"a kernel that reads it":                {"", "F", true},
-		"one that does not":                     {"", "E", false},
-		"one that does not, but somebody chose": {"ferry.on-error=pass", "E", true},
+		"a kernel that reads it":                 {"", "F", 820, true},
+		"one that does not, and too much for it": {"", "E", 820, false},
+		"one that does not, and damage":          {"", "E", 5, false},
+		"one that does not, but somebody chose":  {"ferry.on-error=pass", "E", 820, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMachine(t, standin.Shape{Sessions: 820}, tt.words)
+			m := newMachine(t, standin.Shape{Sessions: tt.sessions}, tt.words)
+			for at, page := range m.pages() {
+				if i := bytes.Index(page, []byte("session-4\x00")); i >= 0 && tt.sessions == 5 {
+					m.edit(at+phys.Addr(i)+8, 1)[0] = '3' // as another is called
+				}
+			}
 			if tt.to == "F" {
 				m.cmdline("ferry.unknown=1") // else all would be well
 			}
