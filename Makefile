@@ -12,6 +12,7 @@
 .NOTPARALLEL:
 
 BUILD    := build
+LINUX    := $(BUILD)/linux
 GO       ?= go
 INIT_MIB ?= 64
 

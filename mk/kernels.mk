@@ -1,6 +1,5 @@
 # Real Linux: the kernels and upstream's selftests that the real-kernel suite boots (linux/kernels.sh says how and where from).
 
-LINUX := $(BUILD)/linux
 
 .PHONY: kernels linux-tools
 
