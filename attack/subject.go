@@ -299,13 +299,14 @@ func (s *Subject) Carried(o Outcome, want *Model) error {
 	if wiped := got.cleared(o.Jump); wiped != "" {
 		return errors.New(wiped)
 	}
-	return same(got.Words, want.Words)
+	return Same(got.Words, want.Words)
 }
 
-// same compares words that came in with words that arrived. What is not recorded
-// as up to date and written to is repaired on the way, as package memfd says: the
-// flags are set, and memory that was never written to becomes new memory.
-func same(got, want []Word) error {
+// Same compares words that came in with words that arrived. An error names the first
+// that differs. What is not recorded as up to date and written to is repaired on the
+// way, as package memfd says: the flags are set, and memory that was never written to
+// becomes new memory. A size that nobody said is found.
+func Same(got, want []Word) error {
 	for i, w := range want {
 		if i >= len(got) {
 			return fmt.Errorf("%v of session %d file %d is missing", w.Kind, w.Session, w.File)
