@@ -3,9 +3,11 @@ package crossing
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"ferry/boot"
 	"ferry/kho"
+	"ferry/luo"
 	"ferry/phys"
 )
 
@@ -34,6 +36,7 @@ func (p *passage) prepare(raw *[kho.DataSize]byte) {
 	p.scratch(raw)
 	p.step("scratch", "fallback")
 	policy := p.options.outcome(p.payload.Manifest, p.signed)
+	guarded(func() error { p.way.unread = p.unreadRaw(raw); return nil }) // a fault there is found again
 	if p.options.Mode == Pass && p.report.failed() == nil && policy != OnErrorPass {
 		p.lay(OnErrorPass)
 		p.report.fail(p.way.err)
@@ -90,13 +93,14 @@ func (p *passage) wayNext(raw *[kho.DataSize]byte) (next boot.Next, ok bool) {
 	return next, p.way.err == nil
 }
 
-// arm tells the machine where to go on; nil is nowhere.
+// arm tells the machine where to go on; nil, and a way out that is useless, are
+// nowhere.
 func (p *passage) arm(plan *boot.Plan) {
 	if p.m.Watch == nil {
 		return
 	}
 	var jump *Jump
-	if plan != nil {
+	if plan != nil && !(plan == p.way.plan && p.useless()) {
 		to := p.to(plan)
 		jump = &to
 	}
@@ -129,6 +133,9 @@ func (p *passage) spent(plan *boot.Plan) phys.Ranges {
 
 // fallBack takes the way out.
 func (p *passage) fallBack() (Jump, error) {
+	if p.came == nil && p.way.unread == "" {
+		guarded(p.look)
+	}
 	switch {
 	case p.way.outcome == OnErrorCold && p.badNext == nil:
 		p.report.note(coldNote)
@@ -147,7 +154,9 @@ func (p *passage) fallBack() (Jump, error) {
 			p.target.gen.Name, p.way.unread), p.report.failed())
 	default:
 		p.report.note("the handover is handed on untouched")
-		p.report.unread(p.way.unread, p.target)
+		if p.way.unread != "" {
+			p.report.note(fmt.Sprintf("generation %s does not read %s: the next kernel boots without the state, or panics over it", p.target.gen.Name, p.way.unread))
+		}
 	}
 	return p.jump(p.way.plan), nil
 }
@@ -155,8 +164,56 @@ func (p *passage) fallBack() (Jump, error) {
 // useless reports whether the way out is to hand on what the next kernel is known
 // not to read, and nobody chose that: it would lose the state.
 func (p *passage) useless() bool {
-	chosen := p.options.Mode == Pass || p.options.OnError != "" && !p.signed || p.payload.Manifest.OnError != ""
+	chosen := p.payload.Manifest.OnError != "" || !p.signed && (p.options.Mode == Pass || p.options.OnError != "")
 	return p.way.outcome == OnErrorPass && !chosen && p.way.unread != ""
+}
+
+// unread names the formats of a handover, as far as it was read, where the next
+// kernel is known not to read them.
+func (p *passage) unread(in *kho.Handover) string {
+	state := luo.Recognise(in)
+	if g := p.target.gen; g == nil || g.reads(in.Format(), state) {
+		return ""
+	}
+	if state == nil {
+		return in.Format().String()
+	}
+	return in.Format().String() + ", " + state.String()
+}
+
+// look finds out whether the next kernel reads a handover that nobody has looked at
+// because something else was wrong.
+func (p *passage) look() error {
+	if p.way.raw == nil || p.target.gen == nil {
+		return nil
+	}
+	d, err := kho.ParseData(p.params.ZeroPage, p.way.raw[:])
+	if err != nil {
+		return err
+	}
+	h, err := kho.Open(p.m.Memory, d, p.target.hint)
+	if err == nil {
+		p.way.unread = p.unread(h)
+	}
+	return err
+}
+
+// unreadRaw is unread of a handover that was not read yet, by what its root and the
+// payload say.
+func (p *passage) unreadRaw(raw *[kho.DataSize]byte) (formats string) {
+	g, from := p.target.gen, p.target.from
+	if g == nil || raw == nil {
+		return ""
+	}
+	if d, err := kho.ParseData(p.params.ZeroPage, raw[:]); err == nil {
+		if fit := kho.Recognise(p.m.Memory, d); len(fit) > 0 && !slices.Contains(fit, g.KHO) {
+			return fit[0].Compatible()
+		}
+	}
+	if from != nil && !g.reads(from.KHO, from.LUO) {
+		return "what generation " + from.Name + " writes"
+	}
+	return ""
 }
 
 // handOver gives the next kernel the new handover that data names. Where the way
@@ -168,6 +225,7 @@ func (p *passage) handOver(data kho.Data) (Jump, error) {
 		if err := p.way.plan.Hand(p.m.Memory, payload); err != nil {
 			return Jump{}, err
 		}
+		p.way.unread = "" // it has the new one
 		p.arm(p.way.plan)
 		return p.jump(p.way.plan), nil
 	}
@@ -188,16 +246,17 @@ func (p *passage) start(next boot.Next) (Jump, error) {
 	plan, err := p.place(beside)
 	if err != nil && p.way.plan != nil {
 		if plan, err = p.place(next); err == nil {
-			p.arm(nil)
 			if p.m.Watch != nil {
 				p.m.Watch.Deadline(0)
 			}
+			p.arm(nil)
 		}
 	}
 	if err != nil {
 		return Jump{}, err
 	}
 	if err := p.write(plan); err != nil {
+		p.arm(p.way.plan) // nothing was written
 		return Jump{}, err
 	}
 	p.arm(plan)

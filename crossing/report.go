@@ -79,18 +79,6 @@ func (r *Report) arrived(in *handover) {
 	}
 }
 
-// unread notes that the next kernel cannot read the handover that came in, which it
-// is given all the same: formats are what was found there; where it was not read,
-// the payload tells.
-func (r *Report) unread(formats string, t *target) {
-	if formats == "" && r.In.Formats == "" && t.gen != nil && t.from != nil && !t.gen.reads(t.from.KHO, t.from.LUO) {
-		formats = "what generation " + t.from.Name + " writes"
-	}
-	if formats != "" {
-		r.note(fmt.Sprintf("generation %s does not read %s: the next kernel boots without the state, or panics over it", t.gen.Name, formats))
-	}
-}
-
 // kept notes what is preserved for somebody unknown.
 func (r *Report) kept(l leaks) {
 	if l.blocks > 0 {

@@ -21,9 +21,9 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	}
 	t := p.target
 	in, err := p.restore(data, t.hint, p.step, t.accept)
-	p.way.unread = t.unread(in)
-	if p.useless() {
-		p.arm(nil)
+	if in != nil {
+		p.way.unread = p.unread(in.Handover)
+		p.arm(p.way.plan)
 	}
 	if err != nil {
 		return none, err
@@ -92,25 +92,6 @@ func (t *target) aim(m payload.Manifest) error {
 	}
 	t.hint = t.from.KHO
 	return nil
-}
-
-// unread names the formats of a handover that came in, as far as it was read, where
-// the next kernel is known not to read them.
-func (t *target) unread(in *handover) string {
-	if in == nil || t.gen == nil {
-		return ""
-	}
-	text := in.Format().String()
-	var state *luo.Format
-	if in.state != nil {
-		if state = in.state.Format(); state != nil {
-			text += ", " + state.String()
-		}
-	}
-	if t.gen.reads(in.Format(), state) {
-		return ""
-	}
-	return text
 }
 
 // accept refuses a memfd that the next kernel cannot hold.

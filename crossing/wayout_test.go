@@ -97,7 +97,8 @@ type wary struct {
 	phys.Memory
 	to       *Jump
 	deadline time.Duration
-	writes   []string // of more than a mebibyte
+	writes   []string     // of more than a mebibyte
+	onStep   func(string) // nil: nothing
 }
 
 func (w *wary) Fallback(j *Jump) error {
@@ -105,7 +106,11 @@ func (w *wary) Fallback(j *Jump) error {
 	return nil
 }
 func (w *wary) Deadline(d time.Duration) { w.deadline = d }
-func (w *wary) Step(string)              {}
+func (w *wary) Step(name string) {
+	if w.onStep != nil {
+		w.onStep(name)
+	}
+}
 
 func (w *wary) Edit(a phys.Addr, n uint64) ([]byte, error) {
 	if n > 1<<20 {
@@ -201,12 +206,12 @@ func TestPassingUnreadIsNotForUnsignedWords(t *testing.T) {
 		started    string
 		say        string
 	}{
-		"signed, to halt":       {payload.OnErrorHalt, "F", true, "", "the signed manifest"},
-		"signed, to go back":    {payload.OnErrorRollback, "F", true, "A", "the signed manifest"},
-		"signed, by default":    {"", "F", true, "A", "the signed manifest"},
+		"signed, to halt":       {payload.OnErrorHalt, "F", true, "", "nobody signed that"},
+		"signed, to go back":    {payload.OnErrorRollback, "F", true, "A", "nobody signed that"},
+		"signed, by default":    {"", "F", true, "A", "nobody signed that"},
 		"signed, to pass":       {payload.OnErrorPass, "F", true, "B", "handed on untouched"},
 		"unsigned":              {payload.OnErrorHalt, "F", false, "B", "handed on untouched"},
-		"to another generation": {payload.OnErrorHalt, "D", false, "B", "generation D does not read what generation F writes"},
+		"to another generation": {payload.OnErrorHalt, "D", false, "B", "generation D does not read kho-v4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t, standin.Shape{Sessions: 3, Files: 4}, "ferry.mode=pass ferry.on-error=pass")
@@ -226,39 +231,78 @@ func TestPassingUnreadIsNotForUnsignedWords(t *testing.T) {
 }
 
 // TestADefaultLosesNothing: where nobody chose what follows a failure, a kernel that
-// is known not to read the handover does not get it.
+// is known not to read the handover does not get it, whatever else is wrong.
 func TestADefaultLosesNothing(t *testing.T) {
+	twice := func(m *machine) { // two sessions of one name
+		for at, page := range m.pages() {
+			if i := bytes.Index(page, []byte("session-4\x00")); i >= 0 {
+				m.edit(at+phys.Addr(i)+8, 1)[0] = '3'
+			}
+		}
+	}
+	noTree := func(m *machine) { // a sub-tree of a name that is none
+		page := m.edit(m.fdt, phys.PageSize)
+		page[bytes.Index(page, []byte("memblock"))] = '@'
+	}
 	for name, tt := range map[string]struct {
-		words, to string
-		sessions  int
-		started   bool
+		from     *standin.Generation
+		to       string
+		words    string
+		sessions int
+		damage   func(*machine)
+		started  bool
 	}{
-		"a kernel that reads it":                 {"", "F", 820, true},
-		"one that does not, and too much for it": {"", "E", 820, false},
-		"one that does not, and damage":          {"", "E", 5, false},
-		"one that does not, but somebody chose":  {"ferry.on-error=pass", "E", 820, true},
+		"a word that nobody knows":                      {standin.F, "F", "ferry.unknown=1", 5, nil, true},
+		"the same, for a kernel of another generation":  {standin.F, "E", "ferry.unknown=1", 5, nil, false},
+		"the same, of the same KHO":                     {standin.C, "D", "ferry.unknown=1", 5, nil, false},
+		"damaged sessions":                              {standin.F, "F", "", 5, twice, true},
+		"the same, of another generation":               {standin.F, "E", "", 5, twice, false},
+		"the same, of another generation, the same KHO": {standin.C, "D", "", 5, twice, false},
+		"a damaged tree":                                {standin.F, "E", "", 5, noTree, false},
+		"too much for it":                               {standin.F, "E", "", 820, nil, false},
+		"too much for it, but somebody chose":           {standin.F, "E", "ferry.on-error=pass", 820, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMachine(t, standin.Shape{Sessions: tt.sessions}, tt.words)
-			for at, page := range m.pages() {
-				if i := bytes.Index(page, []byte("session-4\x00")); i >= 0 && tt.sessions == 5 {
-					m.edit(at+phys.Addr(i)+8, 1)[0] = '3' // as another is called
-				}
-			}
-			if tt.to == "F" {
-				m.cmdline("ferry.unknown=1") // else all would be well
+			m := newMachineOf(t, tt.from, standin.Shape{Sessions: tt.sessions, Files: 1, Plain: true, Regions: 1}, tt.words)
+			if tt.damage != nil {
+				tt.damage(m)
 			}
 			m.next(tt.to, "")
 			w := &wary{Memory: m.Memory}
 			m.Watch = w
 			_, err := Run(&m.Machine)
-			if (err == nil) != tt.started || (w.to != nil) != tt.started {
+			if !strings.Contains(m.log.String(), "ferry: error: ") {
+				t.Fatalf("nothing is wrong:\n%s", m.log)
+			}
+			if (err == nil) != tt.started || tt.started && w.to == nil {
 				t.Errorf("got %v, armed with %+v\n%s", err, w.to, m.log)
 			}
-			if err != nil && !strings.Contains(err.Error(), "generation E does not read kho-v4") {
+			if err != nil && !strings.Contains(err.Error(), "generation "+tt.to+" does not read kho-") {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestNoFallbackLosesWhatItCannotRead: nor does the machine go on there by itself.
+func TestNoFallbackLosesWhatItCannotRead(t *testing.T) {
+	for to, want := range map[string]bool{"F": true, "E": false} {
+		m := newMachine(t, standin.Shape{Sessions: 3, Files: 4}, "")
+		m.next(to, "")
+		w := &wary{Memory: m.Memory}
+		m.Watch = w
+		steps := 0
+		w.onStep = func(name string) {
+			if name == "luo" {
+				steps++
+				if (w.to != nil) != want {
+					t.Errorf("to %s: armed with %+v before the state is read", to, w.to)
+				}
+			}
+		}
+		if _, err := Run(&m.Machine); err != nil || steps != 1 || w.to == nil {
+			t.Errorf("to %s: %v, %d steps, armed with %+v\n%s", to, err, steps, w.to, m.log)
+		}
 	}
 }
 

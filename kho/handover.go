@@ -118,6 +118,22 @@ func Open(mem phys.Memory, d Data, hint *Format) (*Handover, error) {
 	return h, nil
 }
 
+// Recognise returns the formats that the handover named by d says it is in, as far
+// as its root device tree can be read at all: nothing of it is proved. The
+// ambiguous string of the oldest kernels stands for two.
+func Recognise(mem phys.Memory, d Data) []*Format {
+	page, err := mem.View(d.FDT, phys.PageSize)
+	if err != nil {
+		return nil
+	}
+	t, err := fdt.Parse(d.FDT, page)
+	if err != nil {
+		return nil
+	}
+	fit, _ := recognise(t.Root())
+	return fit
+}
+
 // openTree reads the root device tree, and the map and sub-trees it names.
 func (h *Handover) openTree(hint *Format) error {
 	d := h.Data

@@ -33,6 +33,21 @@ func Restore(h *kho.Handover, c *blockset.Checker) (*State, error) {
 	return st, nil
 }
 
+// Recognise returns the format that the state in h says it is in, nil where there is
+// none and where that cannot be told. Nothing of the state is proved.
+func Recognise(h *kho.Handover) *Format {
+	t, ok := h.Subtree(Subtree)
+	if !ok {
+		return nil
+	}
+	page, err := h.Memory().View(t.Data.Page(), phys.PageSize)
+	if err != nil || t.Data != t.Data.Page() {
+		return nil
+	}
+	f, _ := recognise(t.Data, page, t.Size)
+	return f
+}
+
 // heads is the preserved-memory map, which alone says how large an array may be.
 type heads interface {
 	// Head returns the preserved block that starts at a.
