@@ -114,7 +114,7 @@ func (r *Report) text() string {
 // cut returns at most n bytes of s.
 func cut(s string, n int) string {
 	if len(s) > n {
-		s = s[:n-4] + "...\n"
+		s = s[:n-3] + "..."
 	}
 	return s
 }

@@ -34,7 +34,7 @@ reproducible: $(BUILD)/ferry.bzimage
 # Every fuzz target for FUZZTIME of processor time, one after another.
 FUZZTIME ?= 30s
 
-fuzz:
+fuzz: compressors
 	$(GO) run ./attack/nightly -each $(FUZZTIME)
 
 test-metal: qemu $(BUILD)/linker ## the unit tests with no OS, at real physical addresses

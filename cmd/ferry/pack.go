@@ -26,7 +26,7 @@ type packCmd struct {
 	Generation string        `placeholder:"NAME" help:"Generation of formats that the next kernel reads (ferry abi lists them). Default: what its image says; one that does not say is refused."`
 	From       string        `placeholder:"RELEASE" help:"Release or generation of the kernel that will hand over, for what its memory leaves open: 6.16 and 6.17 look like 6.18. Default: that of the rollback kernel, or unknown."`
 	Rollback   rollbackFlags `embed:"" prefix:"rollback-"`
-	OnError    string        `placeholder:"OUTCOME" enum:",rollback,pass,cold,halt" default:"" help:"What follows a failure: rollback (the kernel before boots with the untouched handover), pass (the next kernel boots with it), cold (it boots without, state is lost) or halt. Default: rollback where there is a kernel for it; else what the stage's command line says."`
+	OnError    string        `placeholder:"OUTCOME" enum:",rollback,pass,cold,halt" default:"" help:"What follows a failure: rollback (the kernel before boots with the untouched handover), pass (the next kernel boots with it), cold (it boots without, state is lost) or halt. Default: rollback where there is a kernel for it, halt where the next kernel is known not to read the handover; else what the stage's command line says, which counts only for an unsigned payload."`
 	Serial     uint64        `help:"Number of this payload: raise it with each, if images demand a least one."`
 	Manifest   string        `type:"path" help:"Write the manifest to this file as well, to be signed: minisign -Sm FILE; then ferry seal."`
 }
