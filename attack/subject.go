@@ -158,11 +158,11 @@ func (s *Subject) lay(t testing.TB, mem phys.Memory, d kho.Data) {
 
 // held returns what may not be written to where the handover is as m says.
 func (s *Subject) held(m *Model) phys.Ranges {
-	return phys.NewRanges(append(s.Loaded(), m.memory()...)...)
+	return phys.NewRanges(append(s.Loaded(), m.Memory()...)...)
 }
 
 // memory returns what is preserved and where the map lies.
-func (m *Model) memory() phys.Ranges {
+func (m *Model) Memory() phys.Ranges {
 	var all []phys.Range
 	for _, b := range m.Blocks {
 		all = append(all, b.Range())

@@ -36,22 +36,7 @@ func carried(before, after *Dump, from, to *standin.Generation) (held phys.Range
 	if err != nil {
 		return nil, fmt.Errorf("what arrived: %w", err)
 	}
-	return memoryOf(in), attack.Same(out.Words, in.Words)
-}
-
-// memoryOf returns the pages of a handover: all that is preserved, and the map.
-func memoryOf(m *attack.Model) phys.Ranges {
-	var all []phys.Range
-	for _, b := range m.Blocks {
-		all = append(all, b.Range())
-	}
-	for _, a := range m.Nodes {
-		all = append(all, phys.Block{Addr: a}.Range())
-	}
-	for a := range m.Leaves {
-		all = append(all, phys.Block{Addr: a.Page()}.Range())
-	}
-	return phys.NewRanges(all...)
+	return in.Memory(), attack.Same(out.Words, in.Words)
 }
 
 // TestOracleMissesNoLoss changes what arrived where nothing but the decoder would see
