@@ -161,7 +161,7 @@ func (s *Subject) held(m *Model) phys.Ranges {
 	return phys.NewRanges(append(s.Loaded(), m.Memory()...)...)
 }
 
-// memory returns what is preserved and where the map lies.
+// Memory returns what is preserved and where the map lies.
 func (m *Model) Memory() phys.Ranges {
 	var all []phys.Range
 	for _, b := range m.Blocks {
