@@ -12,17 +12,43 @@ import (
 	"ferry/phys"
 )
 
-var number = regexp.MustCompile(`0x[0-9a-f]+`)
+var (
+	number = regexp.MustCompile(`0x[0-9a-f]+`)
+
+	// leading is the property of the root tree that errors of the whole map begin
+	// with. Its address counts where that property was hit alone: those errors say
+	// what is wrong in the map behind it.
+	leading = regexp.MustCompile(`^kho: property (0x[0-9a-f]+): `)
+)
+
+// propertySize is how many bytes around the address of a property are its own: a
+// token, a size, the offset of a name, and a value of 8 bytes.
+const propertySize = 20
+
+// dataAt is where the node of a handover has the addresses and sizes of the root
+// tree and of the scratch table.
+const dataAt = 16
 
 // named reports whether an error of a report names what a flip of bit at a hit.
 // Only numbers in the lines of errors count, see [Subject.suspects]: those from
 // 1 MiB on, and below that the very page that a damaged address now says.
 func (s *Subject) named(log []byte, a phys.Addr, bit uint) bool {
+	return names(log, a, s.suspects(a, bit))
+}
+
+// names reports whether the errors of a report on damage at a name one of hit.
+func names(log []byte, a phys.Addr, hit []phys.Range) bool {
 	var found []phys.Addr
 	for line := range bytes.Lines(log) {
 		text, ok := bytes.CutPrefix(line, []byte("ferry: error: "))
 		if !ok {
 			continue
+		}
+		if m := leading.FindSubmatch(text); m != nil {
+			v, err := strconv.ParseUint(string(m[1][2:]), 16, 64)
+			if at := phys.Addr(v); err != nil || a+propertySize < at || at+propertySize <= a {
+				text = text[len(m[0]):]
+			}
 		}
 		for _, n := range number.FindAll(text, -1) {
 			v, err := strconv.ParseUint(string(n[2:]), 16, 64)
@@ -31,10 +57,6 @@ func (s *Subject) named(log []byte, a phys.Addr, bit uint) bool {
 			}
 		}
 	}
-	if len(found) == 0 {
-		return false
-	}
-	hit := s.suspects(a, bit)
 	for _, f := range found {
 		if slices.ContainsFunc(hit, func(r phys.Range) bool { return r.Start <= f && f < r.End && (f >= phys.LowMemory || r.Size() == 1) }) {
 			return true
@@ -44,18 +66,15 @@ func (s *Subject) named(log []byte, a phys.Addr, bit uint) bool {
 }
 
 // suspects returns what a report may name of a flip of bit at a: the block or page
-// that the bit is in, the one of whoever refers to that, what the damaged record
+// that the bit is in, the records that refer to that, what the damaged record
 // tells of, where the damaged word pointed and points, as an address or as a page
 // number, and the blocks that the flip took out of the map or put into it.
 func (s *Subject) suspects(a phys.Addr, bit uint) (hit []phys.Range) {
 	home := phys.Block{Addr: a.Page()}.Range()
-	if b, by, ok := s.Before.holding(a); ok {
-		hit = append(hit, b.Range(), phys.Block{Addr: by}.Range())
-		if b, by, ok = s.Before.holding(by); ok {
-			hit = append(hit, b.Range(), phys.Block{Addr: by}.Range())
-		}
-	}
 	hit = append(hit, home)
+	if b, by, ok := s.Before.holding(a); ok {
+		hit = append(append(hit, b.Range()), s.referrers(b.Range(), by)...)
+	}
 	page, err := s.View(home.Start, phys.PageSize)
 	if err != nil {
 		return hit
@@ -77,8 +96,14 @@ func (s *Subject) suspects(a phys.Addr, bit uint) (hit []phys.Range) {
 		}
 	}
 	for _, r := range s.Before.refs {
-		if r.record.Start <= a && a < r.record.End {
+		switch {
+		case a < r.record.Start || r.record.End <= a:
+		case r.record.Start != s.Node+dataAt: // else both halves are in one record
 			hit = s.target(hit, r.object)
+		case a < s.Node+dataAt+16:
+			hit = s.target(hit, s.Data.FDT)
+		default:
+			hit = s.target(hit, s.Data.Scratch)
 		}
 	}
 	if was, is := phys.Addr(le.Uint64(old[at&^7:])), phys.Addr(le.Uint64(page[at&^7:])); was >= phys.LowMemory && is > 0 && is == is.Page() {
@@ -87,7 +112,29 @@ func (s *Subject) suspects(a phys.Addr, bit uint) (hit []phys.Range) {
 	return append(append(hit, s.moved(a, bit)...), s.shifted(old, page, a)...)
 }
 
-// shifted returns the memory that damage at a put into scratch or took out of it;
+// referrers returns the records that say where the structure in home is: those
+// that the decoder noted, else the words in the page at by that point to it.
+func (s *Subject) referrers(home phys.Range, by phys.Addr) (hit []phys.Range) {
+	in := func(a phys.Addr) bool { return home.Start <= a && a < home.End }
+	for _, r := range s.Before.refs {
+		if in(r.object) {
+			hit = append(hit, r.record)
+		}
+	}
+	if len(hit) > 0 {
+		return hit
+	}
+	b := s.Memory.Pages()[by.Page()]
+	for i := 0; i+8 <= len(b); i += 4 { // properties lie at multiples of 4
+		if v := le.Uint64(b[i:]); in(phys.Addr(v)) || v < 1<<40 && in(phys.PFN(v).Addr()) {
+			at := by.Page() + phys.Addr(i)
+			hit = append(hit, phys.Range{Start: at, End: at + 8})
+		}
+	}
+	return hit
+}
+
+// shifted returns the RAM that damage at a put into scratch or took out of it;
 // old and page are what its page of the scratch table was and is.
 func (s *Subject) shifted(old, page []byte, a phys.Addr) []phys.Range {
 	if a < s.Data.Scratch || a >= s.Data.Scratch+phys.Addr(s.Data.ScratchSize) {
@@ -100,7 +147,8 @@ func (s *Subject) shifted(old, page []byte, a phys.Addr) []phys.Range {
 	}
 	was, _ := phys.Span(phys.Addr(le.Uint64(old[i:])), le.Uint64(old[i+8:]))
 	is, _ := phys.Span(phys.Addr(le.Uint64(page[i:])), le.Uint64(page[i+8:]))
-	return append(phys.NewRanges(was).Sub(is), phys.NewRanges(is).Sub(was)...)
+	moved := phys.NewRanges(append(phys.NewRanges(was).Sub(is), phys.NewRanges(is).Sub(was)...)...)
+	return moved.Sub(moved.Sub(s.RAM()...)...)
 }
 
 // target adds the page or block that a points into.

@@ -5,6 +5,8 @@ package attack
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"ferry/phys"
@@ -51,6 +53,101 @@ func TestOnlyAddressesOfWhatWasHitNameIt(t *testing.T) {
 		if refused < 100 {
 			t.Errorf("%s: %d flips were refused, want 100 or more", f.Name, refused)
 		}
+	}
+}
+
+// neighbours are roles one of which says where the other lies or what is memory of
+// its own: a report on either may name the place where they meet.
+var neighbours = [][2]string{
+	{"setup_data pointer", "setup_data node"}, {"setup_data node", "kho fdt"}, {"setup_data node", "scratch table"},
+	{"scratch table", "map bitmap"}, {"kho fdt", "map chunk"}, {"kho fdt", "map node"}, {"map chunk", "map bitmap"}, {"map node", "map bitmap"},
+	{"kho fdt", "memblock"}, {"kho fdt", "kexec-metadata"}, {"kho fdt", "luo fdt"}, {"kho fdt", "luo_ser"},
+	{"luo fdt", "sess array"}, {"luo fdt", "flb"}, {"luo_ser", "block"}, {"luo_ser", "flb"},
+	{"sess array", "file array"}, {"file array", "memfd"}, {"block", "memfd"},
+	{"memfd", "memfd array chunk"}, {"memfd", "memfd array data"}, {"memfd array chunk", "memfd array data"},
+}
+
+// TestReportsOfOthersNameNothing holds the reports of refused flips against flips
+// in structures of other roles. Some of these are named all the same: a word of the
+// map or of the scratch table moves much memory at once, a record points to what
+// another report says, and a damaged number may by chance be an address.
+func TestReportsOfOthersNameNothing(t *testing.T) {
+	const (
+		each     = 16   // flips of each role
+		near     = 0.50 // of the reports of a neighbour
+		far      = 0.25 // of the reports of any other role
+		together = 0.02 // of all reports of no neighbours
+		enough   = 30   // pairs before a role is held to its bound
+	)
+	type run struct {
+		role string
+		a    phys.Addr
+		bit  uint
+		log  []byte
+	}
+	type count struct {
+		pairs, named int
+		example      string
+	}
+	for _, f := range Forms {
+		s := Vector(t, f.Name, f.Name)
+		var refused []run
+		flip := func(a phys.Addr, bit uint, do func()) {
+			b, err := s.Poke(a, 1)
+			check(t, err)
+			b[0] ^= 1 << bit
+			do()
+			check(t, s.Reset())
+			check(t, s.Restore(phys.Block{Addr: a.Page()}.Range()))
+		}
+		for _, r := range s.Regions() {
+			for i := range min(each, r.bits) {
+				a, bit := r.Pick(i, each)
+				flip(a, bit, func() {
+					if o := s.Cross(); o.Defect == "" && o.Refused {
+						refused = append(refused, run{strings.TrimSuffix(r.Role, rest), a, bit, bytes.Clone(o.Log)})
+					}
+				})
+			}
+		}
+		counts := make(map[[2]string]*count)
+		for _, x := range refused {
+			flip(x.a, x.bit, func() {
+				hit := s.suspects(x.a, x.bit)
+				for _, y := range refused {
+					if x.role == y.role {
+						continue
+					}
+					k := [2]string{x.role, y.role}
+					c := counts[k]
+					if c == nil {
+						c = new(count)
+						counts[k] = c
+					}
+					if c.pairs++; names(y.log, x.a, hit) {
+						c.named++
+						c.example = fmt.Sprintf("bit %d of the byte at %v:\n%s", x.bit, x.a, y.log)
+					}
+				}
+			})
+		}
+		var other count
+		for k, c := range counts {
+			bound := far
+			if slices.Contains(neighbours, k) || slices.Contains(neighbours, [2]string{k[1], k[0]}) {
+				bound = near
+			} else {
+				other.pairs += c.pairs
+				other.named += c.named
+			}
+			if rate := float64(c.named) / float64(c.pairs); c.pairs >= enough && rate > bound {
+				t.Errorf("%s: %d of %d flips of %s are named by reports on %s, want %v at most; %s", f.Name, c.named, c.pairs, k[0], k[1], bound, c.example)
+			}
+		}
+		if rate := float64(other.named) / float64(other.pairs); rate > together || other.pairs < 1000 {
+			t.Errorf("%s: %d of %d pairs of no neighbours are named, want %v at most of 1000 or more", f.Name, other.named, other.pairs, together)
+		}
+		t.Logf("%s: %d of %d pairs of no neighbours are named", f.Name, other.named, other.pairs)
 	}
 }
 
