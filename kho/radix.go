@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"ferry/phys"
 )
@@ -75,7 +76,7 @@ func (radix) read(m *Map, scratch phys.Ranges) error {
 					return m.slotError(l, n, i, found, want)
 				}
 				if _, err := viewPage(m.mem, scratch, child); err != nil {
-					return phys.In(slotName(l, n, i), child, err)
+					return phys.In(m.slotName(l, n, i), child, err)
 				}
 				below = append(below, node{p, child})
 				m.nodes = append(m.nodes, child.PFN())
@@ -134,12 +135,25 @@ func (m *Map) checkNodes() error {
 	return nil
 }
 
-func slotName(level int, n node, i int) string {
-	return fmt.Sprintf("level %d node %s slot %d", level, n.addr, i)
+// slotName names a slot of a node of the level that is read, and every slot on the
+// way to it from the root: any of them may be the one that is wrong.
+func (m *Map) slotName(level int, n node, i int) string {
+	var b strings.Builder
+	for l := topLevel; l > level; l-- {
+		prefix := n.prefix >> (tableShift * (l - level))
+		for _, above := range m.levels[l] {
+			if above.prefix == prefix {
+				slot := n.prefix >> (tableShift * (l - level - 1)) % tableSlots
+				fmt.Fprintf(&b, "level %d node %s slot %d: ", l, above.addr, slot)
+			}
+		}
+	}
+	fmt.Fprintf(&b, "level %d node %s slot %d", level, n.addr, i)
+	return b.String()
 }
 
 func (m *Map) slotError(level int, n node, i int, found, want string) error {
-	return &phys.Error{Object: slotName(level, n, i), Addr: n.addr + phys.Addr(8*i), Found: found, Want: want, Err: ErrMap}
+	return &phys.Error{Object: m.slotName(level, n, i), Addr: n.addr + phys.Addr(8*i), Found: found, Want: want, Err: ErrMap}
 }
 
 // shared names the second reference to the node at a, the root being referenced

@@ -73,6 +73,7 @@ func TestRestoreRejects(t *testing.T) {
 		{"session chain in a circle", func(h *handover) { put(h.sess, 0, u64(h.root[16:])) }, blockset.ErrCycle, "session block 1"},
 		{"session count 0", func(h *handover) { put(h.sess, 8, 0) }, blockset.ErrCount, "count 0, want 1..51"},
 		{"session count too large", func(h *handover) { put(h.sess, 8, 52) }, blockset.ErrCount, "count 52, want 1..51"},
+		{"session count one too high", func(h *handover) { put(h.sess, 8, 4) }, ErrName, "session 3 \"\": record 0x10001100: neither a name nor files"},
 		{"session count beyond what was written", func(h *handover) { put(h.sess, 8, 5) }, ErrDuplicate, `session 4 0x10001150: name "" of session 3`},
 		{"session name that begins with a NUL", func(h *handover) { h.sess[one] = 0 }, ErrName, `bytes behind the end of name ""`},
 		{"two empty session names", func(h *handover) { clear(h.sess[16:80]); clear(h.sess[one : one+64]) }, ErrDuplicate, `name "" of session 0`},

@@ -154,6 +154,7 @@ func TestRestoreRejectsTrees(t *testing.T) {
 		{"a session fewer than there are", func(h *tree) { put(h.sessions, 0, 2) }, ErrCount, "session array 0x10010000: record 2 0x100100a8: bytes that are not zero, want zeros behind the 2 records"},
 		{"a file fewer than there are", func(h *tree) { put(h.sessions, 8+80+72, 69) }, ErrCount, "file array"},
 		{"a byte at the end of the session array", func(h *tree) { h.sessions[16*4096-1] = 1 }, ErrCount, "session array 0x10010000: record 819 0x1001fff8: bytes that are not zero, want zeros behind the 3 records"},
+		{"session count one too high", func(h *tree) { put(h.sessions, 0, u64(h.sessions)+1) }, ErrName, "neither a name nor files"},
 		{"one session more than the block holds", func(h *tree) { put(h.sessions, 0, 820) }, ErrCount, "count 820, want at most 819, what its block of order 4 holds"},
 		{"a number of sessions that wraps", func(h *tree) { put(h.sessions, 0, ^uint64(0)/80+2) }, ErrCount, "session array"},
 		{"sessions that were not written", func(h *tree) { put(h.sessions, 0, 5) }, ErrDuplicate, `session 4 0x10010148: name "" of session 3`},

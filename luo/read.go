@@ -137,11 +137,17 @@ func (r *reader) uniqueNames() error {
 	return nil
 }
 
-// session reads one session, whose record lies at a.
+// session reads one session, whose record lies at a. Kernels up to 7.1.3 could make
+// one without a name; without files as well its record would be that of nothing, as
+// a count reads that is too high.
 func (r *reader) session(s Session, a phys.Addr) error {
 	if e := checkPadding("name", s.rec[:sessionName]); e != nil {
 		e.Object, e.Addr = "record", a
 		return e
+	}
+	if s.rec[0] == 0 && zeros(s.rec) {
+		return &phys.Error{Object: "record", Addr: a, Found: "neither a name nor files", Want: "a session",
+			Hint: "a count is too high; or finish the session that has no name before the kexec", Err: ErrName}
 	}
 	st := r.st
 	r.rising = true
