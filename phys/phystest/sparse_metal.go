@@ -39,6 +39,20 @@ func mapRAM(n int) (m mapping, unmap func(), err error) {
 	return mapping{view: b, edit: b}, func() { unback(start, uint64(n)) }, nil
 }
 
+// Touched returns the pages that were ever asked for: all others are zero.
+func (s *Sparse) Touched() phys.Ranges {
+	var rs []phys.Range
+	for i, r := range s.ram {
+		va := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(s.maps[i].view))))
+		for a := r.Start; a < r.End; a += phys.PageSize {
+			if amd64.Leaf(va+uint64(a-r.Start)) != 0 {
+				rs = append(rs, phys.Block{Addr: a}.Range())
+			}
+		}
+	}
+	return phys.NewRanges(rs...)
+}
+
 // back makes sure that n bytes from off on are there.
 func back(b []byte, off, n uint64) error {
 	if n == 0 {
