@@ -93,6 +93,7 @@ type survey struct {
 	stale   uint64     // first index of a folio that was never written to
 	anew    bool       // there is one
 	gap     uint64     // first index without memory
+	behind  uint64     // entry of the array that should have given it some
 	holes   bool       // there is one
 }
 
@@ -174,8 +175,9 @@ func (f *File) Check(c *blockset.Checker) error {
 // walk is Walk that remembers what it finds.
 func (f *File) walk(visit func(Folio) error) error {
 	var s survey
-	next := uint64(0)
+	i, next, follows := uint64(0), uint64(0), uint64(0)
 	err := f.Walk(func(folio Folio) error {
+		i++
 		if !folio.Hole() {
 			if folio.Flags != allFlags {
 				s.unset++
@@ -185,14 +187,14 @@ func (f *File) walk(visit func(Folio) error) error {
 			}
 			s.largest = max(s.largest, folio.Block.Order)
 			if folio.Index > next && !s.holes {
-				s.gap, s.holes = next, true
+				s.gap, s.behind, s.holes = next, follows, true
 			}
-			next = folio.Index + folio.Block.Order.Pages()
+			next, follows = folio.Index+folio.Block.Order.Pages(), i
 		}
 		return visit(folio)
 	})
 	if next < filePages(f.Size) && !s.holes {
-		s.gap, s.holes = next, true
+		s.gap, s.behind, s.holes = next, follows, true
 	}
 	if err == nil {
 		f.survey = &s
@@ -221,7 +223,12 @@ func (f *File) Whole() error {
 	at := f.Addr + phys.Addr(f.format.count)
 	switch {
 	case s.holes:
-		return phys.In("memfd", at, bad(at, fmt.Sprintf("%d folios, and page %d of %d in none of them", f.Folios, s.gap, filePages(f.Size)), "memory for every page"))
+		where := ""
+		if s.behind < f.Folios {
+			_, entry, _ := f.entry(s.behind)
+			where = fmt.Sprintf(" (entry %d at %v is of another)", s.behind, entry)
+		}
+		return phys.In("memfd", at, bad(at, fmt.Sprintf("%d folios, and page %d of %d in none of them%s", f.Folios, s.gap, filePages(f.Size), where), "memory for every page"))
 	case s.anew && f.format.written:
 		return phys.In("memfd", f.area.Block(0).Addr, &phys.Error{Object: "folio array", Addr: f.area.Block(0).Addr,
 			Found: fmt.Sprintf("page %d never written to", s.stale), Want: "contents, as every kernel of " + f.format.handler + " gives each page", Err: ErrFolio})

@@ -19,10 +19,10 @@ func TestFilesWithHolesAreNotWhole(t *testing.T) {
 		{"empty", nil, 0, ""},
 		{"folios of several orders", []int{1, 0, 0, 2}, 0, ""},
 		{"a hole at the beginning", []int{-2, 1}, 0, "page 0 of 4 in none"},
-		{"a hole between", []int{0, 0, -2, 1}, 0, "page 2 of 6 in none"},
-		{"an entry without memory", []int{0, 100, 0}, 0, "page 1 of 3 in none"},
+		{"a hole between", []int{0, 0, -2, 1}, 0, "page 2 of 6 in none of them (entry 2 at "},
+		{"an entry without memory", []int{0, 100, 0}, 0, "page 1 of 3 in none of them (entry 1 at "},
 		{"an entry without memory at the end", []int{0, 100}, 0, "page 1 of 2 in none"},
-		{"too few folios", []int{1}, 1, "page 2 of 3 in none"},
+		{"too few folios", []int{1}, 1, "page 2 of 3 in none of them, want"},
 	} {
 		d := first(t)
 		fs, pages := folios(t, d, tt.orders...)
