@@ -20,6 +20,12 @@ func New(t testing.TB, ram ...phys.Range) phys.Memory { return NewSparse(t, ram.
 // back has nothing to do: Linux backs the pages of a mapping when they are touched.
 func back(b []byte, off, n uint64) error { return nil }
 
+// mapping is a file mapped once to read and once to write.
+type mapping struct {
+	view, edit []byte
+	file       int // its descriptor
+}
+
 // mapRAM maps n bytes of zeros twice, once to read and once to write.
 func mapRAM(n int) (m mapping, unmap func(), err error) {
 	fd, err := unix.MemfdCreate("ferry-test-ram", unix.MFD_CLOEXEC)

@@ -19,12 +19,6 @@ type Sparse struct {
 	maps []mapping // of each range
 }
 
-// mapping is memory mapped once to read and once to write.
-type mapping struct {
-	view, edit []byte
-	file       int // on a host, the descriptor of what is mapped
-}
-
 // NewSparse returns zeroed RAM at the given ranges, each a multiple of the page
 // size, until the test ends.
 func NewSparse(t testing.TB, ram ...phys.Range) *Sparse {

@@ -25,6 +25,9 @@ var (
 	sparseOnce bool
 )
 
+// mapping is memory, the same to read and to write.
+type mapping struct{ view, edit []byte }
+
 // mapRAM reserves n bytes, the same to read and to write: the machine's own memory
 // is not mapped twice either.
 func mapRAM(n int) (m mapping, unmap func(), err error) {
