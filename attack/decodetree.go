@@ -77,14 +77,19 @@ func (m *Model) tree(b []byte) *dtNode {
 	return none
 }
 
-func (n *dtNode) u64(name string) uint64 {
+// number returns a little-endian property of size bytes, with zeros up to 8; 0 is
+// that of a node without it, which fails the model.
+func (n *dtNode) number(name string, size int) uint64 {
 	v := n.at[name]
-	if len(v) != 8 {
-		n.m.fail("node %q: no property %q of 8 bytes", n.name, name)
+	if len(v) != size {
+		n.m.fail("node %q: no property %q of %d bytes", n.name, name, size)
 		return 0
 	}
-	return le.Uint64(v)
+	return le.Uint64(append(slices.Clone(v), make([]byte, 8-size)...))
 }
+
+func (n *dtNode) u64(name string) uint64 { return n.number(name, 8) }
+func (n *dtNode) u32(name string) uint32 { return uint32(n.number(name, 4)) }
 
 func (n *dtNode) kid(name string) *dtNode {
 	for _, k := range n.kids {
@@ -94,15 +99,6 @@ func (n *dtNode) kid(name string) *dtNode {
 	}
 	n.m.fail("node %q: no node %q", n.name, name)
 	return &dtNode{m: n.m}
-}
-
-func (n *dtNode) u32(name string) uint32 {
-	v := n.at[name]
-	if len(v) != 4 {
-		n.m.fail("node %q: no property %q of 4 bytes", n.name, name)
-		return 0
-	}
-	return le.Uint32(v)
 }
 
 // compatible reports whether one of the strings of the property is want.

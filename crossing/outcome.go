@@ -218,7 +218,7 @@ func (p *passage) unreadRaw(raw *[kho.DataSize]byte) (formats string) {
 
 // handOver gives the next kernel the new handover that data names. Where the way
 // out starts the same kernel, only the address of the handover changes; else the
-// kernel is placed now, and the way out is given up with the first byte written.
+// kernel is placed now.
 func (p *passage) handOver(data kho.Data) (Jump, error) {
 	payload := (*[kho.DataSize]byte)(data.Append(nil))
 	if p.way.plan != nil && p.way.outcome == OnErrorPass {

@@ -154,17 +154,27 @@ func linuxVictim(t *testing.T, dir string) victim {
 		}}
 }
 
-// span is how long a run takes to the next kernel.
-func (v victim) span(t *testing.T, dir string) time.Duration {
+// start starts a machine in a copy of the memory, for a run to the end; end gives
+// both back.
+func (v victim) start(t *testing.T, dir string) (d *Debugger, end func()) {
 	t.Helper()
 	run, err := v.dump.Copy(filepath.Join(dir, "whole"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.Remove(run.Path)
-	defer run.Close()
-	d := v.resume(t, run)
-	defer d.machine.Kill()
+	d = v.resume(t, run)
+	return d, func() {
+		d.machine.Kill()
+		run.Close()
+		os.Remove(run.Path)
+	}
+}
+
+// span is how long a run takes to the next kernel.
+func (v victim) span(t *testing.T, dir string) time.Duration {
+	t.Helper()
+	d, end := v.start(t, dir)
+	defer end()
 	last, err := stage().Symbol("ferry/board/amd64.(*machine).depart")
 	if err != nil {
 		t.Fatal(err)
@@ -179,14 +189,8 @@ func (v victim) span(t *testing.T, dir string) time.Duration {
 // points lists the steps and functions that a whole run meets.
 func (v victim) points(t *testing.T, dir string) (all []point) {
 	t.Helper()
-	run, err := v.dump.Copy(filepath.Join(dir, "whole"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.Remove(run.Path)
-	defer run.Close()
-	d := v.resume(t, run)
-	defer d.machine.Kill()
+	d, end := v.start(t, dir)
+	defer end()
 	names := map[uint64]string{}
 	for _, f := range append([]string{"ferry/board/amd64.SetStep"}, boundaries...) {
 		at, err := stage().Symbol(f)

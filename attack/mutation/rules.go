@@ -34,7 +34,7 @@ type cond struct {
 	exprs   []ast.Expr // none: that a case is reached, or a loop has something to go over
 	refuses bool       // an error is made where it is true
 	passes  bool       // it is that another function failed
-	library bool       // it is that the standard library refused something
+	foreign bool       // it is that the standard library refused something
 }
 
 // finder collects the rules of a function.
@@ -204,7 +204,7 @@ func (d *finder) place(n ast.Node, why string, none bool) {
 func (d *finder) take(c *cond) {
 	for _, e := range c.exprs {
 		alternatives := parts(e, c.refuses)
-		if c.library {
+		if c.foreign {
 			alternatives = c.exprs
 		}
 		for _, p := range alternatives {
@@ -289,8 +289,8 @@ func (d *finder) branch(body []ast.Stmt, exprs []ast.Expr, refuses bool, before 
 			v := failed(exprs[0])
 			// What the standard library refuses is a rule of ours where nothing
 			// else looks.
-			own.library = refuses && d.fromLibrary(before, v)
-			own.passes = refuses && !own.library
+			own.foreign = refuses && d.fromLibrary(before, v)
+			own.passes = refuses && !own.foreign
 		}
 	}
 	d.list(body, own, maker && own == nil)
