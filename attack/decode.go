@@ -86,8 +86,7 @@ func (m *Model) text(k Kind, s, f int, b []byte) {
 
 func (m *Model) decode(d kho.Data) {
 	table := m.view(d.Scratch, d.ScratchSize)
-	m.add(Scratch, 0, 0, uint64(d.Scratch))
-	m.text(Scratch, 0, 0, table)
+	m.table(table)
 	for i := 0; i+16 <= len(table); i += 16 {
 		m.refer(d.Scratch+phys.Addr(i), 16, phys.Addr(le.Uint64(table[i:])))
 	}
@@ -122,6 +121,41 @@ func (m *Model) decode(d kho.Data) {
 			m.add(Unowned, 0, 0, uint64(b.Addr)|uint64(b.Order))
 		}
 	}
+}
+
+// table reads the scratch table: the areas, and behind the last empty entry whose
+// address has 0x5946 in its upper 16 bits the pieces that were cut off them, as
+// pairs of a start and an end. What a crossing cuts off it remembers, and what it
+// gives back it forgets: the sum of both, as a set, is the same afterwards.
+func (m *Model) table(table []byte) {
+	m.Areas = m.Areas[:0]
+	all, last := []phys.Range{}, len(table)
+	for i := 0; i+16 <= len(table); i += 16 {
+		a, n := le.Uint64(table[i:]), le.Uint64(table[i+8:])
+		if r, ok := phys.Span(phys.Addr(a), n); ok && n > 0 {
+			m.Areas, all, last = append(m.Areas, r), append(all, r), len(table)
+		} else if n == 0 && a>>48 == 0x5946 {
+			last = i + 16
+		}
+	}
+	for i := last; i+32 <= len(table); i += 32 {
+		all = append(all, phys.Range{Start: phys.Addr(le.Uint64(table[i:])), End: phys.Addr(le.Uint64(table[i+16:]))})
+	}
+	for _, r := range phys.NewRanges(all...) {
+		m.add(Scratch, 0, 0, uint64(r.Start))
+		m.add(Scratch, 0, 0, uint64(r.End))
+	}
+}
+
+// inScratch returns what of the handover lies in an area of its scratch table.
+func (m *Model) inScratch() string {
+	areas := phys.NewRanges(m.Areas...)
+	for _, r := range m.Memory() {
+		if s, hit := areas.Overlaps(r); hit {
+			return fmt.Sprintf("%v of the handover lies in scratch %v", r, s)
+		}
+	}
+	return ""
 }
 
 // own makes the block at a that of the structure at by, and returns its order.

@@ -111,6 +111,8 @@ type Model struct {
 	Nodes  []phys.Addr // other pages of the map
 	Root   phys.Addr   // of the map
 
+	Areas []phys.Range // of the scratch table, those that are not empty
+
 	mem  phys.Memory
 	form *Form
 	to   *Form

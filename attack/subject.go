@@ -272,20 +272,40 @@ func (s *Subject) Cross() (o Outcome) {
 	return o
 }
 
-// stray returns what was written where nothing may be: only scratch and pages that
-// nobody has take writes.
+// stray returns what was written where nothing may be: scratch alone takes writes.
 func (s *Subject) stray() string { return s.strayInto(s.occupied) }
 
 func (s *Subject) strayInto(occupied phys.Ranges) string {
+	scratch := s.scratch.Add(s.claimed()...)
+	for _, r := range s.Edits() {
+		if !scratch.Contains(r) {
+			return fmt.Sprintf("a write to %v, outside scratch", r)
+		}
+	}
+	return s.over(occupied)
+}
+
+// over returns what was written over occupied memory.
+func (s *Subject) over(occupied phys.Ranges) string {
 	for _, r := range s.Edits() {
 		if hit, ok := occupied.Overlaps(r); ok {
 			return fmt.Sprintf("a write to %v, which overlaps %v that came in", r, hit)
 		}
-		if _, in := s.scratch.Overlaps(r); !in && r.Start < phys.LowMemory {
-			return fmt.Sprintf("a write to %v, below 1 MiB", r)
-		}
 	}
 	return ""
+}
+
+// claimed returns what the scratch table, damaged or not, says is scratch: nobody can
+// know better.
+func (s *Subject) claimed() []phys.Range {
+	d := s.data()
+	table, err := s.Memory.View(d.Scratch, min(d.ScratchSize, 1<<18))
+	if err != nil {
+		return nil
+	}
+	m := &Model{}
+	m.table(table)
+	return m.Areas
 }
 
 // Carried decodes the handover that a crossing made and holds it against want,
@@ -296,6 +316,9 @@ func (s *Subject) Carried(o Outcome, want *Model) error {
 		return err
 	}
 	s.got = got
+	if hit := got.inScratch(); hit != "" {
+		return errors.New(hit)
+	}
 	if wiped := got.cleared(o.Jump); wiped != "" {
 		return errors.New(wiped)
 	}

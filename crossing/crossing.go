@@ -4,10 +4,9 @@
 // [phys.Memory] and runs on a host as well as on metal.
 //
 // Everything that comes in - zero page, handover, payload - was written by
-// someone else and is proved by the packages below before it is used. Nothing of
-// the incoming handover is ever written: new pages come from free memory, the
-// next kernel goes into scratch, and which of the two handovers is handed over is
-// decided by one address at the very end. So every failure on the way leaves the
+// someone else and is proved by the packages below before it is used. Ferry writes
+// to scratch alone: the next kernel goes there, new pages are cut off it, and which
+// of the two handovers is handed over is decided by one address at the very end. So every failure on the way leaves the
 // old state as it was, and [Options.OnError] says what to do with it.
 package crossing
 
@@ -66,6 +65,7 @@ type Jump struct {
 // passage is one crossing on its way.
 type passage struct {
 	m       *Machine
+	memory  phys.Memory // that of the machine; once scratch is known, nothing else can be written
 	params  *boot.Params
 	damage  error // what of params could not be read: a handover may be hidden there
 	options Options
@@ -73,7 +73,10 @@ type passage struct {
 	signed  bool // the manifest is that of the image's key
 	next    boot.Next
 	way     wayOut
+	ahead   placed
 	written []phys.Range // for any kernel so far
+	pool    phys.Ranges  // new pages, of no use as long as the new handover is not handed over
+	handed  bool         // it is
 	target  *target
 	came    *handover // nil as long as none was found sound
 	report  Report
@@ -85,7 +88,7 @@ type passage struct {
 // It prints a report. An error means that there is nothing to jump to: the
 // caller halts. The incoming handover is untouched in any case.
 func Run(m *Machine) (Jump, error) {
-	p := &passage{m: m, target: &target{}}
+	p := &passage{m: m, memory: m.Memory, target: &target{}}
 	p.report.start(m.Nanotime)
 	jump, err := p.run()
 	p.report.print(m.Console)
@@ -137,7 +140,7 @@ func (p *passage) step(done, next string) {
 // policy's to say.
 func (p *passage) read() error {
 	var err error
-	p.params, err = boot.Read(p.m.Memory, p.m.ZeroPage)
+	p.params, err = boot.Read(p.memory, p.m.ZeroPage)
 	if err != nil && (p.params == nil || p.params.Initrd.Empty()) {
 		return err
 	}
@@ -153,7 +156,7 @@ func (p *passage) read() error {
 	if p.params.Initrd.Empty() {
 		return fmt.Errorf("no payload: put the archive that `ferry pack` writes into the place of the initrd")
 	}
-	initrd, err := p.m.Memory.View(p.params.Initrd.Start, p.params.Initrd.Size())
+	initrd, err := p.memory.View(p.params.Initrd.Start, p.params.Initrd.Size())
 	if err != nil {
 		return phys.In("payload", p.params.Initrd.Start, err)
 	}
@@ -224,6 +227,18 @@ func (p *passage) part(f payload.File) boot.Part {
 		return boot.Part{}
 	}
 	return boot.Part{Bytes: f.Data, At: p.params.Initrd.Start + phys.Addr(f.Offset)}
+}
+
+// occupied returns the memory of scratch in which no new page may lie: what is held,
+// and the kernels that are placed.
+func (p *passage) occupied() phys.Ranges {
+	occupied := p.held()
+	for _, plan := range []*boot.Plan{p.way.plan, p.ahead.plan} {
+		if plan != nil {
+			occupied = occupied.Add(plan.Ranges()...)
+		}
+	}
+	return occupied
 }
 
 // held returns the memory outside the handover in which nothing new may be

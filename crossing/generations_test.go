@@ -191,7 +191,7 @@ func TestDamagedReportIsReplaced(t *testing.T) {
 		if err != nil {
 			t.Fatalf("crossing %d: %v\n%s", i, err, m.log)
 		}
-		copy(m.edit(nodesAt+16, 32), m.arrive(jump).kho)
+		m.kexec(m.arrive(jump).kho)
 		h, err := kho.Open(m.Memory, m.payload(), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -223,7 +223,7 @@ func TestLargeBlockOfNobodyIsSplit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for to, orders := range map[string]phys.Order{"F": 19, "E": 18, "D": 18} {
-		copy(m.edit(nodesAt+16, 32), data.Append(nil))
+		m.kexec(data.Append(nil))
 		m.next(to, "")
 		jump, err := Run(&m.Machine)
 		if err != nil {

@@ -49,12 +49,12 @@ func (p *passage) restore(d kho.Data, hint *kho.Format, step func(done, next str
 	in := &handover{}
 	var bad findings
 	var err error
-	if in.Handover, err = kho.Open(p.m.Memory, d, hint); err != nil {
+	if in.Handover, err = kho.Open(p.memory, d, hint); err != nil {
 		bad.add(err)
 		return nil, bad.err()
 	}
 	apart(in.Map, p.held(), &bad)
-	check := blockset.NewChecker(p.m.Memory, in.Map, in.Scratch)
+	check := blockset.NewChecker(p.memory, in.Map, in.Scratch)
 	in.claimTrees(check, &bad)
 	step("kho", "luo")
 	if in.state, err = luo.Restore(in.Handover, check); err != nil {

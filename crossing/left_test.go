@@ -15,7 +15,8 @@ import (
 // than the one before.
 func TestReportIsLeftAndReplaced(t *testing.T) {
 	m := newMachine(t, standin.Shape{Sessions: 3, Files: 3, Plain: true}, "")
-	var preserved, nodes [3]uint64
+	var preserved [3]uint64
+	var nodes uint64
 	for i := range 11 {
 		to := []string{"F", "E'", "F"}[i%3]
 		m.next(to, "")
@@ -48,11 +49,14 @@ func TestReportIsLeftAndReplaced(t *testing.T) {
 		if n := h.Map.Count(); i >= 3 && n != preserved[i%3] {
 			t.Errorf("crossing %d: %d blocks preserved, three before %d", i, n, preserved[i%3])
 		}
-		if n := uint64(len(h.Map.Nodes())); i >= 3 && n != nodes[i%3] {
-			t.Errorf("crossing %d: %d nodes, three before %d", i, n, nodes[i%3])
+		// The pool moves about, and may lie where the map has no leaf yet.
+		if n := uint64(len(h.Map.Nodes())); i >= 3 && n > nodes+1 {
+			t.Errorf("crossing %d: %d nodes, the first had %d", i, n, nodes)
 		}
-		preserved[i%3], nodes[i%3] = h.Map.Count(), uint64(len(h.Map.Nodes()))
-		copy(m.edit(nodesAt+16, kho.DataSize), a.kho)
+		if preserved[i%3] = h.Map.Count(); i == 0 {
+			nodes = uint64(len(h.Map.Nodes()))
+		}
+		m.kexec(a.kho)
 	}
 }
 

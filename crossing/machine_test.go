@@ -17,12 +17,12 @@ import (
 var le = binary.LittleEndian
 
 // The machine of the tests. What Linux A loaded lies where a crossing would put
-// something of its own, did it not know better: the stage at the top of scratch,
-// the scratch table below it, the command line at the top of free memory.
+// something of its own, did it not know better: the stage at the top of the first
+// area, the scratch table below it, the command line where pages would be cut off.
 const (
 	stageAt    = phys.Addr(0x06000000)
 	zeroPageAt = phys.Addr(0x05000000)
-	cmdlineAt  = phys.Addr(0x07fff000)
+	cmdlineAt  = phys.Addr(0x07bff000)
 	nodesAt    = phys.Addr(0x05002000)
 	tableAt    = phys.Addr(0x05fff000)
 	payloadAt  = phys.Addr(0x05100000)
@@ -31,11 +31,11 @@ const (
 )
 
 var (
-	ram     = phys.Range{Start: 0x100000, End: 0x08000000}
+	ram     = phys.Range{Start: 0x100000, End: 0x0c000000}
 	scratch = []phys.Range{
 		{Start: 0x04000000, End: 0x07000000},
 		{Start: 0x04000000, End: 0x04000000}, // size 0, at the address of another
-		{Start: 0x07800000, End: 0x07c00000},
+		{Start: 0x07800000, End: 0x0b800000},
 	}
 	stage = phys.Range{Start: stageAt, End: stageAt + 0x1000000}
 	free  = phys.NewRanges(ram).Sub(scratch...)
@@ -250,6 +250,19 @@ func (m *machine) arrive(j Jump) (a arrived) {
 		at = le.Uint64(head)
 	}
 	return a
+}
+
+// kexec hands over again what arrived, as a kernel in between would that kept all of
+// it: with a copy of its scratch table in scratch.
+func (m *machine) kexec(data []byte) {
+	m.t.Helper()
+	d, err := kho.ParseData(0, data)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	copy(m.edit(tableAt, d.ScratchSize), bytes.Clone(m.edit(d.Scratch, d.ScratchSize)))
+	d.Scratch = tableAt
+	copy(m.edit(nodesAt+16, kho.DataSize), d.Append(nil))
 }
 
 // receive consumes the handover that arrived as Linux 7.3.

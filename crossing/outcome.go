@@ -26,6 +26,13 @@ type wayOut struct {
 	unread string // formats of the handover that came in, where the next kernel reads others
 }
 
+// placed is the next kernel, placed before the handover is read: too little room for
+// it is known first.
+type placed struct {
+	plan    *boot.Plan // nil: it has no place, or is not to get the new handover
+	instead bool       // in the place of the way out, where there is no room for both
+}
+
 // coldNote says what on-error=cold does.
 const coldNote = "the next kernel boots without the handover, as on-error=cold says: its state is lost"
 
@@ -47,7 +54,39 @@ func (p *passage) prepare(raw *[kho.DataSize]byte) {
 	if p.way.plan == nil {
 		p.arm(nil)
 	}
+	if p.options.Mode == Cross && p.report.failed() == nil && len(p.next.Scratch) > 0 {
+		p.report.fail(p.placeAhead(raw))
+	}
 	p.step("fallback", "kho")
+}
+
+// placeAhead places the next kernel, which is to get a handover as long as raw, and
+// writes nothing. If the way out starts the same kernel, it is placed already. There
+// may be no room because the scratch table is damaged: then that is the error.
+func (p *passage) placeAhead(raw *[kho.DataSize]byte) (err error) {
+	if p.way.plan != nil && p.way.outcome == OnErrorPass {
+		p.ahead.plan = p.way.plan
+		return nil
+	}
+	next := p.next
+	next.KHO = raw
+	beside := next
+	if p.way.plan != nil {
+		beside.Occupied = next.Occupied.Add(p.way.plan.Ranges()...)
+	}
+	if p.ahead.plan, err = p.place(beside); err != nil && p.way.plan != nil {
+		p.ahead.instead = true
+		p.ahead.plan, err = p.place(next)
+	}
+	if err != nil {
+		if d, e := kho.ParseData(p.params.ZeroPage, raw[:]); e == nil {
+			e = guarded(func() error { _, e := kho.Open(p.memory, d, p.target.hint); return e })
+			if e != nil {
+				return e
+			}
+		}
+	}
+	return err
 }
 
 // lay places and writes the kernel of an outcome and tells the machine of it.
@@ -123,13 +162,22 @@ func (p *passage) spent(plan *boot.Plan) phys.Ranges {
 	}
 	in := p.params
 	spent := phys.NewRanges(in.Initrd, in.CmdlineAt).Add(p.written...)
+	if !p.handed {
+		spent = spent.Add(p.pool...)
+	}
 	for _, n := range in.SetupData {
 		if n.Type == boot.SetupRNGSeed {
 			spent = spent.Add(n.Range())
 		}
 	}
+	if p.way.raw != nil && len(p.next.Scratch) > 0 {
+		spent = within(spent, p.next.Scratch)
+	}
 	return spent.Sub(plan.Ranges()...).Sub(p.next.Occupied...).Sub(p.m.Stage)
 }
+
+// within returns the bytes of s that lie in one of areas.
+func within(s phys.Ranges, areas []phys.Range) phys.Ranges { return s.Sub(s.Sub(areas...)...) }
 
 // fallBack takes the way out.
 func (p *passage) fallBack() (Jump, error) {
@@ -137,13 +185,11 @@ func (p *passage) fallBack() (Jump, error) {
 		guarded(p.look)
 	}
 	switch {
-	case p.way.outcome == OnErrorCold && p.badNext == nil:
+	case p.way.outcome == OnErrorCold && p.badNext == nil && (p.way.plan != nil || len(p.next.Scratch) == 0):
 		p.report.note(coldNote)
 		if p.way.plan == nil {
-			// Without a handover there is nothing that scratch keeps apart.
-			next := p.next
-			next.Scratch = nil
-			return p.start(next)
+			// Nobody knows where scratch is, and nothing is preserved for anybody.
+			return p.start(p.next)
 		}
 	case p.way.err != nil:
 		return Jump{}, errors.Join(p.way.err, p.report.failed())
@@ -191,7 +237,7 @@ func (p *passage) look() error {
 	if err != nil {
 		return err
 	}
-	h, err := kho.Open(p.m.Memory, d, p.target.hint)
+	h, err := kho.Open(p.memory, d, p.target.hint)
 	if err == nil {
 		p.way.unread = p.unread(h)
 	}
@@ -206,7 +252,7 @@ func (p *passage) unreadRaw(raw *[kho.DataSize]byte) (formats string) {
 		return ""
 	}
 	if d, err := kho.ParseData(p.params.ZeroPage, raw[:]); err == nil {
-		if fit := kho.Recognise(p.m.Memory, d); len(fit) > 0 && !slices.Contains(fit, g.KHO) {
+		if fit := kho.Recognise(p.memory, d); len(fit) > 0 && !slices.Contains(fit, g.KHO) {
 			return fit[0].Compatible()
 		}
 	}
@@ -216,47 +262,40 @@ func (p *passage) unreadRaw(raw *[kho.DataSize]byte) (formats string) {
 	return ""
 }
 
-// handOver gives the next kernel the new handover that data names. Where the way
-// out starts the same kernel, only the address of the handover changes; else the
-// kernel is placed now.
+// handOver writes the next kernel and gives it the new handover that data names, by
+// the last store. If the way out starts the same kernel, it is written already. Else
+// the way out stays open until the next kernel is whole, if there is room for both;
+// if not it is given up with the first byte written, and from then on no deadline
+// ends what can only be finished.
 func (p *passage) handOver(data kho.Data) (Jump, error) {
-	payload := (*[kho.DataSize]byte)(data.Append(nil))
-	if p.way.plan != nil && p.way.outcome == OnErrorPass {
-		if err := p.way.plan.Hand(p.m.Memory, payload); err != nil {
-			return Jump{}, err
-		}
-		p.way.unread = "" // it has the new one
-		p.arm(p.way.plan)
-		return p.jump(p.way.plan), nil
-	}
-	next := p.next
-	next.KHO = payload
-	return p.start(next)
-}
-
-// start places and writes a kernel. The way out stays open beside it, if there is
-// room for both, until the kernel is whole and takes its place: else it is given up
-// with the first byte written, and from then on no deadline ends what can only be
-// finished.
-func (p *passage) start(next boot.Next) (Jump, error) {
-	beside := next
-	if p.way.plan != nil {
-		beside.Occupied = next.Occupied.Add(p.way.plan.Ranges()...)
-	}
-	plan, err := p.place(beside)
-	if err != nil && p.way.plan != nil {
-		if plan, err = p.place(next); err == nil {
+	plan := p.ahead.plan
+	if plan != p.way.plan {
+		if p.ahead.instead {
 			if p.m.Watch != nil {
 				p.m.Watch.Deadline(0)
 			}
 			p.arm(nil)
 		}
+		if err := p.write(plan); err != nil {
+			p.arm(p.way.plan) // nothing was written
+			return Jump{}, err
+		}
 	}
-	if err != nil {
+	if err := plan.Hand(p.memory, (*[kho.DataSize]byte)(data.Append(nil))); err != nil {
 		return Jump{}, err
 	}
-	if err := p.write(plan); err != nil {
-		p.arm(p.way.plan) // nothing was written
+	p.way.unread, p.handed = "", true // it has the new one
+	p.arm(plan)
+	return p.jump(plan), nil
+}
+
+// start places and writes a kernel that gets no handover.
+func (p *passage) start(next boot.Next) (Jump, error) {
+	plan, err := p.place(next)
+	if err == nil {
+		err = p.write(plan)
+	}
+	if err != nil {
 		return Jump{}, err
 	}
 	p.arm(plan)
@@ -266,7 +305,7 @@ func (p *passage) start(next boot.Next) (Jump, error) {
 // write writes what a plan has placed, and remembers where.
 func (p *passage) write(plan *boot.Plan) error {
 	p.written = append(p.written, plan.Written()...)
-	return plan.Write(p.m.Memory)
+	return plan.Write(p.memory)
 }
 
 // bare starts a kernel where no handover came in, and so nothing can be lost but
@@ -308,7 +347,7 @@ func (p *passage) place(next boot.Next) (*boot.Plan, error) {
 // scratch finds memory for the next kernel: what the handover's table calls
 // scratch and is RAM, but for what its map preserves. Nothing of the handover is
 // proved at this point; but its producer said of no other memory that nothing
-// preserved lies there.
+// preserved lies there. From here on no other memory can be written.
 func (p *passage) scratch(raw *[kho.DataSize]byte) {
 	if raw == nil {
 		return // nothing is known to be preserved
@@ -317,10 +356,13 @@ func (p *passage) scratch(raw *[kho.DataSize]byte) {
 	if err != nil {
 		return
 	}
-	areas, table := kho.ScratchHint(p.m.Memory, data)
+	areas, table := kho.ScratchHint(p.memory, data)
 	p.next.Scratch, p.next.Occupied = areas, p.next.Occupied.Add(table)
 	p.report.fail(guarded(func() error {
-		p.next.Scratch = kho.Spared(p.m.Memory, data, p.target.hint, areas)
+		p.next.Scratch = kho.Spared(p.memory, data, p.target.hint, areas)
 		return nil
 	}))
+	if len(p.next.Scratch) > 0 {
+		p.memory = phys.Confine(p.memory, phys.NewRanges(p.next.Scratch...))
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"ferry/kho"
 	"ferry/memfd"
+	"ferry/phys"
 )
 
 // Census counts what one handover holds.
@@ -84,6 +85,19 @@ func (r *Report) kept(l leaks) {
 	if l.blocks > 0 {
 		r.note(fmt.Sprintf("%d preserved blocks, %d pages, belong to nothing that is known; they stay preserved. The first is %v of order %d",
 			l.blocks, l.pages, l.first.Addr, l.first.Order))
+	}
+}
+
+// pool notes where new pages lie, and what becomes of those of earlier crossings.
+func (r *Report) pool(in *handover, d *kho.Draft) {
+	mib := func(s phys.Ranges) uint64 { return s.Size() >> 20 }
+	text := fmt.Sprintf("new pages lie in %d MiB cut off scratch, %v", mib(d.Pool()), d.Pool())
+	if back, kept := d.GivenBack(), d.Remembered(); len(back)+len(kept) > 0 {
+		text += fmt.Sprintf("; of earlier crossings %d MiB go back to scratch, and %d MiB stay", mib(back), mib(kept))
+	}
+	r.note(text)
+	if in.Forgotten != nil {
+		r.note(fmt.Sprintf("what earlier crossings cut off scratch does not go back before the machine boots cold: %v", in.Forgotten))
 	}
 }
 

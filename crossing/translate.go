@@ -8,6 +8,7 @@ import (
 	"ferry/kho"
 	"ferry/luo"
 	"ferry/memfd"
+	"ferry/phys"
 )
 
 // translate restores the handover that raw names and writes it again for the
@@ -35,10 +36,11 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	}
 	p.report.leaving(in, t)
 
-	draft, err := in.Draft(t.kho, p.held())
+	draft, err := in.Draft(t.kho, p.occupied())
 	if err != nil {
 		return none, err
 	}
+	defer func() { p.pool = draft.Pool() }()
 	if err := t.write(in, draft); err != nil {
 		return none, err
 	}
@@ -51,8 +53,9 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 		return none, err
 	}
 	p.report.Changed = draft.Stats()
+	p.report.pool(in, draft)
 	p.step("commit", "verify")
-	if err := p.verify(out, in, t); err != nil {
+	if err := p.verify(out, in, draft.Pool(), t); err != nil {
 		return none, fmt.Errorf("what was written does not read back: %w", err)
 	}
 	return out, nil
@@ -174,12 +177,15 @@ func (t *target) rewritten(in *handover, d *kho.Draft, f luo.File) (handler stri
 
 // verify reads the new handover the way it read the old one, and compares what
 // the two preserve.
-func (p *passage) verify(d kho.Data, in *handover, t *target) error {
+func (p *passage) verify(d kho.Data, in *handover, pool phys.Ranges, t *target) error {
 	out, err := p.restore(d, t.kho, func(string, string) {}, nil)
 	if err != nil {
 		return err
 	}
 	p.report.Out = out.census()
+	if err := sameScratch(in, out, pool); err != nil {
+		return err
+	}
 	if out.Format() != t.kho {
 		return fmt.Errorf("handover in %v, want %v", out.Format(), t.kho)
 	}
@@ -201,6 +207,19 @@ func (p *passage) verify(d kho.Data, in *handover, t *target) error {
 		return fmt.Errorf("memory reserved by name %v, want %v: %w", after, before, err)
 	}
 	p.step("verify", "place")
+	return nil
+}
+
+// sameScratch compares the scratch areas and what is remembered as cut off them: no
+// byte came in or got lost, and the next kernel's scratch is without the pool.
+func sameScratch(in, out *handover, pool phys.Ranges) error {
+	got, want := out.Scratch.Add(out.Remembered...), in.Scratch.Add(in.Remembered...)
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("scratch and pieces of it %v, want %v", got, want)
+	}
+	if left := out.Scratch.Sub(pool...); left.Size() != out.Scratch.Size() || out.Forgotten != nil {
+		return fmt.Errorf("scratch %v with new pages %v in it, or pieces forgotten: %v", out.Scratch, pool, out.Forgotten)
+	}
 	return nil
 }
 

@@ -33,7 +33,7 @@ func newCrossed(t *testing.T, shape standin.Shape) crossed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := crossed{m: m, data: data, passage: &passage{m: &m.Machine, target: &target{}}}
+	c := crossed{m: m, data: data, passage: &passage{m: &m.Machine, memory: m.Memory, target: &target{}}}
 	c.report.start(m.Nanotime)
 	if err := c.read(); err != nil {
 		t.Fatal(err)
@@ -60,6 +60,12 @@ func TestWhatReadsBackOtherwiseIsNotHandedOver(t *testing.T) {
 		say    string
 	}{
 		"nothing":        {func(*testing.T, *crossed, *target) {}, ""},
+		"less scratch": {func(_ *testing.T, c *crossed, _ *target) {
+			c.in.Scratch = c.in.Scratch.Add(phys.Range{Start: scratch[0].Start - 4<<20, End: scratch[0].Start})
+		}, "scratch and pieces of it"},
+		"a pool in scratch": {func(_ *testing.T, c *crossed, _ *target) {
+			c.in.Remembered = c.in.Remembered.Add(phys.Range{Start: scratch[2].Start, End: scratch[2].Start + 4<<20})
+		}, "with new pages"},
 		"another format": {func(_ *testing.T, _ *crossed, want *target) { want.kho = kho.V3 }, "want kho-v3"},
 		"a sub-tree too many": {func(_ *testing.T, c *crossed, want *target) {
 			want.drop = []kho.Subtree{{Name: kho.ReservedName}}
@@ -77,7 +83,7 @@ func TestWhatReadsBackOtherwiseIsNotHandedOver(t *testing.T) {
 			c := newCrossed(t, shape)
 			want := &target{kho: kho.V4, luo: luo.V5}
 			tt.change(t, &c, want)
-			err := c.verify(c.data, c.in, want)
+			err := c.verify(c.data, c.in, c.in.Remembered, want)
 			if (err == nil) != (tt.say == "") || err != nil && !strings.Contains(err.Error(), tt.say) {
 				t.Errorf("got %v, want %q", err, tt.say)
 			}

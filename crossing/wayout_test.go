@@ -121,11 +121,11 @@ func (w *wary) Edit(a phys.Addr, n uint64) ([]byte, error) {
 
 func TestWayOutStaysOpenUntilTheNextKernelIsWhole(t *testing.T) {
 	for name, tt := range map[string]struct {
-		initSize uint32 // of both kernels, in 48 MiB of scratch with holes
+		initSize uint32 // of both kernels; the largest hole in scratch has 60 MiB
 		second   string
 	}{
 		"room for both":    {8 << 20, "armed true, deadline 5m0s"},
-		"no room for both": {14 << 20, "armed false, deadline 0s"},
+		"no room for both": {40 << 20, "armed false, deadline 0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t, standin.Shape{Sessions: 3, Files: 4}, "")

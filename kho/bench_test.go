@@ -26,12 +26,14 @@ func handoverOf(tb testing.TB, mem phys.Memory, blocks func(preserve func(phys.B
 	return data
 }
 
-// draftFrom begins a handover in mem with one scratch area of 4 MiB at the start
-// of its first range.
+// draftFrom begins a handover in mem with a scratch area of 4 MiB at the start of
+// its first range, and one in the upper half of its last range.
 func draftFrom(tb testing.TB, mem phys.Memory) *kho.Draft {
 	tb.Helper()
 	start := mem.RAM()[0].Start
-	areas := []kho.ScratchArea{{Addr: start, Size: 4 << 20}, {Addr: start}, {Addr: start}}
+	last := mem.RAM()[len(mem.RAM())-1]
+	half := phys.AlignDown(last.Start+phys.Addr(last.Size()/2), 4<<20)
+	areas := []kho.ScratchArea{{Addr: start, Size: 4 << 20}, {Addr: half, Size: uint64(last.End - half)}, {Addr: start}}
 	d, err := kho.New(mem, kho.V4, mem.RAM(), start, areas, nil)
 	if err != nil {
 		tb.Fatal(err)

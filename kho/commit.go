@@ -6,7 +6,8 @@ import (
 )
 
 // Commit writes what the draft still lacks - copies of the nodes on the way to
-// every changed leaf, and the root device tree - into new pages, and returns the
+// every changed leaf, the root device tree, and the table of the scratch areas that
+// are left - into new pages, and returns the
 // payload by which the next kernel finds the new handover. The old payload still
 // names the old handover: whoever hands over chooses by choosing the payload.
 //
@@ -28,6 +29,9 @@ func (d *Draft) Commit() (Data, error) {
 	}
 	if err == nil {
 		err = d.writeTree(page)
+	}
+	if err == nil && d.pool != nil {
+		err = d.writeTable()
 	}
 	if err != nil {
 		return Data{}, phys.In("kho", tree, err)

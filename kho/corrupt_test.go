@@ -271,7 +271,7 @@ func TestOpenRefusesBadKeys(t *testing.T) {
 		{"54 key bits", plant(5, 4), kho.ErrMap, "level 5"},
 		{"54 key bits, all ones", plant(5, 511), kho.ErrMap, "level 5"},
 		{"order 0 above RAM", plant(5, 3), kho.ErrMap, "level 5"},
-		{"order 0 just above RAM", plant(1, 3), kho.ErrMap, "level 1"},
+		{"order 0 just above RAM", plant(1, 5), kho.ErrMap, "level 1"},
 		{"order 0 far above RAM", plant(2, 1), kho.ErrMap, "level 2"},
 		{"blocks larger than RAM", func(f *fixture) phys.Addr {
 			slots, _, _ := f.path(phys.Block{Addr: hugeBlock, Order: 9})

@@ -11,7 +11,7 @@ import (
 // handover is written, not even what the draft drops. [Draft.Commit] makes it
 // real.
 //
-// A Draft that fails is given up: the pages it wrote were free memory.
+// A Draft that fails is given up: the pages it wrote are scratch and stay scratch.
 type Draft struct {
 	mem      phys.Memory
 	format   *Format
@@ -19,7 +19,8 @@ type Draft struct {
 	data     Data    // scratch of the result, device tree of the old one
 	usable   phys.Ranges
 	old, now *Map
-	alloc    *allocator
+	alloc    allocator
+	pool     *pool     // where the allocator has its memory from; nil for a first handover
 	root     []carried // properties of the root node
 	subtrees []Subtree
 
@@ -47,13 +48,16 @@ type carried struct {
 }
 
 // Draft begins the handover that follows h, to be written as f; nil stands for
-// the format of h. New pages are taken neither from avoid nor from anything that
-// h uses.
-func (h *Handover) Draft(f *Format, avoid phys.Ranges) (*Draft, error) {
+// the format of h. New pages are cut off scratch, of which occupied must stay as it
+// is: the stage, what it was started with, and the kernels that are placed. A draft
+// needs at least one free piece of 4 MiB, aligned to its size; the error of a call
+// that finds none left wraps [ErrNoMemory].
+func (h *Handover) Draft(f *Format, occupied phys.Ranges) (*Draft, error) {
 	if f == nil {
 		f = h.format
 	}
-	d := &Draft{mem: h.mem, format: f, data: h.Data, old: h.Map, now: h.Map.clone()}
+	d := &Draft{mem: h.mem, format: f, data: h.Data, old: h.Map, now: h.Map.clone(), usable: usable(h.mem.RAM(), h.Scratch), pool: h.pool(occupied)}
+	d.alloc.more = d.pool.next
 	if h.format != f {
 		d.from = h.format
 	}
@@ -61,35 +65,10 @@ func (h *Handover) Draft(f *Format, avoid phys.Ranges) (*Draft, error) {
 		d.root = append(d.root, carried{string(p.Name), p.Value})
 	}
 	d.subtrees = append(d.subtrees, h.Subtrees...)
-	// A list that names nothing does not keep even the device tree.
-	d.prepare(h.mem.RAM(), h.Scratch, avoid.Add(phys.Block{Addr: h.Data.FDT}.Range()))
 	if err := d.split(); err != nil {
 		return nil, phys.In("kho", h.Data.FDT, err)
 	}
 	return d, nil
-}
-
-// New begins a handover from nothing, to be written as f: it writes the scratch table at address
-// table, which must lie in one of the areas, and preserves memory of ram alone,
-// taking no new pages from avoid. This is the part of a first kernel.
-func New(mem phys.Memory, f *Format, ram phys.Ranges, table phys.Addr, areas []ScratchArea, avoid phys.Ranges) (*Draft, error) {
-	scratch, err := checkScratch(ram, areas, table)
-	if err == nil {
-		err = writeScratch(mem, table, areas)
-	}
-	if err != nil {
-		return nil, phys.In("kho", table, err)
-	}
-	d := &Draft{mem: mem, format: f, old: &Map{mem: mem}, now: &Map{mem: mem},
-		data: Data{Scratch: table, ScratchSize: uint64(len(areas)) * scratchEntry}}
-	d.root = []carried{{compatibleProperty, append([]byte(d.format.compatible), 0)}, {d.format.mapProperty, nil}}
-	d.prepare(ram, scratch, avoid)
-	return d, nil
-}
-
-func (d *Draft) prepare(ram, scratch, avoid phys.Ranges) {
-	d.usable = usable(ram, scratch)
-	d.alloc = newAllocator(d.usable.Sub(avoid...), d.old, d.now, d.data.FDT)
 }
 
 // clone returns a map that can be changed without changing m.
@@ -115,6 +94,16 @@ func (d *Draft) Stats() Stats { return d.stats }
 // Alloc takes a free page, preserves it as a block of order 0, and returns it
 // zeroed. The error wraps [ErrNoMemory] where there is none.
 func (d *Draft) Alloc() (phys.Addr, []byte, error) { return d.AllocBlock(0) }
+
+// Pool returns the pieces of scratch that new pages came from so far.
+func (d *Draft) Pool() phys.Ranges { return d.alloc.pieces }
+
+// Remembered returns what the next table of scratch areas remembers of the pieces
+// of earlier crossings, and GivenBack what goes back to scratch of them.
+func (d *Draft) Remembered() phys.Ranges { return d.pool.kept }
+
+// GivenBack returns what goes back to scratch; see [Draft.Remembered].
+func (d *Draft) GivenBack() phys.Ranges { return d.pool.back }
 
 // AllocBlock takes a free block of order o, at most 10, preserves it, and
 // returns it zeroed.
@@ -169,13 +158,15 @@ func (d *Draft) Preserve(b phys.Block) error {
 	if !ok || !d.usable.Contains(r) {
 		return bad(ErrPlace, fmt.Sprintf("order %d, not all usable", b.Order), "RAM outside scratch, above the first MiB")
 	}
+	if piece, hit := d.alloc.pieces.Overlaps(r); hit {
+		return bad(ErrOverlap, fmt.Sprintf("order %d in %v, where new pages come from", b.Order, piece), "memory of the caller's own")
+	}
 	if other, hit := d.now.Overlaps(r); hit {
 		return bad(ErrOverlap, fmt.Sprintf("order %d overlaps the block of order %d at %s", b.Order, other.Order, other.Addr), "memory not preserved yet")
 	}
 	if d.old.hasNode(r) || d.ownNode(r) {
 		return bad(ErrOverlap, fmt.Sprintf("order %d holds a node of the map", b.Order), "memory that the map does not use")
 	}
-	d.alloc.claim(r)
 	return d.insert(b)
 }
 

@@ -18,6 +18,7 @@ const (
 	ramStart = phys.Addr(0x1020_0000) // leaves of the map begin before it
 	ramEnd   = phys.Addr(0x1420_0000)
 	scratch0 = ramStart               // 4 MiB, the table at its start
+	scratch1 = phys.Addr(0x2000_0000) // 64 MiB, where drafts have their pages from
 	scratch2 = ramStart + 0x0080_0000 // 2 MiB
 
 	// Blocks that nothing names, far from where pages are allocated.
@@ -34,14 +35,17 @@ type fixture struct {
 	blob phys.Addr // sub-tree "thing", 100 bytes
 }
 
-var scratchTable = []kho.ScratchArea{{Addr: scratch0, Size: 4 << 20}, {Addr: scratch0}, {Addr: scratch2, Size: 2 << 20}}
+var (
+	poolArea     = phys.Range{Start: scratch1, End: scratch1 + 64<<20}
+	scratchTable = []kho.ScratchArea{{Addr: scratch0, Size: 4 << 20}, {Addr: poolArea.Start, Size: poolArea.Size()}, {Addr: scratch2, Size: 2 << 20}}
+)
 
 // firstDraft begins a handover in fresh memory.
 func firstDraft(tb testing.TB) (phys.Memory, *kho.Draft) { return firstDraftAs(tb, kho.V4) }
 
 func firstDraftAs(tb testing.TB, format *kho.Format) (phys.Memory, *kho.Draft) {
 	tb.Helper()
-	mem := phystest.New(tb, phys.Range{Start: ramStart, End: ramEnd})
+	mem := phystest.New(tb, phys.Range{Start: ramStart, End: ramEnd}, poolArea)
 	d, err := kho.New(mem, format, mem.RAM(), scratch0, scratchTable, nil)
 	if err != nil {
 		tb.Fatal(err)
@@ -175,7 +179,7 @@ func refusedAs(tb testing.TB, err, rule error, at phys.Addr, object string) {
 }
 
 // sparse returns RAM of a fake machine and an empty draft in it, whose new pages
-// come from the first range.
+// come from the first range; the machine has a scratch area besides.
 func sparse(tb testing.TB, ram ...phys.Range) (phys.Memory, *kho.Draft) {
 	tb.Helper()
 	return sparseAs(tb, kho.V4, ram...)
@@ -183,8 +187,9 @@ func sparse(tb testing.TB, ram ...phys.Range) (phys.Memory, *kho.Draft) {
 
 func sparseAs(tb testing.TB, format *kho.Format, ram ...phys.Range) (phys.Memory, *kho.Draft) {
 	tb.Helper()
-	mem := phystest.NewSparse(tb, ram...)
-	areas := []kho.ScratchArea{{Addr: ram[0].Start, Size: 4 << 20}, {}, {}}
+	pool := phys.Range{Start: 0x8000_0000, End: 0x8000_0000 + 512<<20}
+	mem := phystest.NewSparse(tb, append([]phys.Range{pool}, ram...)...)
+	areas := []kho.ScratchArea{{Addr: ram[0].Start, Size: 4 << 20}, {Addr: pool.Start, Size: pool.Size()}, {}}
 	d, err := kho.New(mem, format, mem.RAM(), ram[0].Start, areas, phys.NewRanges(ram[1:]...))
 	if err != nil {
 		tb.Fatal(err)

@@ -84,6 +84,8 @@ type Handover struct {
 	Compatible string        // the version string of its format, such as "kho-v4"
 	Table      []ScratchArea // the scratch table as it came, empty areas included
 	Scratch    phys.Ranges   // its areas as a set, empty ones left out
+	Remembered phys.Ranges   // pieces that earlier crossings cut off scratch: ordinary memory, see pool.go
+	Forgotten  error         // why pieces that the table names are not remembered, nil if all are
 	Subtrees   []Subtree     // in the order of the device tree
 	Map        *Map          // what is preserved
 
@@ -101,7 +103,8 @@ type Handover struct {
 // version string, and decides where memory leaves them open. Without a hint that is
 // an error wrapping [ErrAmbiguous], and so is a hint that memory contradicts.
 //
-// Afterwards: the scratch areas are RAM; every node of the map is RAM outside
+// Afterwards: the scratch areas are RAM, and their table lies in one of them or in
+// memory of nobody; every node of the map is RAM outside
 // scratch and referenced once; every preserved block is RAM outside scratch,
 // above [phys.LowMemory], overlaps no other block and no node; the device tree and
 // every byte of every sub-tree are preserved. Only a handover of the older kernels
@@ -114,6 +117,13 @@ func Open(mem phys.Memory, d Data, hint *Format) (*Handover, error) {
 	}
 	if err = h.openTree(hint); err != nil {
 		return nil, phys.In("kho", d.FDT, err)
+	}
+	if err = h.checkTable(); err != nil {
+		return nil, phys.In("kho", d.Scratch, err)
+	}
+	_, pieces := splitTable(h.Table)
+	if h.Forgotten = checkPieces(mem.RAM(), h.Scratch, pieces); h.Forgotten == nil {
+		h.Remembered = pieces
 	}
 	return h, nil
 }

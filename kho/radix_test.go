@@ -276,43 +276,6 @@ func (f *fixture) slot(b phys.Block) phys.Addr {
 	return at + phys.Addr(8*(key>>15%512))
 }
 
-func TestNewPagesGoWhereTheHandoverIs(t *testing.T) {
-	const gib = phys.Addr(1 << 30)
-	mem, d := sparse(t, phys.Range{Start: gib, End: 9 * gib})
-	// The second GiB is full but for its last pages, the fourth holds one page.
-	for i := range phys.Addr(255) {
-		if err := d.Preserve(phys.Block{Addr: 2*gib + i<<22, Order: 10}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := d.Preserve(phys.Block{Addr: 4 * gib}); err != nil {
-		t.Fatal(err)
-	}
-	h := commitAndOpen(t, mem, d)
-	home := h.Data.FDT >> 30
-	d, err := h.Draft(kho.V4, phys.NewRanges(phys.Range{Start: home << 30, End: (home+1)<<30 - 16<<20}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	used := make(map[phys.Addr]int)
-	for range 20000 {
-		a, _, err := d.Alloc()
-		if err != nil {
-			t.Fatal(err)
-		}
-		used[a>>30]++
-	}
-	// 16 MiB where the device tree is; the rest in busy blocks, no new ones.
-	for g, n := range used {
-		if g != home && g != 2 && g != 4 {
-			t.Errorf("%d pages in 1 GiB block %d, which nothing used before", n, g)
-		}
-	}
-	if used[home] < 4000 {
-		t.Errorf("%d pages in the device tree's own 1 GiB block, want all of its 16 MiB", used[home])
-	}
-}
-
 func TestCostOfADraftDoesNotFollowWhatIsPreserved(t *testing.T) {
 	draft := func(preserved phys.Addr) (nodes int, spent time.Duration) {
 		mem, d := sparse(t, phys.Range{Start: 0x1000_0000, End: 0x2000_0000}, phys.Range{Start: 1 << 41, End: 1<<41 + preserved})

@@ -29,13 +29,10 @@ type ScratchArea struct {
 }
 
 // readScratch reads and proves the scratch table: at least three entries, each
-// that is not empty in RAM, aligned and apart from the others, the table itself
-// inside one of them.
+// that is not empty in RAM, aligned and apart from the others.
 func readScratch(mem phys.Memory, d Data) ([]ScratchArea, phys.Ranges, error) {
-	if d.ScratchSize%scratchEntry != 0 || d.ScratchSize < minScratchEntries*scratchEntry ||
-		d.ScratchSize > maxScratchEntries*scratchEntry {
-		return nil, nil, &phys.Error{Object: "scratch table", Addr: d.Scratch, Found: fmt.Sprintf("%d bytes", d.ScratchSize),
-			Want: fmt.Sprintf("%d to %d entries of %d bytes", minScratchEntries, maxScratchEntries, scratchEntry), Err: ErrScratch}
+	if err := checkTableSize(d.Scratch, d.ScratchSize); err != nil {
+		return nil, nil, err
 	}
 	b, err := mem.View(d.Scratch, d.ScratchSize)
 	if err != nil {
@@ -48,6 +45,16 @@ func readScratch(mem phys.Memory, d Data) ([]ScratchArea, phys.Ranges, error) {
 	}
 	set, err := checkScratch(mem.RAM(), table, d.Scratch)
 	return table, set, err
+}
+
+// checkTableSize proves that a table of size bytes at a has a number of entries that
+// kernels take.
+func checkTableSize(a phys.Addr, size uint64) error {
+	if size%scratchEntry == 0 && size >= minScratchEntries*scratchEntry && size <= maxScratchEntries*scratchEntry {
+		return nil
+	}
+	return &phys.Error{Object: "scratch table", Addr: a, Found: fmt.Sprintf("%d bytes", size),
+		Want: fmt.Sprintf("%d to %d entries of %d bytes", minScratchEntries, maxScratchEntries, scratchEntry), Err: ErrScratch}
 }
 
 // checkScratch proves the areas of the table at address at and returns their
@@ -82,15 +89,35 @@ func checkScratch(ram phys.Ranges, table []ScratchArea, at phys.Addr) (phys.Rang
 				Found: fmt.Sprintf("area %v overlaps area %v", areas[i], areas[i-1]), Want: "areas apart from each other", Err: ErrScratch}
 		}
 	}
-	set := phys.NewRanges(areas...)
-	if t, ok := phys.Span(at, uint64(len(table))*scratchEntry); !ok || !set.Contains(t) {
-		return nil, &phys.Error{Object: "scratch table", Addr: at, Found: "a table outside the scratch areas",
-			Want: "a table that the next kernel will not overwrite", Err: ErrScratch}
-	}
-	return set, nil
+	return phys.NewRanges(areas...), nil
 }
 
-// writeScratch writes the table at address at, inside one of its areas.
+// checkTable proves that the next kernel will still find the scratch table: it lies
+// in scratch, as a kernel's does, or in memory outside that nobody has, as that of a
+// crossing. Either is reserved by its address before anything else is allocated.
+func (h *Handover) checkTable() error {
+	table, ok := phys.Span(h.Data.Scratch, h.Data.ScratchSize)
+	bad := func(found string) error {
+		return &phys.Error{Object: "scratch table", Addr: h.Data.Scratch, Found: found,
+			Want: "a table in scratch, or in RAM above 1 MiB that is neither preserved nor a node of the map", Err: ErrScratch}
+	}
+	if ok && h.Scratch.Contains(table) {
+		return nil
+	}
+	if !ok || !usable(h.mem.RAM(), h.Scratch).Contains(table) {
+		return bad("a table partly in scratch, or not in RAM")
+	}
+	if b, hit := h.Map.Overlaps(table); hit {
+		return bad(fmt.Sprintf("a table in the preserved block %v", b))
+	}
+	pages := phys.Range{Start: table.Start.Page(), End: table.End}
+	if h.Map.hasNode(pages) {
+		return bad("a table in a node of the map")
+	}
+	return nil
+}
+
+// writeScratch writes the table at address at.
 func writeScratch(mem phys.Memory, at phys.Addr, table []ScratchArea) error {
 	b, err := mem.Edit(at, uint64(len(table))*scratchEntry)
 	if err != nil {

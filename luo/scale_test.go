@@ -13,11 +13,12 @@ import (
 	"ferry/phys/phystest"
 )
 
-// handoverMachine begins a handover of a first kernel with size bytes of RAM.
+// handoverMachine begins a handover of a first kernel with size bytes of RAM, and
+// half as much behind them in scratch for the next handover.
 func handoverMachine(t testing.TB, size uint64) *kho.Draft {
 	t.Helper()
-	ram := phys.Range{Start: base, End: base + phys.Addr(size)}
-	areas := []kho.ScratchArea{{Addr: base, Size: 4 << 20}, {Addr: base}, {Addr: base + 4<<20, Size: 4 << 20}}
+	ram := phys.Range{Start: base, End: base + phys.Addr(size+size/2)}
+	areas := []kho.ScratchArea{{Addr: base, Size: 4 << 20}, {Addr: base + phys.Addr(size), Size: size / 2}, {Addr: base + 4<<20, Size: 4 << 20}}
 	d, err := kho.New(phystest.New(t, ram), kho.V4, phys.NewRanges(ram), base, areas, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ var example = map[phys.Addr]string{
 
 // exampleMachine has the example's addresses and memory above for the rest.
 func exampleMachine(t *testing.T, avoid ...phys.Range) *kho.Draft {
-	ram := phys.NewRanges(phys.Range{Start: base, End: base + 8<<20}, phys.Range{Start: 0x100000000, End: 0x100100000})
+	ram := phys.NewRanges(phys.Range{Start: base, End: base + 192<<20}, phys.Range{Start: 0x100000000, End: 0x100100000})
 	d, err := kho.New(phystest.NewSparse(t, ram...), kho.V4, ram, base, areas, phys.NewRanges(avoid...))
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestWorkedExampleIsRead(t *testing.T) {
 // TestWorkedExampleIsWritten compares what is written with the example, byte for
 // byte but for where the allocator put the pages.
 func TestWorkedExampleIsWritten(t *testing.T) {
-	d := exampleMachine(t)
+	d := exampleMachine(t, phys.Range{Start: 0x100008000, End: 0x10000a000})
 	var folios []memfd.Folio
 	for i, a := range []phys.Addr{0x100008000, 0x100009000} {
 		b := phys.Block{Addr: a}

@@ -15,15 +15,15 @@ import (
 	"ferry/phys/phystest"
 )
 
-// A machine of 128 MiB with scratch at its beginning.
+// A machine of 192 MiB with scratch at its beginning, and at its end.
 const base phys.Addr = 0x10000000
 
-var areas = []kho.ScratchArea{{Addr: base, Size: 4 << 20}, {Addr: base}, {Addr: base + 4<<20, Size: 4 << 20}}
+var areas = []kho.ScratchArea{{Addr: base, Size: 4 << 20}, {Addr: base + 128<<20, Size: 64 << 20}, {Addr: base + 4<<20, Size: 4 << 20}}
 
 // first begins the handover of a first kernel.
 func first(t testing.TB) *kho.Draft {
 	t.Helper()
-	ram := phys.Range{Start: base, End: base + 128<<20}
+	ram := phys.Range{Start: base, End: base + 192<<20}
 	d, err := kho.New(phystest.New(t, ram), kho.V4, phys.NewRanges(ram), base, areas, nil)
 	if err != nil {
 		t.Fatal(err)

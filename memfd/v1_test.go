@@ -20,7 +20,7 @@ import (
 const exampleV1 = "0000000000000000 0020000000000000 0200000000000000 0060000001000000 0100000001000000"
 
 func TestWorkedExampleOfV1IsReadAndWritten(t *testing.T) {
-	d := exampleMachine(t)
+	d := exampleMachine(t, phys.Range{Start: 0x100008000, End: 0x10000a000})
 	var folios []memfd.Folio
 	for i, a := range []phys.Addr{0x100008000, 0x100009000} {
 		b := phys.Block{Addr: a}

@@ -9,12 +9,25 @@ type Physical struct {
 	direct *phys.Direct
 	ram    phys.Ranges
 	stage  phys.Range
+
+	confined bool
+	writable phys.Ranges // if confined: what alone may be edited
 }
 
 // Memory returns all of [RAM].
 func Memory() *Physical {
 	ram := RAM()
-	return &Physical{phys.NewDirect(DirectMap, ram), ram, Boot().Stage}
+	return &Physical{direct: phys.NewDirect(DirectMap, ram), ram: ram, stage: Boot().Stage}
+}
+
+// Confine lets Edit serve memory inside areas alone from now on, and of those of an
+// earlier call what lies in both. All other pages stay read-only to this code, and
+// there is no way back.
+func (p *Physical) Confine(areas phys.Ranges) {
+	if areas = areas.Add(); p.confined {
+		areas = p.writable.Sub(p.writable.Sub(areas...)...)
+	}
+	p.confined, p.writable = true, areas
 }
 
 // View implements [phys.Memory].
@@ -28,6 +41,11 @@ func (p *Physical) Edit(a phys.Addr, n uint64) ([]byte, error) {
 		return b, err
 	}
 	r := phys.Range{Start: a, End: a + phys.Addr(n)}
+	if p.confined {
+		if err := phys.CheckWritable(p.writable, a, n); err != nil {
+			return nil, err
+		}
+	}
 	if r.Overlaps(p.stage) {
 		return nil, &phys.Error{Object: "memory", Addr: a, Found: "the stage's own memory " + p.stage.String(),
 			Want: "an address outside", Err: phys.ErrReadOnly}
