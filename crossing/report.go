@@ -91,11 +91,9 @@ func (r *Report) kept(l leaks) {
 // pool notes where new pages lie, and what becomes of those of earlier crossings.
 func (r *Report) pool(in *handover, d *kho.Draft) {
 	mib := func(s phys.Ranges) uint64 { return s.Size() >> 20 }
-	text := fmt.Sprintf("new pages lie in %d MiB cut off scratch, %v", mib(d.Pool()), d.Pool())
-	if back, kept := d.GivenBack(), d.Remembered(); len(back)+len(kept) > 0 {
-		text += fmt.Sprintf("; of earlier crossings %d MiB go back to scratch, and %d MiB stay", mib(back), mib(kept))
-	}
-	r.note(text)
+	next := in.Scratch.Add(d.GivenBack()...).Sub(d.Pool()...)
+	r.note(fmt.Sprintf("new pages: %d MiB cut off scratch at %v; %d MiB of earlier crossings go back; the next kernel has %d MiB of scratch, and %d MiB that may go back later",
+		mib(d.Pool()), d.Pool()[0].Start, mib(d.GivenBack()), mib(next), mib(d.Pool())+mib(d.Remembered())))
 	if in.Forgotten != nil {
 		r.note(fmt.Sprintf("what earlier crossings cut off scratch does not go back before the machine boots cold: %v", in.Forgotten))
 	}

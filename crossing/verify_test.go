@@ -59,7 +59,7 @@ func TestWhatReadsBackOtherwiseIsNotHandedOver(t *testing.T) {
 		change func(t *testing.T, c *crossed, want *target)
 		say    string
 	}{
-		"nothing":        {func(*testing.T, *crossed, *target) {}, ""},
+		"nothing": {func(*testing.T, *crossed, *target) {}, ""},
 		"less scratch": {func(_ *testing.T, c *crossed, _ *target) {
 			c.in.Scratch = c.in.Scratch.Add(phys.Range{Start: scratch[0].Start - 4<<20, End: scratch[0].Start})
 		}, "scratch and pieces of it"},

@@ -47,7 +47,8 @@ var readings = []struct {
 	{"blocks that Linux preserves", "ferry: preserved blocks", 0, 20},
 	{"blocks that Ferry adds to them", "ferry: preserved blocks", -1, 0},
 	{"pages of Linux's map", "ferry: map nodes", 0, 3},
-	{"pages that Ferry's map has more", "ferry: map nodes", -1, 0},
+	{"pages that Ferry's map has more", "ferry: map nodes", -1, 1}, // the pool may lie where there is no leaf
+	{"scratch that the next kernel has, MiB", "the next kernel has ", 0, 2},
 	{"blocks of sessions that Ferry writes", "ferry: session blocks", 1, 0},
 	{"blocks of files that Ferry writes", "ferry: file blocks", 1, 0},
 	{"memory that the stage used, KiB", "ferry: memory used", 0, 64},
@@ -72,6 +73,7 @@ func TestEndurance(t *testing.T) {
 			t.Errorf("crossing %d: %s", i+1, line)
 		}
 	}
+	checkScratch(t, kernels[:len(kernels)-1])
 	table := metal.Table{{"", "least", "most", "mean of the first half", "of the second"}}
 	for _, reading := range readings {
 		var all []int
@@ -98,6 +100,33 @@ func TestEndurance(t *testing.T) {
 	written(t, "attack 7", fmt.Sprintf(`%s, `+"`make attack-endurance`"+`: %d crossings in one boot, Linux %s each time, in %.0f s: %d sessions with %d files of %d bytes and a reserved region, taken over,
 compared and preserved again by each kernel. No crossing met a preserved block that belongs to nothing.`,
 		time.Now().UTC().Format("2006-01-02"), *rounds, r.Release(0), time.Since(begin).Seconds(), sessions, files, bytes), table)
+}
+
+// checkScratch wants scratch and what was cut off it to be the same after every
+// crossing, and scratch to be no less than at first by more than three pools: the one
+// of the crossing, the one of that before, in which the kernel has its state, and one
+// in which something that a kernel preserved for longer may lie.
+func checkScratch(t *testing.T, kernels []Log) {
+	t.Helper()
+	const text, pool = "the next kernel has ", 4
+	sum := 0
+	for i, kernel := range kernels {
+		scratch, ok := number(kernel, text, 0)
+		kept, ok2 := number(kernel, text, 1)
+		if !ok || !ok2 {
+			t.Errorf("crossing %d does not say what is left of scratch", i+1)
+			continue
+		}
+		if sum == 0 {
+			sum = scratch + kept
+		}
+		if scratch+kept != sum {
+			t.Errorf("crossing %d: %d MiB of scratch and %d MiB cut off it, want %d in all", i+1, scratch, kept, sum)
+		}
+		if scratch < sum-3*pool {
+			t.Errorf("crossing %d: %d MiB of scratch are left of %d", i+1, scratch, sum)
+		}
+	}
 }
 
 func mean(all []int) float64 {

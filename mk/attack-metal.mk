@@ -1,9 +1,9 @@
 # Proof by attack, on metal: docs/reliability.md, sections 3 to 7. Each target
 # writes its section.
 
-.PHONY: attack-metal attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-rollback attack-endurance
+.PHONY: attack-metal attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-reserved attack-rollback attack-endurance
 
-attack-metal: attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-rollback attack-endurance ## broken handovers, machines stopped midway, all memory compared
+attack-metal: attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-reserved attack-rollback attack-endurance ## broken handovers, machines stopped midway, all memory compared
 
 # What the attacks boot, and the symbols by which they stop it.
 ATTACK_IMAGES := $(BUILD)/ferry.bzimage $(BUILD)/stage.elf $(BUILD)/probe.bzimage $(BUILD)/probe.elf
@@ -29,6 +29,9 @@ attack-stray: qemu $(ATTACK_IMAGES) ## all memory before and after a crossing, f
 
 attack-stray-linux: qemu $(ATTACK_LINUX) ## the same with what real kernels hand over
 	$(ATTACK) -run '^TestStrayWritesBetweenKernels$$'
+
+attack-reserved: qemu $(ATTACK_LINUX) ## real kernels with memory that only their command lines reserve
+	$(ATTACK) -run '^TestReservedRanges$$'
 
 # Real kernels from end to end: the suite of linux/.
 ATTACK_E2E = nice -n 10 $(GO) test -tags linux_e2e -count=1 -timeout 60m ./linux -build $(abspath $(BUILD)) -page $(RELIABILITY)

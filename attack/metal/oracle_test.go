@@ -85,7 +85,7 @@ func TestOracleMissesNoLoss(t *testing.T) {
 				}
 				return true
 			}},
-			{"the scratch table", func(after *Dump) bool { after.edit[area.Start+8] ^= 0x10; return true }},
+			{"the scratch table", func(after *Dump) bool { after.edit[area.Start+9] ^= 0x10; return true }},
 			{"a session's name", func(after *Dump) bool { return after.another(model, attack.SessionName) }},
 			{"a size", func(after *Dump) bool { return after.another(model, attack.Size) }},
 			{"the name of reserved memory", func(after *Dump) bool { return after.another(model, attack.RegionName) }},

@@ -21,14 +21,14 @@ import (
 // written is what a crossing wrote, in pages.
 type written struct {
 	scratch uint64 // in scratch
-	records uint64 // new, and part of the new handover
+	records uint64 // of those new, and part of the new handover
 	tables  uint64 // page tables of the kernel before, in which the processor notes that it used them
 	kept    uint64 // compared, of the handover that came in
 }
 
 // account compares the memory before a crossing with that after it, and wants every
-// page that differs to lie in scratch, or to be part of the new handover and to have
-// belonged to nobody before; and what arrived to be what came in. Memory of the
+// page that differs to lie in scratch; the next kernel's scratch to be without what of
+// it is part of the new handover; and what arrived to be what came in. Memory of the
 // handovers is what Ferry's readers find and what the independent decoder finds. spare
 // may be written to like scratch.
 func account(before, after *Dump, from, to *standin.Generation, spare ...phys.Range) (w written, err error) {
@@ -58,19 +58,22 @@ func account(before, after *Dump, from, to *standin.Generation, spare ...phys.Ra
 	}
 	for _, r := range outside {
 		for a := r.Start; a < r.End; a += phys.PageSize {
-			page := phys.Block{Addr: a}.Range()
-			switch {
-			case out.All().Contains(page):
-				w.records++
-			case before.Noted(after.RAM, a):
-				w.tables++
-			default:
-				return w, fmt.Errorf("%v was written to, outside scratch and no part of the new handover", page)
+			if !before.Noted(after.RAM, a) {
+				return w, fmt.Errorf("%v was written to, outside scratch", phys.Block{Addr: a}.Range())
 			}
+			w.tables++
 		}
 	}
+	fresh := out.All().Sub(in.All()...)
+	w.records = fresh.Size() >> phys.PageShift
+	if left := fresh.Sub(in.Scratch...).Sub(spare...); len(left) > 0 {
+		return w, fmt.Errorf("%v is part of the new handover, and neither of the old one nor of scratch", left)
+	}
+	if left := out.Scratch.Sub(fresh...); left.Size() != out.Scratch.Size() {
+		return w, fmt.Errorf("new pages of the handover lie in the next kernel's scratch %v", out.Scratch)
+	}
 	if w.records == 0 || before.Data.FDT == after.Data.FDT {
-		return w, fmt.Errorf("no new handover at %v: %d pages outside scratch differ", after.Data.FDT, w.records)
+		return w, fmt.Errorf("no new handover at %v, %d new pages", after.Data.FDT, w.records)
 	}
 	return w, nil
 }
@@ -97,12 +100,12 @@ func TestStrayWrites(t *testing.T) {
 		}
 		table = append(table, row)
 	}
-	result(t, "attack 5: generations", fmt.Sprintf(`%s, `+"`make attack-stray`"+`: %d pairs of generations, a machine of %d MiB each, all of its memory compared page by
-page: at the stage's first instruction and at the next kernel's. The table has the pages that differ in scratch / outside of it. Each of the %d outside
-belongs to the new handover and belonged to nobody before, but for %d in which nothing but the marks differs by which the processor notes that it used an entry:
-those are page tables of the kernel before, found from CR3 at the stage's first instruction, and the processor runs by them until the stage has its own.
-None of the %d pages of the handovers that came in differs; what came in and what arrived say the same to a decoder that shares nothing with Ferry; and each next
-kernel found its state whole.`, today(), pairs, memory>>20, total.records, total.tables, total.kept), table)
+	result(t, "attack 5: generations", fmt.Sprintf(`%[1]s, `+"`make attack-stray`"+`: %[2]d pairs of generations, a machine of %[6]d MiB each, all of its memory compared page by
+page: at the stage's first instruction and at the next kernel's. **0 pages differ outside scratch**, but for %[4]d in which nothing but the marks differs by which the
+processor notes that it used an entry: those are page tables of the kernel before, found from CR3 at the stage's first instruction, and the processor runs by them
+until the stage has its own. The table has the pages of scratch that differ / those of them that became part of the new handover, %[3]d in all: none of these lies in
+what the next kernel is told to be scratch. None of the %[5]d pages of the handovers that came in differs; what came in and what arrived say the same to a decoder that shares nothing with Ferry; and each next
+kernel found its state whole.`, today(), pairs, total.records, total.tables, total.kept, memory>>20), table)
 }
 
 func crossAndAccount(t *testing.T, dir string, from, to *standin.Generation) written {
@@ -187,8 +190,8 @@ func TestStrayWritesBetweenKernels(t *testing.T) {
 		table = append(table, row)
 	}
 	result(t, "attack 5: kernels", fmt.Sprintf(`%s, `+"`make attack-stray-linux`"+`: the same for %d pairs of real kernels, with what each left at its reboot (151 memfds in 7 sessions
-from 6.19 on, a reserved region, the folios of test_kho). %d pages outside of scratch, all of them new pages of the new handover, and %d page tables of the kernel
-before, as above. None of the %d pages of the handovers that came in differs, and what came in and what arrived say the same to the independent decoder.`,
+from 6.19 on, a reserved region, the folios of test_kho). **0 pages differ outside scratch**; %d in it became part of the new handover. %d page tables of the kernel
+before differ as above. None of the %d pages of the handovers that came in differs, and what came in and what arrived say the same to the independent decoder.`,
 		today(), runs, total.records, total.tables, total.kept), table)
 }
 

@@ -4,6 +4,7 @@ package metal
 
 import (
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -215,7 +216,7 @@ func breakOne(t *testing.T, path string, s source, p policy, rng *rand.Rand) str
 	return end
 }
 
-var newHandover = regexp.MustCompile(`handover (?:arrived at )?0x([0-9a-f]+)`)
+var newHandover = regexp.MustCompile(`probe B: handover 0x([0-9a-f]+), scratch table 0x([0-9a-f]+) of ([0-9]+) bytes`)
 
 // judge returns how a run ended, and what is wrong with that.
 func judge(s source, p policy, before, after *Dump, log string, code int) (string, error) {
@@ -234,16 +235,17 @@ func judge(s source, p policy, before, after *Dump, log string, code int) (strin
 	if err := inTime(log); err != nil {
 		return "", err
 	}
-	_, b, _ := strings.Cut(log, "probe B: entered")
-	match := newHandover.FindStringSubmatch(b)
+	match := newHandover.FindStringSubmatch(log)
 	if match == nil {
 		return "", fmt.Errorf("the next kernel does not say what arrived")
 	}
-	fdt, err := strconv.ParseUint(match[1], 16, 64)
-	if err != nil {
+	fdt, bad := strconv.ParseUint(match[1], 16, 64)
+	table, worse := strconv.ParseUint(match[2], 16, 64)
+	size, worst := strconv.ParseUint(match[3], 10, 64)
+	if err := errors.Join(bad, worse, worst); err != nil {
 		return "", err
 	}
-	after.Data.FDT = phys.Addr(fdt)
+	after.Data.FDT, after.Data.Scratch, after.Data.ScratchSize = phys.Addr(fdt), phys.Addr(table), size
 	if _, err := account(before, after, s.gen, s.gen); err != nil {
 		return "", fmt.Errorf("what arrived is not what came: %w", err)
 	}

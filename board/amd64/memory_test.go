@@ -99,3 +99,37 @@ func TestEditRefusesTheStage(t *testing.T) {
 		t.Errorf("Edit outside RAM: %v", err)
 	}
 }
+
+// TestConfinedMemoryStaysReadOnly: once scratch is known there is no way to make a
+// page outside writable, on either side of its border, nor to take that back.
+func TestConfinedMemoryStaysReadOnly(t *testing.T) {
+	mem := amd64.Memory()
+	areas := phys.Ranges{{Start: 0x1600_0000, End: 0x1600_3000}, {Start: 0x1640_0000, End: 0x1680_0000}}
+	mem.Confine(areas)
+	mem.Confine(phys.Ranges{{Start: 0x1600_1000, End: 0x1700_0000}})
+	for _, c := range []struct {
+		at phys.Addr
+		n  uint64
+		ok bool
+	}{
+		{0x1600_0000, 8, false}, // of the first call alone
+		{0x1600_1000, 0x2000, true},
+		{0x1600_3000, 8, false},
+		{0x163f_fff8, 8, false},
+		{0x1640_0000, 4 << 20, true},
+		{0x1680_0000, 8, false}, // of the second alone
+		{0x1600_2ffc, 8, false},
+	} {
+		_, err := mem.Edit(c.at, c.n)
+		if c.ok && err != nil || !c.ok && !errors.Is(err, phys.ErrReadOnly) {
+			t.Errorf("Edit %#x bytes at %v: %v, want it allowed: %v", c.n, c.at, err, c.ok)
+		}
+		b, err := mem.View(c.at, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if faulted := store(b); faulted == c.ok && c.at != 0x1600_2ffc {
+			t.Errorf("a store to %v faults: %v, want %v", c.at, faulted, !c.ok)
+		}
+	}
+}

@@ -15,6 +15,9 @@ func arrive(o options) error {
 	if err != nil {
 		return err
 	}
+	if ok {
+		fmt.Printf("probe B: handover %v, scratch table %v of %d bytes\n", p.FDT, p.Scratch, p.ScratchSize)
+	}
 	switch o.expect {
 	case cold:
 		if ok {
