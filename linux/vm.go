@@ -23,6 +23,7 @@ type VM struct {
 	Kernel  string        // path of a bzImage
 	Initrd  []byte        // newc archive
 	Cmdline string        // of the first kernel
+	Args    string        // further arguments for QEMU, split at blanks
 	Timeout time.Duration // 3 minutes if zero
 	Console io.Writer     // also gets the console as it comes, if not nil
 }
@@ -66,6 +67,9 @@ func (vm VM) Run(ctx context.Context) (Log, error) {
 	}
 	if vm.Memory != "" {
 		cmd.Env = append(cmd.Env, "MEM="+vm.Memory)
+	}
+	if vm.Args != "" {
+		cmd.Env = append(cmd.Env, "QEMU_ARGS="+vm.Args)
 	}
 	// The script's children end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
