@@ -9,8 +9,9 @@ import (
 const log = `SeaBIOS
 ferry: stage at [0x3b800000-0x3f7fffff], started with "probe.role=b"
 ferry: boot           0.020 ms
+ferry: digests        0.100 ms
 ferry: place          0.300 ms
-ferry: total          0.320 ms
+ferry: total          0.420 ms
 ferry: entered at tick 17000000, 840000 ticks to main, 1900000 to here, 1000.123 MHz by pit
 ferry: memory used 3484 KiB of 65536 KiB, 724 KiB in main
 probe B: entered at tick 19000000
@@ -22,11 +23,11 @@ func TestParseReadsACrossing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.main != 840000 || c.end != 1900000 || c.memory != 3484 || c.inMain != 724 || len(c.steps) != 3 {
+	if c.main != 840000 || c.end != 1900000 || c.memory != 3484 || c.inMain != 724 || len(c.steps) != 4 {
 		t.Errorf("read %+v", c)
 	}
-	if c.whole() != 2000000 || math.Round(c.crossing()) != 2000000-300037 {
-		t.Errorf("%v instructions, %v without placing", c.whole(), c.crossing())
+	if c.whole() != 2000000 || math.Round(c.crossing()) != 2000000-300037-100012 {
+		t.Errorf("%v instructions, %v without placing and digests", c.whole(), c.crossing())
 	}
 }
 

@@ -81,7 +81,7 @@ type passage struct {
 	came    *handover // nil as long as none was found sound
 	report  Report
 
-	badNext, badRollback error // why a kernel of a signed payload must not be started
+	badNext, badRollback error // why a kernel of the payload must not be started
 }
 
 // Run takes the handover across and places the next kernel; the caller jumps.
@@ -169,39 +169,58 @@ func (p *passage) read() error {
 	m := p.payload.Manifest
 	p.next = p.kernel(p.payload.Kernel, p.payload.Initrd, m.Cmdline)
 	p.report.Next = m.Kernel.Release
-	p.step("payload", "scratch")
+	p.step("digests", "scratch")
 	return nil
 }
 
-// trust proves the payload where the stage's image asks for it. An error is that
-// nothing of the payload may be started; damage to one of its kernels alone is
-// left for later.
+// trust proves the payload: who made it, if the stage's image asks for that, and
+// that it is whole. An error is that nothing of the payload may be started; damage
+// to one of its kernels alone is left for later.
 func (p *passage) trust() error {
-	if len(p.m.Trust) == 0 {
-		p.report.note("this image has no key: it starts whatever payload it is given")
-		return nil
-	}
-	t, err := payload.ParseTrust(p.m.Trust)
-	if err != nil {
-		return err
+	var t *payload.Trust
+	if len(p.m.Trust) > 0 {
+		var err error
+		if t, err = payload.ParseTrust(p.m.Trust); err != nil {
+			return err
+		}
 	}
 	if t == nil {
-		p.report.note("this image has no key: it starts whatever payload it is given")
-		return nil
+		p.report.note("this image has no key: it starts whatever payload it is given, if that is whole")
+	} else {
+		comment, err := t.VerifyManifest(p.payload)
+		if err != nil {
+			return err
+		}
+		p.signed = true
+		p.report.note(fmt.Sprintf("payload signed by key %v: %s", t.Key, comment))
 	}
-	comment, err := t.VerifyManifest(p.payload)
-	if err != nil {
-		return err
-	}
-	p.signed = true
-	p.report.note(fmt.Sprintf("payload signed by key %v: %s", t.Key, comment))
-	p.badNext = errors.Join(p.payload.CheckPart(payload.KernelName), p.payload.CheckPart(payload.InitrdName))
-	p.badRollback = errors.Join(p.payload.CheckPart(payload.RollbackKernelName), p.payload.CheckPart(payload.RollbackInitrdName))
-	p.report.fail(p.badNext)
-	if p.options.Mode == Pass && p.payload.Manifest.OnError != payload.OnErrorPass {
+	p.step("payload", "digests")
+	p.whole()
+	if p.signed && p.options.Mode == Pass && p.payload.Manifest.OnError != payload.OnErrorPass {
 		p.report.fail(errors.New("command line: ferry.mode=pass: nobody signed that a handover goes on unread (on-error=pass in the manifest)"))
 	}
 	return nil
+}
+
+// whole compares the parts of the payload with the digests in its manifest, each
+// once. A next kernel that is damaged is a failure; one to go back to is none as
+// long as nothing else is wrong.
+func (p *passage) whole() {
+	if !p.signed && len(p.payload.Manifest.Parts) == 0 {
+		p.report.note("THE PAYLOAD NAMES NO DIGESTS: nobody knows whether the kernel that is started is whole; ferry pack names them")
+		return
+	}
+	for _, name := range []string{payload.KernelName, payload.InitrdName} {
+		err := p.payload.CheckPart(name)
+		p.badNext = errors.Join(p.badNext, err)
+		p.report.fail(err)
+	}
+	for _, name := range []string{payload.RollbackKernelName, payload.RollbackInitrdName} {
+		if err := p.payload.CheckPart(name); err != nil {
+			p.badRollback = errors.Join(p.badRollback, err)
+			p.report.note(fmt.Sprintf("THERE IS NO WAY BACK: %v", err))
+		}
+	}
 }
 
 // kernel returns a kernel of the payload with what it is to be handed, but for the

@@ -56,7 +56,7 @@ func TestReportIsWhatArrived(t *testing.T) {
 			if n, ok := number(tree, "memory", "used"); ok != (tt.used != nil) || n != tt.want {
 				t.Errorf("/memory used is %d (%v), want %d", n, ok, tt.want)
 			}
-			for _, step := range []string{"boot", "payload", "scratch", "fallback", "kho", "luo", "files", "serialize"} {
+			for _, step := range []string{"boot", "payload", "digests", "scratch", "fallback", "kho", "luo", "files", "serialize"} {
 				if n, ok := number(tree, "steps", step); !ok || n == 0 {
 					t.Errorf("/steps %s took %d ns (%v)", step, n, ok)
 				}

@@ -186,6 +186,55 @@ func TestImageWithAKeyStartsNothingElse(t *testing.T) {
 	}
 }
 
+// TestNothingDamagedIsStarted: digests say that a payload is whole, whoever made it.
+func TestNothingDamagedIsStarted(t *testing.T) {
+	kernel := func(m *machine) { m.swap("B\x00\x00\x00\x00", "X\x00\x00\x00\x00") }
+	initrd := func(m *machine) { m.swap("initrd of B", "initrd of X") }
+	back := func(m *machine) { m.swap("A\x00\x00\x00\x00", "X\x00\x00\x00\x00") }
+	backInitrd := func(m *machine) { m.swap("initrd of A", "initrd of X") }
+	broken := func(m *machine) { m.edit(m.fdt, 1)[0] = 0 }
+	for name, tt := range map[string]struct {
+		words string
+		alter []func(m *machine)
+		want  string // kernel; empty: none is started
+		say   string
+	}{
+		"whole":                          {"", nil, "B", "this image has no key"},
+		"kernel":                         {"", []func(*machine){kernel}, "A", "error: payload: a file is not what the manifest says: kernel has SHA-256"},
+		"initrd":                         {"", []func(*machine){initrd}, "A", "initrd has SHA-256"},
+		"both of them":                   {"", []func(*machine){kernel, initrd}, "A", "ferry: error: payload: a file is not what the manifest says: initrd has SHA-256"},
+		"kernel, to go on":               {"ferry.on-error=pass", []func(*machine){kernel}, "", "kernel has SHA-256"},
+		"kernel, to go on unread":        {"ferry.mode=pass", []func(*machine){kernel}, "A", "kernel has SHA-256"},
+		"kernel, to boot cold":           {"ferry.on-error=cold", []func(*machine){kernel}, "", "kernel has SHA-256"},
+		"rollback kernel":                {"", []func(*machine){back}, "B", "THERE IS NO WAY BACK: payload: a file is not what the manifest says: rollback.kernel has SHA-256"},
+		"rollback initrd":                {"", []func(*machine){backInitrd}, "B", "rollback.initrd has SHA-256"},
+		"rollback kernel that is used":   {"", []func(*machine){back, broken}, "", "rollback.kernel has SHA-256"},
+		"every kernel":                   {"", []func(*machine){kernel, back}, "", "rollback.kernel has SHA-256"},
+		"kernel that nobody vouches for": {"", []func(*machine){kernel, func(m *machine) { m.swap(`"parts"`, `"other"`) }}, "X", "THE PAYLOAD NAMES NO DIGESTS"},
+		"list that leaves one out":       {"", []func(*machine){func(m *machine) { m.swap(`"initrd": {`, `"nobody": {`) }}, "A", "initrd is not listed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, standin.Shape{Sessions: 1, Files: 1}, tt.words)
+			m.both(payload.Manifest{})
+			for _, alter := range tt.alter {
+				alter(m)
+			}
+			before := m.pages()
+			jump, err := Run(&m.Machine)
+			if (err == nil) != (tt.want != "") {
+				t.Fatalf("got %v, want kernel %q\n%s", err, tt.want, m.log)
+			}
+			m.unchanged(before)
+			if !strings.Contains(m.log.String(), tt.say) {
+				t.Errorf("the report does not say %q:\n%s", tt.say, m.log)
+			}
+			if err == nil && m.started(jump) != tt.want {
+				t.Errorf("kernel %q was started, want %q\n%s", m.started(jump), tt.want, m.log)
+			}
+		})
+	}
+}
+
 func TestUnsignedPayloadNeedsAnImageWithoutKey(t *testing.T) {
 	m := newMachine(t, standin.Shape{}, "")
 	area, err := (&payload.Trust{}).Area()

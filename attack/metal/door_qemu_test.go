@@ -72,7 +72,8 @@ machine or met a defect of Ferry's; the longest took %.1f s of the deadline of %
 pages of the new handover alone, which says to a decoder that shares nothing with Ferry what came in; going back, handing on and standing still changed nothing. The
 next kernel got the new handover, or the untouched one. The exception is %q: there the changed word hides the handover, and the stage is
 started as if none had come in. Ferry says so and boots the next kernel cold; nothing tells it then what memory was preserved, and the state is lost (memory of the
-handover was written to in %d of them). The payloads are not signed here: most of one is the next kernel's code, which Ferry does not look into.`,
+handover was written to in %d of them). The payloads are not signed here, but name digests: with a changed byte in the next kernel the
+stage goes back, or stands still where the manifest cannot be read.`,
 		today(), *seed, n, door.longest.Seconds(), deadline, bareBoot, door.lost), result3)
 }
 

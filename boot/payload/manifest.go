@@ -42,8 +42,9 @@ type Manifest struct {
 	// that the handover came from; nil where there are none.
 	Rollback *Rollback `json:"rollback,omitempty"`
 
-	// Parts are the files of the archive by their names, see [Payload.Check]. A
-	// manifest without any says nothing about them.
+	// Parts are the files of the archive by their names, see [Payload.Check]. Under a
+	// signature each has to be there. A manifest without any, as an archive that was
+	// packed by hand has it, leaves open whether they are whole.
 	Parts map[string]Part `json:"parts,omitempty"`
 }
 
