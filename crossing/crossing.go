@@ -60,6 +60,10 @@ type Jump struct {
 	Entry    phys.Addr    // its 64-bit entry
 	ZeroPage phys.Addr    // what RSI holds there
 	Wipe     []phys.Range // memory outside the stage to clear before: it may hold secrets
+
+	// Warning is what nobody must miss, for the last line on the console; empty where
+	// there is nothing to warn of.
+	Warning string
 }
 
 // passage is one crossing on its way.
@@ -71,6 +75,7 @@ type passage struct {
 	options Options
 	payload *payload.Payload
 	signed  bool // the manifest is that of the image's key
+	none    bool // no handover came in
 	next    boot.Next
 	way     wayOut
 	ahead   placed
@@ -92,6 +97,7 @@ func Run(m *Machine) (Jump, error) {
 	p.report.start(m.Nanotime)
 	jump, err := p.run()
 	p.report.print(m.Console)
+	jump.Warning = p.warning()
 	if err != nil {
 		fmt.Fprintf(m.Console, "ferry: %v\nferry: no kernel to start; the handover that came in is untouched\n", err)
 	}
@@ -105,6 +111,7 @@ func (p *passage) run() (Jump, error) {
 	raw, err := p.params.KHO()
 	p.report.fail(err)
 	if raw == nil && err == nil && p.damage == nil {
+		p.none = true
 		return p.bare()
 	}
 	p.target.beyond = p.options.BeyondLimits
@@ -198,6 +205,9 @@ func (p *passage) trust() error {
 	p.whole()
 	if p.signed && p.options.Mode == Pass && p.payload.Manifest.OnError != payload.OnErrorPass {
 		p.report.fail(errors.New("command line: ferry.mode=pass: nobody signed that a handover goes on unread (on-error=pass in the manifest)"))
+	}
+	if n := p.expects(); n > 0 && p.options.Mode == Pass {
+		p.report.fail(fmt.Errorf("command line: ferry.mode=pass: nobody counts the %d sessions that have to come in (expect-sessions)", n))
 	}
 	return nil
 }

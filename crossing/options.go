@@ -3,6 +3,7 @@ package crossing
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,10 @@ type Options struct {
 	// write be written for them as far as they read it.
 	BeyondLimits bool
 
+	// ExpectSessions is how many sessions have to come in at least; 0 where the
+	// payload says.
+	ExpectSessions uint64
+
 	// Deadline is how long the crossing may take before it counts as failed; 0
 	// is any time.
 	Deadline time.Duration
@@ -57,7 +62,7 @@ const (
 const prefix = "ferry."
 
 // words says what of Ferry's may stand on a command line.
-const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1 or ferry.deadline=10s (at most 24h; 0: none)"
+const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1, ferry.expect-sessions=10 or ferry.deadline=10s (at most 24h; 0: none)"
 
 // ParseOptions reads Ferry's words out of a kernel command line; the last one
 // of a name wins. An unknown name or value is an error: a misspelled policy
@@ -71,6 +76,7 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 			continue
 		}
 		deadline, err := time.ParseDuration(word.Value)
+		sessions, notCount := strconv.ParseUint(word.Value, 10, 32)
 		switch mode := Mode(word.Value); {
 		case name == "mode" && slices.Contains([]Mode{Cross, Pass}, mode):
 			o.Mode = mode
@@ -78,6 +84,8 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 			o.OnError = Outcome(word.Value)
 		case name == "beyond-limits" && (word.Value == "0" || word.Value == "1"):
 			o.BeyondLimits = word.Value == "1"
+		case name == "expect-sessions" && notCount == nil:
+			o.ExpectSessions = sessions
 		case name == "deadline" && err == nil && deadline >= 0 && deadline <= maxDeadline:
 			o.Deadline = deadline
 		default:

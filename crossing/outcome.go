@@ -149,7 +149,9 @@ func (p *passage) arm(plan *boot.Plan) {
 }
 
 // to returns the jump to a kernel that was written.
-func (p *passage) to(plan *boot.Plan) Jump { return Jump{plan.Entry, plan.ZeroPage, p.spent(plan)} }
+func (p *passage) to(plan *boot.Plan) Jump {
+	return Jump{Entry: plan.Entry, ZeroPage: plan.ZeroPage, Wipe: p.spent(plan)}
+}
 
 // spent returns the memory that may hold secrets and that nobody needs any more
 // once the kernel of a plan runs: command line, entropy, the payload but for an
@@ -309,25 +311,35 @@ func (p *passage) write(plan *boot.Plan) error {
 }
 
 // bare starts a kernel where no handover came in, and so nothing can be lost but
-// one that should have: where the payload says from whom, on-error=halt stands still.
+// one that should have: where the payload says from whom, or how many sessions have
+// to come in, on-error=halt stands still.
 func (p *passage) bare() (Jump, error) {
 	m := p.payload.Manifest
 	p.way.outcome = p.options.outcome(m, p.signed)
+	missed := p.expect(0)
+	p.report.fail(missed)
+	if p.way.outcome == OnErrorHalt && missed != nil {
+		return Jump{}, fmt.Errorf("no handover came in: %w: %w", missed, ErrHalt)
+	}
 	if p.way.outcome == OnErrorHalt && m.From != "" {
 		return Jump{}, fmt.Errorf("no handover came in, and the payload expects that of %s: %w", m.From, ErrHalt)
 	}
-	p.report.note("no handover came in: the next kernel boots cold")
+	back := p.way.outcome == OnErrorRollback && m.Rollback != nil && p.badRollback == nil
 	jump, err := Jump{}, p.badNext
+	if back && err == nil {
+		err = missed
+	}
 	if err == nil {
+		p.report.note("no handover came in: the next kernel boots cold")
 		jump, err = p.start(p.next)
 	}
-	if err == nil || p.way.outcome != OnErrorRollback || m.Rollback == nil || p.badRollback != nil {
+	if err == nil || !back {
 		return jump, err
 	}
-	if p.badNext == nil {
+	if p.badNext == nil && missed == nil {
 		p.report.fail(err)
 	}
-	p.report.note("back to the kernel before: the rollback kernel boots cold")
+	p.report.note("no handover came in, back to the kernel before: the rollback kernel boots cold")
 	return p.start(p.kernel(p.payload.RollbackKernel, p.payload.RollbackInitrd, m.Rollback.Cmdline))
 }
 

@@ -31,6 +31,9 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 	}
 	p.came, p.report.In = in, in.census()
 	p.report.arrived(in)
+	if err := p.expect(in.state.Len()); err != nil {
+		return none, err
+	}
 	if err := t.settle(in); err != nil {
 		return none, err
 	}

@@ -15,7 +15,7 @@ import (
 func TestManifestIsReadAsItIsWritten(t *testing.T) {
 	cmdline := "console=ttyS0 x=\"\u00e4 \U0001f6a2\" <&>\\ \t\u2028"
 	want := payload.Manifest{Version: payload.Version, Serial: 1<<64 - 1, Kernel: payload.KernelInfo{Release: "7.3.4", Generation: "E'"},
-		From: "6.19", Cmdline: &cmdline, OnError: payload.OnErrorRollback,
+		From: "6.19", Cmdline: &cmdline, OnError: payload.OnErrorRollback, ExpectSessions: 510000,
 		Rollback: &payload.Rollback{Kernel: payload.KernelInfo{Release: "6.19.14"}, Cmdline: new(string)},
 		Parts:    map[string]payload.Part{"kernel": payload.NewPart([]byte("K")), "initrd": {}}}
 	for _, indent := range []string{"", "\t"} {

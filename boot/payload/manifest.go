@@ -7,10 +7,14 @@ import (
 	"strings"
 )
 
-// Version is the manifest version that this package writes and reads. Fields
-// that it does not know are no error: a change that an older stage must not
-// ignore raises the version. Version 2 names the generation.
-const Version = 2
+// Version is the manifest version that this package writes where nothing asks for
+// a later one. Fields that a reader does not know are no error: a field that an
+// older stage must not ignore asks for a later version. Version 2 names the
+// generation, version 3 the sessions that have to come in.
+const (
+	Version         = 2
+	VersionSessions = 3
+)
 
 // maxManifest bounds the manifest's size in bytes.
 const maxManifest = 64 << 10
@@ -37,6 +41,10 @@ type Manifest struct {
 	// OnError says what follows a failure: one of Outcomes, or empty where the
 	// stage's command line decides.
 	OnError string `json:"on_error,omitempty"`
+
+	// ExpectSessions is how many sessions have to come in at least: fewer are a
+	// failure. Zero is any number. It asks for VersionSessions.
+	ExpectSessions uint64 `json:"expect_sessions,omitempty"`
 
 	// Rollback describes the files rollback.kernel and rollback.initrd, the kernel
 	// that the handover came from; nil where there are none.
@@ -100,8 +108,8 @@ func ParseManifest(b []byte) (Manifest, error) {
 	if err != nil {
 		return m, fmt.Errorf("%w: %w", ErrManifest, err)
 	}
-	if m.Version != Version {
-		return m, fmt.Errorf("%w: version %d, this stage reads version %d", ErrManifest, m.Version, Version)
+	if m.Version != Version && m.Version != VersionSessions {
+		return m, fmt.Errorf("%w: version %d, this stage reads versions %d and %d", ErrManifest, m.Version, Version, VersionSessions)
 	}
 	if m.OnError != "" && !slices.Contains(Outcomes(), m.OnError) {
 		return m, fmt.Errorf("%w: on_error %q, want %s", ErrManifest, m.OnError, strings.Join(Outcomes(), ", "))
@@ -129,6 +137,8 @@ func (m *Manifest) field(d *decoder, key string) (err error) {
 		m.Cmdline, err = d.optional()
 	case "on_error":
 		m.OnError, err = d.text()
+	case "expect_sessions":
+		m.ExpectSessions, err = d.count()
 	case "rollback":
 		m.Rollback = &Rollback{}
 		err = m.Rollback.read(d)

@@ -12,6 +12,7 @@ import (
 	"ferry/boot"
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
+	"ferry/crossing"
 	"ferry/linker"
 	"ferry/phys"
 )
@@ -28,6 +29,7 @@ type packCmd struct {
 	Rollback   rollbackFlags `embed:"" prefix:"rollback-"`
 	OnError    string        `placeholder:"OUTCOME" enum:",rollback,pass,cold,halt" default:"" help:"What follows a failure: rollback (the kernel before boots with the untouched handover), pass (the next kernel boots with it), cold (it boots without, state is lost) or halt. Default: rollback where there is a kernel for it, halt where the next kernel is known not to read the handover; else what the stage's command line says, which counts only for an unsigned payload."`
 	Serial     uint64        `help:"Number of this payload: raise it with each, if images demand a least one."`
+	Expect     uint64        `name:"expect-sessions" placeholder:"N" help:"Sessions that have to come in at least: fewer are a failure, after which the policy is followed. Default: any number."`
 	Manifest   string        `type:"path" help:"Write the manifest to this file as well, to be signed: minisign -Sm FILE; then ferry seal."`
 }
 
@@ -45,7 +47,10 @@ func (c *packCmd) pack(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	m := payload.Manifest{Serial: c.Serial, Kernel: next.info, From: c.From, Cmdline: c.Cmdline}
+	m := payload.Manifest{Serial: c.Serial, Kernel: next.info, From: c.From, Cmdline: c.Cmdline, ExpectSessions: c.Expect}
+	if g := crossing.ByName(next.info.Generation); c.Expect > 0 && g.LUO == nil {
+		return &problem{fmt.Sprintf("--expect-sessions %d: kernels of generation %v have no sessions", c.Expect, g), "leave it out", nil}
+	}
 	files := pack.Files{Kernel: next.image, Initrd: next.initrd}
 	kernels := []*packed{next}
 	if c.Rollback.Kernel != "" {

@@ -12,6 +12,9 @@ import (
 // kernel619 has the strings of Linux 6.19, generation C.
 const kernel619 = "\x7fELF\x00Linux version 6.19.14 (user@host)\x00kho-v1\x00luo-v1\x00luo-session-v2\x00memfd-v1\x00"
 
+// kernel618 has the strings of Linux 6.18, generation B.
+const kernel618 = "\x7fELF\x00Linux version 6.18.15 (user@host)\x00kho-v1\x00"
+
 // Each row is what an operator says, and what the manifest then holds or why there is none.
 func TestPackRefusesAPolicyThatCannotWork(t *testing.T) {
 	line := "quiet"
@@ -41,12 +44,15 @@ func TestPackRefusesAPolicyThatCannotWork(t *testing.T) {
 		{"halt with a kernel to go back to", packCmd{OnError: "halt", Rollback: back(kernel619)}, "halt", "C", ""},
 		{"another generation, nothing said", packCmd{From: "6.19"}, "halt", "6.19", ""},
 		{"the same generation, nothing said", packCmd{From: "7.2"}, "", "7.2", ""},
+		{"sessions expected of a kernel that has none", packCmd{Expect: 1, Kernel: put(t, "k", bzImage(formats(kernel618)))}, "", "", "have no sessions"},
 		{"a larger rollback kernel than there is room for", packCmd{Room: 96, Rollback: rollbackFlags{
 			Kernel: put(t, "large", bzImage(formats(kernel619), initSize(40<<20)))}}, "", "", "init_size 40 MiB"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := tt.c
-			c.Kernel, c.Output = put(t, "k", bzImage()), filepath.Join(t.TempDir(), "payload")
+			if c.Output = filepath.Join(t.TempDir(), "payload"); c.Kernel == "" {
+				c.Kernel = put(t, "k", bzImage())
+			}
 			var said strings.Builder
 			err := c.pack(&said)
 			if tt.want != "" {

@@ -43,6 +43,7 @@ func TestCrossingOnMetal(t *testing.T) {
 		"five levels, 8 GiB":   {"probe.sessions=3 probe.files=5", []string{"CPU=max,la57=on", "MEM=8G"}},
 		"microvm, four CPUs":   {"probe.sessions=3 probe.files=5", []string{"MACHINE=microvm", "SMP=4"}},
 		"untouched when asked": {"probe.sessions=3 probe.files=5 ferry.mode=pass probe.expect=untouched", nil},
+		"one session too few":  {"probe.sessions=3 probe.files=5 ferry.expect-sessions=4 ferry.on-error=pass probe.expect=untouched", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -51,5 +52,18 @@ func TestCrossingOnMetal(t *testing.T) {
 				t.Errorf("exit code %d:\n%s", code, log)
 			}
 		})
+	}
+}
+
+// TestACrossingWithoutSessionsSaysSoLast: whoever reads the console reads it there.
+func TestACrossingWithoutSessionsSaysSoLast(t *testing.T) {
+	for sessions, want := range map[string]bool{"0": true, "1": false} {
+		log, code := cross(t, "probe.files=0 probe.sessions="+sessions)
+		report, _, ok := strings.Cut(log, "probe B: entered")
+		lines := strings.Split(strings.TrimSpace(report), "\n")
+		last := lines[len(lines)-1]
+		if code != 0 || !ok || strings.HasPrefix(last, "ferry: NO SESSION CAME IN") != want {
+			t.Errorf("%s sessions: exit code %d, last line %q:\n%s", sessions, code, last, log)
+		}
 	}
 }

@@ -33,6 +33,9 @@ func main() {
 		amd64.EntryTSC(), inMain-amd64.EntryTSC(), amd64.TSC()-amd64.EntryTSC(), float64(hz)/1e6, source)
 	use := amd64.MemoryUse()
 	fmt.Fprintf(console, "ferry: memory used %d KiB of %d KiB, %d KiB in main\n", use.Peak>>10, use.Total>>10, usedInMain>>10)
+	if jump.Warning != "" {
+		fmt.Fprintf(console, "ferry: %s\n", jump.Warning)
+	}
 	if err == nil {
 		err = amd64.Jump(jump.Entry, jump.ZeroPage, jump.Wipe...)
 		fmt.Fprintf(console, "ferry: %v\n", err)

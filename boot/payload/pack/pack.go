@@ -36,6 +36,9 @@ func Write(w io.Writer, m payload.Manifest, kernel, initrd []byte) error {
 // releases of the kernels are filled in.
 func WriteFiles(w io.Writer, m payload.Manifest, f Files) error {
 	m.Version = payload.Version
+	if m.ExpectSessions > 0 {
+		m.Version = payload.VersionSessions
+	}
 	m.Parts = map[string]payload.Part{}
 	for _, p := range f.parts() {
 		if len(p.data) > 0 {

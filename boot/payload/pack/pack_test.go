@@ -65,6 +65,16 @@ func TestWhatIsPackedIsOpened(t *testing.T) {
 	}
 }
 
+// A stage that knows nothing of expected sessions must not take a manifest that names them.
+func TestExpectedSessionsAskForALaterVersion(t *testing.T) {
+	for sessions, version := range map[uint64]int{0: payload.Version, 3: payload.VersionSessions} {
+		p, err := payload.Open(write(t, payload.Manifest{ExpectSessions: sessions}, bzImage("code"), nil))
+		if err != nil || p.Manifest.Version != version || p.Manifest.ExpectSessions != sessions {
+			t.Errorf("%d sessions: %+v, %v; want version %d", sessions, p.Manifest, err, version)
+		}
+	}
+}
+
 func TestOtherReadersOpenThePackage(t *testing.T) {
 	r := cpio.NewReader(bytes.NewReader(write(t, payload.Manifest{}, bzImage("code"), []byte("initrd"))))
 	var names []string
