@@ -16,7 +16,7 @@ type imageCmd struct {
 	Pubkey     string `type:"existingfile" help:"Public key of minisign: the image will start nothing but payloads that its owner signed. Without it: print what the image demands."`
 	MinSerial  uint64 `help:"Lowest serial number of a payload."`
 	MinRelease string `placeholder:"RELEASE" help:"Lowest release of the next kernel, such as 7.2.6."`
-	Output     string `short:"o" type:"path" help:"Image to write; it may be the stage itself."`
+	Output     string `short:"o" type:"path" help:"Image to write, - for standard output; it may be the stage itself."`
 }
 
 // Run writes an image with a key, or prints what an image demands.
@@ -45,12 +45,12 @@ func (c *imageCmd) image(out io.Writer) error {
 	if c.Output == "" {
 		return errors.New("--pubkey takes an --output")
 	}
-	text, err := os.ReadFile(c.Pubkey)
+	pubkey, err := os.ReadFile(c.Pubkey)
 	if err != nil {
 		return err
 	}
 	t := &payload.Trust{MinSerial: c.MinSerial, MinRelease: c.MinRelease}
-	if t.Key, err = minisign.ParseKey(text); err != nil {
+	if t.Key, err = minisign.ParseKey(pubkey); err != nil {
 		return fmt.Errorf("%s: %w", c.Pubkey, err)
 	}
 	filled, err := t.Area()
@@ -58,10 +58,16 @@ func (c *imageCmd) image(out io.Writer) error {
 		return err
 	}
 	copy(area, filled[:])
-	if err := writeFile(c.Output, stage); err != nil {
+	// The stage itself may be what is replaced.
+	file, err := newOutput("--output", c.Output, input{"--pubkey", c.Pubkey})
+	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, demands(t))
+	file.data = stage
+	if err := replaced(out, file); err != nil {
+		return err
+	}
+	fmt.Fprintln(text(out, file), demands(t))
 	return nil
 }
 

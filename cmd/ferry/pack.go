@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"ferry/boot"
@@ -20,7 +19,7 @@ import (
 type packCmd struct {
 	Kernel     string        `required:"" type:"existingfile" help:"The next kernel, a bzImage."`
 	Initrd     string        `type:"existingfile" help:"Its initrd, as it is. Default: none."`
-	Output     string        `required:"" short:"o" type:"path" help:"Payload to write."`
+	Output     string        `required:"" short:"o" type:"path" help:"Payload to write; - is standard output."`
 	Cmdline    *string       `help:"Command line of the next kernel. Default: what the stage was given, less the words that begin with ferry."`
 	Stage      string        `type:"existingfile" help:"The stage that will be loaded, ferry.bzimage, for the sum that is printed. Default: one that was linked with the default size."`
 	Room       uint64        `placeholder:"MiB" help:"MiB of the largest scratch area of the host: refuse what does not fit."`
@@ -30,7 +29,7 @@ type packCmd struct {
 	OnError    string        `placeholder:"OUTCOME" enum:",rollback,pass,cold,halt" default:"" help:"What follows a failure: rollback (the kernel before boots with the untouched handover), pass (the next kernel boots with it), cold (it boots without, state is lost) or halt. Default: rollback where there is a kernel for it, halt where the next kernel is known not to read the handover; else what the stage's command line says, which counts only for an unsigned payload."`
 	Serial     uint64        `help:"Number of this payload: raise it with each, if images demand a least one."`
 	Expect     uint64        `name:"expect-sessions" placeholder:"N" help:"Sessions that have to come in at least: fewer are a failure, after which the policy is followed. Default: any number."`
-	Manifest   string        `type:"path" help:"Write the manifest to this file as well, to be signed: minisign -Sm FILE; then ferry seal."`
+	Manifest   string        `type:"path" help:"Write the manifest to this file as well, - for standard output, to be signed: minisign -Sm FILE; then ferry seal."`
 }
 
 // maxPart is the most that one part of a payload can have: newc's sizes are 32 bits wide.
@@ -43,6 +42,10 @@ func (c *packCmd) pack(out io.Writer) error {
 	if err := errors.Join(checkFrom(c.From), c.Rollback.check()); err != nil {
 		return err
 	}
+	files, err := c.outputs()
+	if err != nil {
+		return err
+	}
 	next, err := readKernel(c.Kernel, c.Initrd, c.Generation, "--generation")
 	if err != nil {
 		return err
@@ -51,7 +54,7 @@ func (c *packCmd) pack(out io.Writer) error {
 	if g := crossing.ByName(next.info.Generation); c.Expect > 0 && g.LUO == nil {
 		return &problem{fmt.Sprintf("--expect-sessions %d: kernels of generation %v have no sessions", c.Expect, g), "leave it out", nil}
 	}
-	files := pack.Files{Kernel: next.image, Initrd: next.initrd}
+	parts := pack.Files{Kernel: next.image, Initrd: next.initrd}
 	kernels := []*packed{next}
 	if c.Rollback.Kernel != "" {
 		back, err := readKernel(c.Rollback.Kernel, c.Rollback.Initrd, c.Rollback.Generation, "--rollback-generation")
@@ -62,7 +65,7 @@ func (c *packCmd) pack(out io.Writer) error {
 		if m.From == "" {
 			m.From = back.info.Generation
 		}
-		files.RollbackKernel, files.RollbackInitrd = back.image, back.initrd
+		parts.RollbackKernel, parts.RollbackInitrd = back.image, back.initrd
 		kernels = append(kernels, back)
 	}
 	note := ""
@@ -76,17 +79,18 @@ func (c *packCmd) pack(out io.Writer) error {
 		}
 	}
 	var archive bytes.Buffer
-	if err := pack.WriteFiles(&archive, m, files); err != nil {
+	if err := pack.WriteFiles(&archive, m, parts); err != nil {
 		return fmt.Errorf("payload %s: %w", c.Output, err)
 	}
 	needs, err := c.room(stage, kernels, uint64(archive.Len()))
 	if err != nil {
 		return err
 	}
-	if err := c.write(archive.Bytes()); err != nil {
+	if err := write(out, archive.Bytes(), files); err != nil {
 		return err
 	}
-	say := func(name, text string) { fmt.Fprintf(out, "%-32s %s\n", name, text) }
+	to := text(out, files...)
+	say := func(name, text string) { fmt.Fprintf(to, "%-32s %s\n", name, text) }
 	for i, k := range kernels {
 		say([]string{"next kernel reads generation", "rollback kernel reads"}[i], k.reads)
 	}
@@ -122,16 +126,32 @@ func (c *packCmd) room(stage *boot.Kernel, kernels []*packed, archive uint64) (m
 	return most, nil
 }
 
-// write writes the payload, and the manifest where that is asked for.
-func (c *packCmd) write(archive []byte) error {
-	if err := writeFile(c.Output, archive); err != nil || c.Manifest == "" {
-		return err
+// outputs are the payload, and the manifest where that is asked for.
+func (c *packCmd) outputs() (files []*output, err error) {
+	for _, o := range []input{{"--output", c.Output}, {"--manifest", c.Manifest}} {
+		if o.name == "" {
+			continue
+		}
+		file, err := newOutput(o.flag, o.name, input{"--kernel", c.Kernel}, input{"--initrd", c.Initrd},
+			input{"--rollback-kernel", c.Rollback.Kernel}, input{"--rollback-initrd", c.Rollback.Initrd}, input{"--stage", c.Stage})
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
 	}
+	return files, nil
+}
+
+// write writes the payload, and the manifest that it has.
+func write(std io.Writer, archive []byte, files []*output) error {
 	p, err := payload.Open(archive)
 	if err != nil {
 		return err
 	}
-	return writeFile(c.Manifest, p.Raw.Data)
+	for i, data := range [][]byte{archive, p.Raw.Data}[:len(files)] {
+		files[i].data = data
+	}
+	return replaced(std, files...)
 }
 
 func readPart(name string) ([]byte, error) {
@@ -143,21 +163,4 @@ func readPart(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %s, at most %s fit into a payload", name, size(uint64(info.Size())), size(maxPart))
 	}
 	return os.ReadFile(name)
-}
-
-// writeFile replaces the file whole or not at all.
-func writeFile(name string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err := f.Write(data); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }
