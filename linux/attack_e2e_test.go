@@ -145,7 +145,7 @@ func alteredKernel(t *testing.T, at *attacked) {
 	tool(t, "minisign", "-G", "-W", "-p", at.dir+"/key.pub", "-s", at.dir+"/key.sec")
 	tool(t, built(t, "ferry"), "image", "--stage", at.stage, "--pubkey", at.dir+"/key.pub", "--output", stage)
 	tool(t, "minisign", "-S", "-s", at.dir+"/key.sec", "-m", manifest)
-	tool(t, built(t, "ferry"), "seal", at.payload, "--signature", manifest+".minisig")
+	tool(t, built(t, "ferry"), "seal", at.payload, "--signature", manifest+".minisig", "--stage", stage)
 	b := contents(t, at.payload)
 	p, err := payload.Open(b)
 	if err != nil {

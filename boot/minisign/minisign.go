@@ -8,7 +8,6 @@
 package minisign
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/binary"
@@ -77,47 +76,72 @@ func ParseKey(b []byte) (k Key, err error) {
 	return k, nil
 }
 
-// Verify proves that the key's owner signed message. The signature is the file
-// that `minisign -S` writes: comment, signature, trusted comment, and a second
-// signature over the first and that comment. Its trusted comment is returned.
-func (k Key) Verify(message, signature []byte) (comment string, err error) {
-	if len(signature) > maxText {
-		return "", fmt.Errorf("%w: %d bytes", ErrFormat, len(signature))
+// A Signature is what a file has that looks like one. It proves nothing until a key
+// verifies it; even the key's number is only what it says.
+type Signature struct {
+	Key     Key    // its ID alone
+	Comment string // the trusted one
+
+	prehashed     bool
+	first, second []byte // of the message, and of the first with the comment
+}
+
+// ParseSignature reads the file that `minisign -S` writes: comment, signature,
+// trusted comment, and a second signature over the first and that comment.
+func ParseSignature(b []byte) (s Signature, err error) {
+	if len(b) == 0 {
+		return s, fmt.Errorf("%w: the file is empty", ErrFormat)
 	}
-	lines := strings.Split(strings.TrimSuffix(string(signature), "\n"), "\n")
+	if len(b) > maxText {
+		return s, fmt.Errorf("%w: %d bytes", ErrFormat, len(b))
+	}
+	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimSuffix(lines[i], "\r")
 	}
 	if len(lines) != 4 || !strings.HasPrefix(lines[0], untrusted) || !strings.HasPrefix(lines[2], trusted) {
-		return "", fmt.Errorf("%w: want four lines: comment, signature, trusted comment, signature", ErrFormat)
+		return s, fmt.Errorf("%w: want four lines: comment, signature, trusted comment, signature", ErrFormat)
 	}
 	first, err := decode(lines[1], signatureSize)
 	if err != nil {
-		return "", fmt.Errorf("%w: line 2: %w", ErrFormat, err)
+		return s, fmt.Errorf("%w: line 2: %w", ErrFormat, err)
 	}
-	second, err := decode(lines[3], ed25519.SignatureSize)
-	if err != nil {
-		return "", fmt.Errorf("%w: line 4: %w", ErrFormat, err)
+	if s.second, err = decode(lines[3], ed25519.SignatureSize); err != nil {
+		return s, fmt.Errorf("%w: line 4: %w", ErrFormat, err)
 	}
 	switch string(first[:2]) {
 	case prehashed:
-		digest := blake2b(message)
-		message = digest[:]
+		s.prehashed = true
 	case algorithm:
 	default:
-		return "", fmt.Errorf("%w: algorithm %q, want %q or %q", ErrFormat, first[:2], prehashed, algorithm)
+		return s, fmt.Errorf("%w: algorithm %q, want %q or %q", ErrFormat, first[:2], prehashed, algorithm)
 	}
-	if id := (Key{ID: [8]byte(first[2:10])}); !bytes.Equal(id.ID[:], k.ID[:]) {
-		return "", fmt.Errorf("%w: %v, want %v", ErrOtherKey, id, k)
+	s.Key.ID = [8]byte(first[2:10])
+	s.first, s.Comment = first[10:], strings.TrimPrefix(lines[2], trusted)
+	return s, nil
+}
+
+// Verify proves that the key's owner signed message, and returns the trusted comment
+// of the signature.
+func (k Key) Verify(message, signature []byte) (comment string, err error) {
+	s, err := ParseSignature(signature)
+	if err != nil {
+		return "", err
 	}
-	comment = strings.TrimPrefix(lines[2], trusted)
-	if !ed25519.Verify(k.Public[:], message, first[10:]) {
+	if s.prehashed {
+		digest := blake2b(message)
+		message = digest[:]
+	}
+	if s.Key.ID != k.ID {
+		return "", fmt.Errorf("%w: %v, want %v", ErrOtherKey, s.Key, k)
+	}
+	if !ed25519.Verify(k.Public[:], message, s.first) {
 		return "", fmt.Errorf("%w: of the message, by key %v", ErrSignature, k)
 	}
-	if !ed25519.Verify(k.Public[:], append(slices.Clone(first[10:]), comment...), second) {
+	if !ed25519.Verify(k.Public[:], append(slices.Clone(s.first), s.Comment...), s.second) {
 		return "", fmt.Errorf("%w: of the trusted comment, by key %v", ErrSignature, k)
 	}
-	return comment, nil
+	return s.Comment, nil
 }
 
 // decode reads base64 of an exact number of bytes.

@@ -124,6 +124,20 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
+// A file that is there and empty is what a full disk leaves: it is named as such.
+func TestAnEmptySignatureIsNamed(t *testing.T) {
+	if _, err := parseKey(t, key).Verify([]byte(message), nil); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "the file is empty") {
+		t.Error(err)
+	}
+}
+
+func TestParseSignatureSaysWhoseItSaysItIs(t *testing.T) {
+	s, err := ParseSignature([]byte(signature))
+	if err != nil || s.Key.String() != "EB573BF75A291FD" || s.Comment != "serial 7" {
+		t.Errorf("%v: %q, %v", s.Key, s.Comment, err)
+	}
+}
+
 func TestParseKeyRefuses(t *testing.T) {
 	for _, s := range []string{"", "x", key + "more", "comment\n" + strings.Split(key, "\n")[1], "RWT9", "RUT9" + strings.Split(key, "\n")[1][4:],
 		strings.Repeat("x", 40000)} {

@@ -12,11 +12,11 @@ import (
 )
 
 type imageCmd struct {
-	Stage      string `required:"" type:"existingfile" help:"The stage, ferry.bzimage."`
-	Pubkey     string `type:"existingfile" help:"Public key of minisign: the image will start nothing but payloads that its owner signed. Without it: print what the image demands."`
-	MinSerial  uint64 `help:"Lowest serial number of a payload."`
-	MinRelease string `placeholder:"RELEASE" help:"Lowest release of the next kernel, such as 7.2.6."`
-	Output     string `short:"o" type:"path" help:"Image to write, - for standard output; it may be the stage itself."`
+	Stage      string  `required:"" type:"existingfile" help:"The stage, ferry.bzimage."`
+	Pubkey     string  `type:"existingfile" help:"Public key of minisign: the image will start nothing but payloads that its owner signed. Without it: print what the image demands."`
+	MinSerial  *uint64 `placeholder:"N" help:"Lowest serial number of a payload. Default: what the image demands already."`
+	MinRelease *string `placeholder:"RELEASE" help:"Lowest release of the next kernel, such as 7.2.6, or an empty one for any. Default: what the image demands already."`
+	Output     string  `short:"o" type:"path" help:"Image to write, - for standard output; it may be the stage itself."`
 }
 
 // Run writes an image with a key, or prints what an image demands.
@@ -32,7 +32,7 @@ func (c *imageCmd) image(out io.Writer) error {
 		return fmt.Errorf("stage %s: %w", c.Stage, err)
 	}
 	if c.Pubkey == "" {
-		if c.Output != "" || c.MinSerial != 0 || c.MinRelease != "" {
+		if c.Output != "" || c.MinSerial != nil || c.MinRelease != nil {
 			return &problem{"without a key an image demands nothing, and anybody can write any serial number", "give --pubkey", nil}
 		}
 		t, err := payload.ParseTrust(area)
@@ -49,7 +49,10 @@ func (c *imageCmd) image(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	t := &payload.Trust{MinSerial: c.MinSerial, MinRelease: c.MinRelease}
+	t, err := c.kept(area)
+	if err != nil {
+		return fmt.Errorf("stage %s: %w", c.Stage, err)
+	}
 	if t.Key, err = minisign.ParseKey(pubkey); err != nil {
 		return fmt.Errorf("%s: %w", c.Pubkey, err)
 	}
@@ -69,6 +72,28 @@ func (c *imageCmd) image(out io.Writer) error {
 	}
 	fmt.Fprintln(text(out, file), demands(t))
 	return nil
+}
+
+// kept returns what the image will demand beside a signature: what it demands already, unless the operator says otherwise.
+// Another key must not bring an old payload back.
+func (c *imageCmd) kept(area []byte) (*payload.Trust, error) {
+	t := &payload.Trust{}
+	if c.MinSerial == nil || c.MinRelease == nil {
+		before, err := payload.ParseTrust(area)
+		if err != nil {
+			return nil, &problem{"what it demands already is not known", "say both --min-serial and --min-release", err}
+		}
+		if before != nil {
+			t.MinSerial, t.MinRelease = before.MinSerial, before.MinRelease
+		}
+	}
+	if c.MinSerial != nil {
+		t.MinSerial = *c.MinSerial
+	}
+	if c.MinRelease != nil {
+		t.MinRelease = *c.MinRelease
+	}
+	return t, nil
 }
 
 // demands says what an image demands of its payload.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,16 +13,30 @@ import (
 )
 
 type sealCmd struct {
-	Payload   string `arg:"" type:"existingfile" help:"Payload that ferry pack wrote."`
-	Signature string `required:"" type:"existingfile" help:"Signature of its manifest, as minisign -Sm writes it."`
-	Pubkey    string `type:"existingfile" help:"Public key to verify it by. Default: it is put in unread; an image with a key refuses a wrong one."`
-	Output    string `short:"o" type:"path" help:"Payload to write, - for standard output. Default: the same file."`
+	Payload    string `arg:"" type:"existingfile" help:"Payload that ferry pack wrote."`
+	Signature  string `required:"" type:"existingfile" help:"Signature of its manifest, as minisign -Sm writes it."`
+	Pubkey     string `type:"existingfile" xor:"key" help:"Public key to verify it by."`
+	Stage      string `type:"existingfile" xor:"key" help:"Image that has to take the payload: its key verifies the signature, and what it demands is looked at."`
+	Unverified bool   `xor:"key" help:"Put in what looks like a signature though nobody here has the key: an image with a key refuses a wrong one, after the kexec."`
+	Output     string `short:"o" type:"path" help:"Payload to write, - for standard output. Default: the same file."`
 }
 
 // Run puts a signature into a payload.
 func (c *sealCmd) Run() error { return c.seal(os.Stdout) }
 
 func (c *sealCmd) seal(out io.Writer) error {
+	if c.Output == "" {
+		c.Output = c.Payload
+	}
+	// The payload itself may be what is replaced.
+	file, err := newOutput("--output", c.Output, input{"--signature", c.Signature}, input{"--pubkey", c.Pubkey}, input{"--stage", c.Stage})
+	if err != nil {
+		return err
+	}
+	trust, err := c.trust()
+	if err != nil {
+		return err
+	}
 	archive, err := os.ReadFile(c.Payload)
 	if err != nil {
 		return err
@@ -30,41 +45,62 @@ func (c *sealCmd) seal(out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	form, err := minisign.ParseSignature(signature)
+	if err != nil {
+		return &problem{"signature " + c.Signature, "make it of the manifest: minisign -Sm", err}
+	}
 	var sealed bytes.Buffer
 	if err := pack.Sign(&sealed, archive, signature); err != nil {
 		return fmt.Errorf("payload %s: %w", c.Payload, err)
 	}
-	said := ""
-	if c.Pubkey != "" {
-		text, err := os.ReadFile(c.Pubkey)
-		if err != nil {
-			return err
-		}
-		key, err := minisign.ParseKey(text)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.Pubkey, err)
-		}
-		comment, err := verify(&payload.Trust{Key: key}, sealed.Bytes())
+	says := fmt.Sprintf("signed by nobody knows whom: not verified; it says key %v: %s", form.Key, form.Comment)
+	if trust != nil {
+		comment, err := verify(trust, sealed.Bytes())
 		if err != nil {
 			return &problem{fmt.Sprintf("%s does not sign the manifest of %s", c.Signature, c.Payload),
 				"sign the file that ferry pack --manifest wrote with this payload", err}
 		}
-		said = fmt.Sprintf("signed by key %v: %s\n", key, comment)
-	}
-	if c.Output == "" {
-		c.Output = c.Payload
-	}
-	// The payload itself may be what is replaced.
-	file, err := newOutput("--output", c.Output, input{"--signature", c.Signature}, input{"--pubkey", c.Pubkey})
-	if err != nil {
-		return err
+		says = fmt.Sprintf("signed by key %v: %s", trust.Key, comment)
 	}
 	file.data = sealed.Bytes()
 	if err := replaced(out, file); err != nil {
 		return err
 	}
-	fmt.Fprint(text(out, file), said)
+	fmt.Fprintln(text(out, file), says)
 	return nil
+}
+
+// trust returns what verifies the signature, nil for nothing.
+func (c *sealCmd) trust() (*payload.Trust, error) {
+	switch {
+	case c.Pubkey != "":
+		text, err := os.ReadFile(c.Pubkey)
+		if err != nil {
+			return nil, err
+		}
+		key, err := minisign.ParseKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Pubkey, err)
+		}
+		return &payload.Trust{Key: key}, nil
+	case c.Stage != "":
+		stage, err := os.ReadFile(c.Stage)
+		if err != nil {
+			return nil, err
+		}
+		t, err := trustOf(stage)
+		if err == nil && t == nil {
+			err = errors.New("the image has no key")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("stage %s: %w", c.Stage, err)
+		}
+		return t, nil
+	case c.Unverified:
+		return nil, nil
+	}
+	return nil, &problem{"without its key nobody knows whether a signature belongs to this payload",
+		"give --pubkey, or --stage with the image that is to take it, or --unverified", nil}
 }
 
 // verify proves a payload as an image that demands t does, and returns the trusted comment.

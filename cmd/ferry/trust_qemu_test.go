@@ -32,7 +32,7 @@ func newMachine(t *testing.T) *machine {
 	runMinisign(t, m.dir, "-G", "-W", "-p", "own.pub", "-s", "own.sec")
 	runMinisign(t, m.dir, "-G", "-W", "-p", "other.pub", "-s", "other.sec")
 	m.own = m.at("stage")
-	if err := (&imageCmd{Stage: m.stage, Pubkey: m.at("own.pub"), MinSerial: 5, Output: m.own}).image(io.Discard); err != nil {
+	if err := (&imageCmd{Stage: m.stage, Pubkey: m.at("own.pub"), MinSerial: ptr[uint64](5), Output: m.own}).image(io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -53,7 +53,7 @@ func (m *machine) payload(name, key string, serial uint64, rollback bool) string
 	}
 	if key != "" {
 		runMinisign(m.t, m.dir, "-S", "-s", key+".sec", "-m", name+".json", "-t", "made for the test")
-		if err := (&sealCmd{Payload: m.at(name), Signature: m.at(name + ".json.minisig")}).seal(io.Discard); err != nil {
+		if err := (&sealCmd{Payload: m.at(name), Signature: m.at(name + ".json.minisig"), Pubkey: m.at(key + ".pub")}).seal(io.Discard); err != nil {
 			m.t.Fatal(err)
 		}
 	}

@@ -46,7 +46,7 @@ func TestImageTakesWhatWasSignedForItAlone(t *testing.T) {
 	runMinisign(t, dir, "-G", "-W", "-p", "other.pub", "-s", "other.sec")
 
 	stage := put(t, "stage", stageImage())
-	image := imageCmd{Stage: stage, Pubkey: at("key.pub"), MinSerial: 5, MinRelease: "7.2.6", Output: at("stage")}
+	image := imageCmd{Stage: stage, Pubkey: at("key.pub"), MinSerial: ptr[uint64](5), MinRelease: ptr("7.2.6"), Output: at("stage")}
 	if err := image.image(io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestImageTakesWhatWasSignedForItAlone(t *testing.T) {
 	}
 	seal := func(name string) {
 		t.Helper()
-		c := sealCmd{Payload: at(name), Signature: at(name + ".json.minisig")}
+		c := sealCmd{Payload: at(name), Signature: at(name + ".json.minisig"), Unverified: true}
 		if err := c.seal(io.Discard); err != nil {
 			t.Fatal(err)
 		}
@@ -105,37 +105,136 @@ func TestImageTakesWhatWasSignedForItAlone(t *testing.T) {
 	}
 }
 
-func TestSealVerifiesWhereItIsGivenTheKey(t *testing.T) {
+// ptr is a flag that was given.
+func ptr[T any](v T) *T { return &v }
+
+// A row is a signature and who says that it belongs to the payload. What is refused leaves the payload as it was.
+func TestSealTakesWhatBelongsToThePayload(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	runMinisign(t, dir, "-G", "-W", "-p", "key.pub", "-s", "key.sec")
-	c := packCmd{Kernel: put(t, "k", bzImage()), Output: at("p"), Manifest: at("m.json")}
+	for _, key := range []string{"key", "other"} {
+		runMinisign(t, dir, "-G", "-W", "-p", key+".pub", "-s", key+".sec")
+	}
+	c := packCmd{Kernel: put(t, "k", bzImage()), Output: at("p"), Manifest: at("m.json"), Serial: 4}
 	if err := c.pack(io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	runMinisign(t, dir, "-S", "-s", "key.sec", "-m", "m.json", "-t", "for the test")
-	before := read(t, at("p"))
-
-	other := put(t, "other.json", []byte("another manifest"))
-	runMinisign(t, dir, "-S", "-s", "key.sec", "-m", other)
-	err := (&sealCmd{Payload: at("p"), Signature: other + ".minisig", Pubkey: at("key.pub")}).seal(io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "does not sign the manifest") || string(read(t, at("p"))) != string(before) {
-		t.Errorf("another file's signature: %v", err)
-	}
-	var said strings.Builder
-	if err := (&sealCmd{Payload: at("p"), Signature: at("m.json.minisig"), Pubkey: at("key.pub"), Output: at("sealed")}).seal(&said); err != nil {
+	if err := os.WriteFile(at("another.json"), []byte("another manifest"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(said.String(), "for the test") || string(read(t, at("p"))) != string(before) {
-		t.Errorf("said %q", said.String())
+	sign := func(file, key, as string, form ...string) string {
+		runMinisign(t, dir, append([]string{"-S", "-s", key + ".sec", "-m", file, "-x", as, "-t", "for the test"}, form...)...)
+		return at(as)
 	}
-	for _, bad := range []sealCmd{
-		{Payload: put(t, "none", []byte("ELF")), Signature: at("m.json.minisig")},
-		{Payload: at("p"), Signature: at("m.json.minisig"), Pubkey: at("key.sec")},
-	} {
-		if err := bad.seal(io.Discard); err == nil {
-			t.Errorf("%+v: no error", bad)
+	good, legacy := sign("m.json", "key", "good"), sign("m.json", "key", "legacy", "-l")
+	stranger, another := sign("m.json", "other", "stranger"), sign("another.json", "key", "another")
+	stage := func(name string, serial uint64) string {
+		c := imageCmd{Stage: put(t, "stage", stageImage()), Pubkey: at("key.pub"), MinSerial: &serial, Output: at(name)}
+		if err := c.image(io.Discard); err != nil {
+			t.Fatal(err)
 		}
+		return at(name)
+	}
+	takes, demands := stage("takes", 4), stage("demands", 5)
+	text := string(read(t, good))
+	before := read(t, at("p"))
+	for _, tt := range []struct {
+		name string
+		c    sealCmd
+		want string // in the error
+	}{
+		{"by the key", sealCmd{Signature: good, Pubkey: at("key.pub")}, ""},
+		{"by the key, the older form", sealCmd{Signature: legacy, Pubkey: at("key.pub")}, ""},
+		{"by an image", sealCmd{Signature: good, Stage: takes}, ""},
+		{"by nobody", sealCmd{Signature: stranger, Unverified: true}, ""},
+		{"nobody is named", sealCmd{Signature: good}, "--pubkey, or --stage"},
+		{"another key", sealCmd{Signature: stranger, Pubkey: at("key.pub")}, "signed by another key"},
+		{"another file", sealCmd{Signature: another, Pubkey: at("key.pub")}, "does not sign the manifest"},
+		{"another file, by an image", sealCmd{Signature: another, Stage: takes}, "does not sign the manifest"},
+		{"an image that demands more", sealCmd{Signature: good, Stage: demands}, "serial 4, want at least 5"},
+		{"an image without a key", sealCmd{Signature: good, Stage: put(t, "s", stageImage())}, "the image has no key"},
+		{"an empty file", sealCmd{Signature: put(t, "empty", nil), Unverified: true}, "the file is empty"},
+		{"no signature", sealCmd{Signature: at("m.json"), Unverified: true}, "want four lines"},
+		{"a key", sealCmd{Signature: at("key.pub"), Unverified: true}, "want four lines"},
+		{"half a signature", sealCmd{Signature: put(t, "half", []byte(text[:len(text)/2])), Unverified: true}, "minisign: not a signature"},
+		{"a form that nobody knows", sealCmd{Signature: put(t, "form", []byte(strings.Replace(text, "\nRU", "\nRV", 1))), Unverified: true}, "algorithm"},
+		{"no key", sealCmd{Signature: good, Pubkey: at("key.sec")}, "not a public key"},
+		{"no payload", sealCmd{Payload: put(t, "none", []byte("ELF")), Signature: good, Unverified: true}, "payload"},
+		{"over its own signature", sealCmd{Signature: good, Pubkey: at("key.pub"), Output: good}, "the same file as --signature"},
+		{"over its own key", sealCmd{Signature: good, Pubkey: at("key.pub"), Output: at("key.pub")}, "the same file as --pubkey"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.c.Payload == "" {
+				tt.c.Payload = put(t, "p", before)
+			}
+			var said strings.Builder
+			err := tt.c.seal(&said)
+			if tt.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("error %v, want one with %q", err, tt.want)
+				}
+				if tt.name != "no payload" && string(read(t, tt.c.Payload)) != string(before) {
+					t.Error("the payload is another one now")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if verified := !strings.Contains(said.String(), "not verified"); verified == tt.c.Unverified || !strings.Contains(said.String(), "for the test") {
+				t.Errorf("said %q", said.String())
+			}
+			if p, err := payload.Open(read(t, tt.c.Payload)); err != nil || string(p.Signature.Data) != string(read(t, tt.c.Signature)) {
+				t.Errorf("sealed with %q, %v", p.Signature.Data, err)
+			}
+		})
+	}
+}
+
+// What an image demands beside a signature stays when it gets another key.
+func TestImageKeepsItsMinimums(t *testing.T) {
+	dir := t.TempDir()
+	runMinisign(t, dir, "-G", "-W", "-p", "key.pub", "-s", "key.sec")
+	pub, stage := filepath.Join(dir, "key.pub"), filepath.Join(dir, "stage")
+	for _, tt := range []struct {
+		name    string
+		serial  *uint64
+		release *string
+		want    payload.Trust
+	}{
+		{"nothing is said of a fresh one", nil, nil, payload.Trust{}},
+		{"both are said", ptr[uint64](12), ptr("7.2.6"), payload.Trust{MinSerial: 12, MinRelease: "7.2.6"}},
+		{"nothing is said", nil, nil, payload.Trust{MinSerial: 12, MinRelease: "7.2.6"}},
+		{"one is raised", ptr[uint64](13), nil, payload.Trust{MinSerial: 13, MinRelease: "7.2.6"}},
+		{"one is taken away", nil, ptr(""), payload.Trust{MinSerial: 13}},
+		{"the other as well", ptr[uint64](0), nil, payload.Trust{}},
+	} {
+		before := stage
+		if tt.name == "nothing is said of a fresh one" {
+			before = put(t, "s", stageImage())
+		}
+		c := imageCmd{Stage: before, Pubkey: pub, MinSerial: tt.serial, MinRelease: tt.release, Output: stage}
+		if err := c.image(io.Discard); err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		got, err := trustOf(read(t, stage))
+		if err != nil || got.MinSerial != tt.want.MinSerial || got.MinRelease != tt.want.MinRelease {
+			t.Errorf("%s: %+v, %v; want %+v", tt.name, got, err, tt.want)
+		}
+	}
+	damaged := stageImage()
+	area, err := linker.Trust(damaged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	area[0] = 1
+	c := imageCmd{Stage: put(t, "s", damaged), Pubkey: pub, Output: stage}
+	if err := c.image(io.Discard); err == nil || !strings.Contains(err.Error(), "say both") {
+		t.Errorf("an area that cannot be read: %v", err)
+	}
+	c.MinSerial, c.MinRelease = ptr[uint64](1), ptr("")
+	if err := c.image(io.Discard); err != nil {
+		t.Errorf("the same, and both are said: %v", err)
 	}
 }
 
@@ -151,8 +250,9 @@ func TestImageRefuses(t *testing.T) {
 		{"no key", "not a public key", imageCmd{Stage: stage, Pubkey: stage, Output: filepath.Join(dir, "out")}},
 		{"a secret key", "not a public key", imageCmd{Stage: stage, Pubkey: filepath.Join(dir, "key.sec"), Output: filepath.Join(dir, "out")}},
 		{"nowhere to write", "--output", imageCmd{Stage: stage, Pubkey: pub}},
-		{"a serial number without a key", "give --pubkey", imageCmd{Stage: stage, MinSerial: 1, Output: filepath.Join(dir, "out")}},
-		{"no release", "lowest release", imageCmd{Stage: stage, Pubkey: pub, MinRelease: "newest", Output: filepath.Join(dir, "out")}},
+		{"a serial number without a key", "give --pubkey", imageCmd{Stage: stage, MinSerial: ptr[uint64](1), Output: filepath.Join(dir, "out")}},
+		{"no release", "lowest release", imageCmd{Stage: stage, Pubkey: pub, MinRelease: ptr("newest"), Output: filepath.Join(dir, "out")}},
+		{"over its own key", "the same file as --pubkey", imageCmd{Stage: stage, Pubkey: pub, Output: pub}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if err := tt.c.image(io.Discard); err == nil || !strings.Contains(err.Error(), tt.want) {
