@@ -115,6 +115,9 @@ func (g *Generation) reads(k *kho.Format, l *luo.Format) bool {
 	return g.KHO == k && (l == nil || g.LUO != nil && g.LUO.Reads(l))
 }
 
+// ReadsFrom reports whether the kernels of g read what those of from hand over.
+func (g *Generation) ReadsFrom(from *Generation) bool { return g.reads(from.KHO, from.LUO) }
+
 // series is the first two numbers of a release.
 type series struct{ major, minor int }
 

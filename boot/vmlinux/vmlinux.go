@@ -94,5 +94,5 @@ func payload(image []byte) ([]byte, error) {
 		return image[start : start+length : start+length], nil
 	}
 	return nil, fmt.Errorf("%w: %d bytes at offset %#x of an image of %d: the image is cut short",
-		ErrPayload, length, setup+offset, len(image))
+		ErrDamaged, length, setup+offset, len(image))
 }

@@ -21,7 +21,7 @@ type packed struct {
 
 // readKernel reads a kernel and its initrd, and finds out which generation of formats the kernel reads, or takes what the
 // operator says by a flag.
-func readKernel(name, initrd, generation, flag string) (k *packed, err error) {
+func (r *review) readKernel(name, initrd, generation, flag string) (k *packed, err error) {
 	k = &packed{name: name}
 	if k.image, err = readPart(name); err != nil {
 		return nil, err
@@ -34,30 +34,38 @@ func readKernel(name, initrd, generation, flag string) (k *packed, err error) {
 	if k.kernel, err = boot.ParseKernel(k.image); err != nil {
 		return nil, fmt.Errorf("kernel %s: %w", name, err)
 	}
-	return k, k.generation(generation, flag)
-}
-
-// generation fills in what the kernel reads.
-func (k *packed) generation(told, flag string) error {
 	found, openErr := vmlinux.Open(k.image)
 	if openErr == nil {
 		k.info.Release = found.Release
 	}
-	if told != "" {
-		g := crossing.ByName(told)
-		if g == nil {
-			return fmt.Errorf("%s %s: want one of %s", flag, told, strings.Join(names(crossing.Generations()), " "))
-		}
-		k.info.Generation, k.reads = g.Name, fmt.Sprintf("%v, as %s says", g, flag)
-		return nil
+	if generation != "" {
+		return k, k.is(generation, flag, found, openErr, r)
 	}
-	if openErr != nil {
+	return k, k.speaks(found, openErr, flag)
+}
+
+// is takes what the operator says of a kernel.
+func (k *packed) is(generation, flag string, found *vmlinux.Kernel, openErr error, r *review) error {
+	g := crossing.ByName(generation)
+	if g == nil {
+		return fmt.Errorf("%s %s: want one of %s", flag, generation, strings.Join(names(crossing.Generations()), " "))
+	}
+	k.info.Generation, k.reads = g.Name, fmt.Sprintf("%v, as %s says", g, flag)
+	r.told("kernel "+k.name, k.info, flag, found, openErr)
+	return nil
+}
+
+// speaks takes what the image of a kernel says.
+func (k *packed) speaks(found *vmlinux.Kernel, openErr error, flag string) error {
+	switch {
+	case silent(found, openErr):
 		return &problem{fmt.Sprintf("kernel %s does not say which formats it reads", k.name), "say it with " + flag, openErr}
+	case openErr != nil:
+		return &problem{fmt.Sprintf("kernel %s", k.name), "take a whole one", openErr}
 	}
 	g, note, err := speaks(crossing.Generations(), found)
 	if err != nil {
-		do := "take a kernel that ferry abi names a generation for, or say with " + flag + " what it reads"
-		return &problem{fmt.Sprintf("kernel %s, Linux %s", k.name, found.Release), do, err}
+		return &problem{fmt.Sprintf("kernel %s, Linux %s", k.name, found.Release), "take a kernel that ferry abi names a generation for", err}
 	}
 	if k.info.Generation, k.reads = g.Name, g.String(); note != "" {
 		k.reads += ", " + note

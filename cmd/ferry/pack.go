@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"ferry/boot"
 	"ferry/boot/payload"
@@ -28,6 +27,7 @@ type packCmd struct {
 	Rollback   rollbackFlags `embed:"" prefix:"rollback-"`
 	OnError    string        `placeholder:"OUTCOME" enum:",rollback,pass,cold,halt" default:"" help:"What follows a failure: rollback (the kernel before boots with the untouched handover), pass (the next kernel boots with it), cold (it boots without, state is lost) or halt. Default: rollback where there is a kernel for it, halt where the next kernel is known not to read the handover; else what the stage's command line says, which counts only for an unsigned payload."`
 	Serial     uint64        `help:"Number of this payload: raise it with each, if images demand a least one."`
+	Force      bool          `help:"Pack what contradicts its own image, or loses the state after a failure: what will be lost is printed."`
 	Expect     uint64        `name:"expect-sessions" placeholder:"N" help:"Sessions that have to come in at least: fewer are a failure, after which the policy is followed. Default: any number."`
 	Manifest   string        `type:"path" help:"Write the manifest to this file as well, - for standard output, to be signed: minisign -Sm FILE; then ferry seal."`
 }
@@ -46,30 +46,23 @@ func (c *packCmd) pack(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	next, err := readKernel(c.Kernel, c.Initrd, c.Generation, "--generation")
+	r := &review{forced: c.Force}
+	kernels, err := c.kernels(r)
 	if err != nil {
 		return err
 	}
-	m := payload.Manifest{Serial: c.Serial, Kernel: next.info, From: c.From, Cmdline: c.Cmdline, ExpectSessions: c.Expect}
-	if g := crossing.ByName(next.info.Generation); c.Expect > 0 && g.LUO == nil {
-		return &problem{fmt.Sprintf("--expect-sessions %d: kernels of generation %v have no sessions", c.Expect, g), "leave it out", nil}
+	m, parts := c.manifest(kernels)
+	reason := ""
+	if m.OnError, reason, err = r.policy(c.OnError, m); err != nil {
+		return err
 	}
-	parts := pack.Files{Kernel: next.image, Initrd: next.initrd}
-	kernels := []*packed{next}
-	if c.Rollback.Kernel != "" {
-		back, err := readKernel(c.Rollback.Kernel, c.Rollback.Initrd, c.Rollback.Generation, "--rollback-generation")
-		if err != nil {
-			return fmt.Errorf("to go back to: %w", err)
-		}
-		m.Rollback = &payload.Rollback{Kernel: back.info, Cmdline: c.Rollback.Cmdline}
-		if m.From == "" {
-			m.From = back.info.Generation
-		}
-		parts.RollbackKernel, parts.RollbackInitrd = back.image, back.initrd
-		kernels = append(kernels, back)
+	if err := c.expectation(m); err != nil {
+		return err
 	}
-	note := ""
-	if m.OnError, note, err = policy(c.OnError, m); err != nil {
+	if c.Manifest != "" && c.Cmdline == nil {
+		r.warn("the command line is not in the manifest, so that no signature covers it: give it with --cmdline")
+	}
+	if err := r.err(); err != nil {
 		return err
 	}
 	stage := &boot.Kernel{InitSize: linker.InitSize, Alignment: linker.Alignment, PrefAddress: linker.PrefAddress}
@@ -89,22 +82,73 @@ func (c *packCmd) pack(out io.Writer) error {
 	if err := write(out, archive.Bytes(), files); err != nil {
 		return err
 	}
-	to := text(out, files...)
-	say := func(name, text string) { fmt.Fprintf(to, "%-32s %s\n", name, text) }
-	for i, k := range kernels {
-		say([]string{"next kernel reads generation", "rollback kernel reads"}[i], k.reads)
-	}
-	if m.OnError != "" {
-		say("after a failure", strings.TrimSuffix(m.OnError+": "+note, ": "))
-	}
-	if c.Manifest != "" && c.Cmdline == nil {
-		say("not in the manifest", "the command line, so that no signature covers it: give it with --cmdline")
-	}
+	say := sayer(text(out, files...))
 	for _, n := range needs {
 		say(n.name, size(n.size))
 	}
 	say("scratch that a crossing takes", fmt.Sprintf("%s, for example %s", size(total(needs)), suggestion(needs)))
+	r.print(say)
+	c.briefing(m, kernels, reason).print(say)
 	return nil
+}
+
+// kernels reads the next kernel, and the one to go back to where there is one.
+func (c *packCmd) kernels(r *review) ([]*packed, error) {
+	next, err := r.readKernel(c.Kernel, c.Initrd, c.Generation, "--generation")
+	if err != nil || c.Rollback.Kernel == "" {
+		return []*packed{next}, err
+	}
+	back, err := r.readKernel(c.Rollback.Kernel, c.Rollback.Initrd, c.Rollback.Generation, "--rollback-generation")
+	if err != nil {
+		return nil, fmt.Errorf("to go back to: %w", err)
+	}
+	return []*packed{next, back}, nil
+}
+
+// manifest describes what is packed, but for what follows a failure.
+func (c *packCmd) manifest(kernels []*packed) (payload.Manifest, pack.Files) {
+	next := kernels[0]
+	m := payload.Manifest{Serial: c.Serial, Kernel: next.info, From: c.From, Cmdline: c.Cmdline, ExpectSessions: c.Expect}
+	parts := pack.Files{Kernel: next.image, Initrd: next.initrd}
+	for _, back := range kernels[1:] {
+		m.Rollback = &payload.Rollback{Kernel: back.info, Cmdline: c.Rollback.Cmdline}
+		if m.From == "" {
+			m.From = back.info.Generation
+		}
+		parts.RollbackKernel, parts.RollbackInitrd = back.image, back.initrd
+	}
+	return m, parts
+}
+
+// expectation wants the next kernel to be able to have sessions where some are expected.
+func (c *packCmd) expectation(m payload.Manifest) error {
+	if g := crossing.ByName(m.Kernel.Generation); c.Expect > 0 && g.LUO == nil {
+		return &problem{fmt.Sprintf("--expect-sessions %d: kernels of generation %v have no sessions", c.Expect, g), "leave it out", nil}
+	}
+	return nil
+}
+
+// briefing says what the payload is for.
+func (c *packCmd) briefing(m payload.Manifest, kernels []*packed, reason string) *briefing {
+	line := func(own *string) string {
+		if own == nil {
+			return "that of the stage, less the words that begin with ferry.: what ferry load gives it"
+		}
+		return fmt.Sprintf("%q, in the payload", *own)
+	}
+	b := &briefing{m: m, from: handsOver(m.From), nextLine: line(m.Cmdline), outcome: m.OnError, reason: reason, signer: "nobody yet"}
+	if c.From == "" && m.From != "" {
+		b.from += ", as the rollback kernel"
+	}
+	describe := func(k *packed) string { return linuxOf(k.info.Release) + ", generation " + k.reads }
+	b.next = describe(kernels[0])
+	if m.Rollback != nil {
+		b.back, b.backLine = describe(kernels[1]), line(m.Rollback.Cmdline)
+	}
+	if b.outcome == "" {
+		b.outcome, b.reason = payload.OnErrorPass, "or what the stage's command line says, as long as nobody signs the payload"
+	}
+	return b
 }
 
 // room returns what a crossing takes with the larger of the kernels, of which one at a time is placed, and refuses what

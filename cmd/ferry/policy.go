@@ -42,9 +42,9 @@ func checkFrom(from string) error {
 
 // policy decides what follows a failure, where the manifest says what is known, and refuses what cannot work. The note
 // is for the operator.
-func policy(onError string, m payload.Manifest) (outcome, note string, err error) {
+func (r *review) policy(onError string, m payload.Manifest) (outcome, note string, err error) {
 	from, next := generationOf(m.From), crossing.ByName(m.Kernel.Generation)
-	differ := from != nil && next != nil && from != next
+	differ := from != nil && next != nil && !next.ReadsFrom(from)
 	switch onError {
 	case payload.OnErrorRollback:
 		if m.Rollback == nil {
@@ -52,8 +52,8 @@ func policy(onError string, m payload.Manifest) (outcome, note string, err error
 		}
 	case payload.OnErrorPass:
 		if differ {
-			return "", "", &problem{fmt.Sprintf("--on-error pass: the next kernel reads generation %s, but would get the handover of %s, %v, as it is",
-				next.Name, m.From, from), "go back with --rollback-kernel, or say cold or halt", nil}
+			r.doubt(fmt.Sprintf("--on-error pass: the next kernel reads generation %s, but would get the handover of %s, %v, as it is", next.Name, m.From, from),
+				"a failure loses everything that is preserved", "go back with --rollback-kernel, or say cold or halt")
 		}
 	case "":
 		switch {
@@ -64,11 +64,18 @@ func policy(onError string, m payload.Manifest) (outcome, note string, err error
 			note = fmt.Sprintf("the next kernel could not take the handover of %s as it is: give a --rollback-kernel", m.From)
 		}
 	}
-	if m.Rollback != nil {
-		if back := crossing.ByName(m.Rollback.Kernel.Generation); from != nil && back != from {
-			return "", "", &problem{fmt.Sprintf("the rollback kernel reads generation %s, but would get the handover of %s, %v, as it is",
-				m.Rollback.Kernel.Generation, m.From, from), "take the kernel that will hand over", nil}
-		}
-	}
+	r.back(m)
 	return onError, note, nil
+}
+
+// back wants the kernel to go back to to read what the one that hands over writes, as the manifest names it.
+func (r *review) back(m payload.Manifest) {
+	from := generationOf(m.From)
+	if m.Rollback == nil || from == nil {
+		return
+	}
+	if back := crossing.ByName(m.Rollback.Kernel.Generation); back != nil && !back.ReadsFrom(from) {
+		r.doubt(fmt.Sprintf("the rollback kernel reads generation %s, but would get the handover of %s, %v, as it is", back.Name, m.From, from),
+			"a failure loses everything that is preserved", "take the kernel that will hand over")
+	}
 }

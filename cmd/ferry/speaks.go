@@ -24,6 +24,35 @@ const (
 	flbFormat     = "luo-flb-v1"
 )
 
+// What a wrong format costs.
+const (
+	lostAll      = "everything that is preserved is lost, and its memory is used as free memory"
+	lostSessions = "all sessions and files are lost, or the kernel panics"
+	lostFLBs     = "the data of subsystems (FLBs) is lost, or the kernel panics"
+	lostMemfds   = "all memfds are lost"
+)
+
+// A kind is one sort of format that kernels name.
+type kind struct {
+	found func(vmlinux.Formats) []string
+	of    func(*crossing.Generation, string) bool // a generation reads it
+	lost  string                                  // what becomes of a state in a format that the kernel does not read
+}
+
+// kinds are all of them, what holds the others first.
+var kinds = []kind{
+	{func(f vmlinux.Formats) []string { return f.KHO }, func(g *crossing.Generation, s string) bool { return g.KHO.Compatible() == s },
+		lostAll},
+	{func(f vmlinux.Formats) []string { return f.LUO }, func(g *crossing.Generation, s string) bool { return g.LUO != nil && g.LUO.Compatible() == s },
+		lostSessions},
+	{func(f vmlinux.Formats) []string { return f.Sessions }, func(_ *crossing.Generation, s string) bool { return s == sessionFormat },
+		lostSessions},
+	{func(f vmlinux.Formats) []string { return f.FLBs }, func(g *crossing.Generation, s string) bool { return flbs(g) && s == flbFormat },
+		lostFLBs},
+	{func(f vmlinux.Formats) []string { return f.Memfd }, func(g *crossing.Generation, s string) bool { return g.Memfd != nil && g.Memfd.Handler() == s },
+		lostMemfds},
+}
+
 // speaks finds the generation whose formats a kernel reads: by its strings, and by its release where generations share
 // them. The note says what the operator should know; it may come with a generation. An error wraps errNoKHO,
 // errUnknown or errPart; with errPart the generation is known nevertheless.
@@ -36,21 +65,13 @@ func speaks(table []*crossing.Generation, k *vmlinux.Kernel) (g *crossing.Genera
 		return nil, "", fmt.Errorf("%w: it takes no handover, it was built without CONFIG_KEXEC_HANDOVER", errNoKHO)
 	}
 	left := table
-	for _, kind := range []struct {
-		found []string
-		match func(g *crossing.Generation, s string) bool
-	}{
-		{f.KHO, func(g *crossing.Generation, s string) bool { return g.KHO.Compatible() == s }},
-		{f.LUO, func(g *crossing.Generation, s string) bool { return g.LUO != nil && g.LUO.Compatible() == s }},
-		{f.Sessions, func(_ *crossing.Generation, s string) bool { return s == sessionFormat }},
-		{f.FLBs, func(g *crossing.Generation, s string) bool { return flbs(g) && s == flbFormat }},
-		{f.Memfd, func(g *crossing.Generation, s string) bool { return g.Memfd != nil && g.Memfd.Handler() == s }},
-	} {
-		if len(kind.found) > 1 {
-			return nil, "", fmt.Errorf("%w: it names %s at once", errUnknown, and(kind.found))
+	for _, kind := range kinds {
+		found := kind.found(f)
+		if len(found) > 1 {
+			return nil, "", fmt.Errorf("%w: it names %s at once", errUnknown, and(found))
 		}
-		for _, s := range kind.found {
-			next := slices.DeleteFunc(slices.Clone(left), func(g *crossing.Generation) bool { return !kind.match(g, s) })
+		for _, s := range found {
+			next := slices.DeleteFunc(slices.Clone(left), func(g *crossing.Generation) bool { return !kind.of(g, s) })
 			if len(next) == 0 {
 				return nil, "", fmt.Errorf("%w: %s%s", errUnknown, s, with(left, table))
 			}

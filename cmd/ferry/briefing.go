@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"ferry/boot/payload"
+	"ferry/crossing"
+)
+
+// A briefing is what an operator reads before there is anything to lose: a few plain lines.
+type briefing struct {
+	m               payload.Manifest
+	from            string // who hands over
+	next, back      string // what the kernels are, in words
+	nextLine        string // what command line the next kernel gets, and where that comes from
+	backLine        string // as well for the rollback kernel
+	outcome, reason string // what follows a failure, and why where that is not plain
+	signer          string
+}
+
+// sayer prints lines of a name and a text.
+func sayer(out io.Writer) func(name, text string) {
+	return func(name, text string) { fmt.Fprintf(out, "%-32s %s\n", name, text) }
+}
+
+func (b *briefing) print(say func(name, text string)) {
+	say("from", b.from)
+	say("to", b.next)
+	say("with the command line", b.nextLine)
+	if b.m.Rollback != nil {
+		say("back to", b.back)
+		say("with the command line", b.backLine)
+	}
+	say("on success", "the next kernel boots with everything that was preserved"+b.unless())
+	failure := map[string]string{
+		payload.OnErrorRollback: "the rollback kernel boots with the untouched handover",
+		payload.OnErrorPass:     "the next kernel boots with the untouched handover",
+		payload.OnErrorCold:     "the next kernel boots without the handover, its state is lost",
+		payload.OnErrorHalt:     "the machine stands still, memory intact",
+	}[b.outcome]
+	if b.reason != "" {
+		failure += "; " + b.reason
+	}
+	say("after a failure", b.outcome+": "+failure)
+	if n := b.m.ExpectSessions; n > 0 {
+		say("expected sessions", fmt.Sprintf("at least %d, fewer are a failure", n))
+	}
+	say("serial", fmt.Sprint(b.m.Serial))
+	say("signer", b.signer)
+}
+
+// unless says what is too much for the next kernel, where something may be.
+func (b *briefing) unless() string {
+	from, to := generationOf(b.m.From), crossing.ByName(b.m.Kernel.Generation)
+	if from == nil || to == nil {
+		return ""
+	}
+	switch crosses(from, to) {
+	case withinLimits:
+		return "; more than its limits (see ferry abi) is a failure"
+	case noSessions:
+		return "; any session is a failure, it has none"
+	}
+	return ""
+}
+
+// linuxOf names a kernel by its release.
+func linuxOf(release string) string {
+	if release == "" {
+		return "a kernel that does not name its release"
+	}
+	return "Linux " + release
+}
+
+// handsOver names the kernel that hands over, by what a manifest says of it.
+func handsOver(from string) string {
+	g := generationOf(from)
+	switch {
+	case g == nil:
+		return "nobody says which kernel"
+	case g.Name == from:
+		return "a kernel of generation " + g.String()
+	}
+	return fmt.Sprintf("Linux %s, generation %v", from, g)
+}
