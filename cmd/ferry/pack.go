@@ -86,7 +86,7 @@ func (c *packCmd) pack(out io.Writer) error {
 	for _, n := range needs {
 		say(n.name, size(n.size))
 	}
-	say("scratch that a crossing takes", fmt.Sprintf("%s, for example %s", size(total(needs)), suggestion(needs)))
+	say("scratch that a crossing takes", fmt.Sprintf("%s, %s", size(total(needs)), advice(needs)))
 	r.print(say)
 	c.briefing(m, kernels, reason).print(say)
 	return nil

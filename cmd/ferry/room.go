@@ -86,35 +86,44 @@ func total(needs []need) (n uint64) {
 // place puts the needs into the areas as kexec does: each in the first area where it fits, as high as it goes. It
 // returns the places in the order of the needs.
 func place(areas []phys.Range, needs []need) ([]phys.Range, error) {
-	var taken []phys.Range
+	taken, ok := fit(areas, needs)
+	if ok {
+		return taken, nil
+	}
+	need := needs[len(taken)]
+	var have []string
+	for _, area := range areas {
+		if !area.Empty() {
+			have = append(have, fmt.Sprintf("%s at %#x", size(area.Size()), uint64(area.Start)))
+		}
+	}
+	if len(have) == 0 {
+		have = []string{"none"}
+	}
+	p := &problem{
+		what: fmt.Sprintf("no room in scratch for the %s of %s%s; a crossing takes %s, the host has %s",
+			need.name, size(need.size), need.where(), size(total(needs)), strings.Join(have, ", ")),
+		do: "boot with more, " + advice(needs),
+	}
+	switch {
+	case need.fixed:
+		p.do = "take a relocatable kernel: scratch cannot be put at an address"
+	case need.low():
+		p.do = "take a kernel that can be loaded above 4 GiB, or boot with more below, " + advice(needs)
+	}
+	return nil, p
+}
+
+// fit returns the places of the needs up to the first that has none, and whether all have one.
+func fit(areas []phys.Range, needs []need) (taken []phys.Range, ok bool) {
 	for _, need := range needs {
 		at, ok := placeOne(areas, taken, need)
 		if !ok {
-			var have []string
-			for _, area := range areas {
-				if !area.Empty() {
-					have = append(have, fmt.Sprintf("%s at %#x", size(area.Size()), uint64(area.Start)))
-				}
-			}
-			if len(have) == 0 {
-				have = []string{"none"}
-			}
-			p := &problem{
-				what: fmt.Sprintf("no room in scratch for the %s of %s%s; a crossing takes %s, the host has %s",
-					need.name, size(need.size), need.where(), size(total(needs)), strings.Join(have, ", ")),
-				do: "boot with more, for example " + suggestion(needs),
-			}
-			switch {
-			case need.fixed:
-				p.do = "take a relocatable kernel: scratch cannot be put at an address"
-			case need.low():
-				p.do = "take a kernel that can be loaded above 4 GiB, or boot with more below, for example " + suggestion(needs)
-			}
-			return nil, p
+			return taken, false
 		}
 		taken = append(taken, at)
 	}
-	return taken, nil
+	return taken, true
 }
 
 // low reports whether only memory below 4 GiB, or below part of it, serves.
@@ -165,14 +174,36 @@ func placeOne(areas, taken []phys.Range, n need) (phys.Range, bool) {
 	return phys.Range{}, false
 }
 
-// suggestion is a kho_scratch= with room for what a crossing takes, and as much again as a kernel of this size wants
-// while it boots, in steps of 64 MiB: in the area of a node, or in the one below 4 GiB where a need must lie there.
-func suggestion(needs []need) string {
+// advice says which kho_scratch= to boot with: a comfortable one, with room for what a crossing takes and as much again as a
+// kernel of this size wants while it boots, in steps of 64 MiB; and the least in which the crossing finds its place.
+func advice(needs []need) string {
 	n := (total(needs) + 64*mib + 64*mib - 1) / (64 * mib) * 64
-	if slices.ContainsFunc(needs, need.low) {
-		return fmt.Sprintf("kho_scratch=%dM,0,64M", n)
+	comfortable := "for example " + scratchWord(needs, n, 64)
+	if least, ok := least(needs); ok {
+		return comfortable + ", at least " + scratchWord(needs, least, 32)
 	}
-	return fmt.Sprintf("kho_scratch=64M,0,%dM", n)
+	return comfortable
+}
+
+// least returns the size in MiB of the smallest area that holds the needs, in steps of 4 MiB as Linux makes areas.
+func least(needs []need) (mibs uint64, ok bool) {
+	const start, step = 0x10400000, 4 // as odd as an area may lie
+	for n := total(needs) / mib / step * step; n < 2*total(needs)/mib+64; n += step {
+		area, _ := phys.Span(start, n*mib)
+		if _, ok := fit([]phys.Range{area}, needs); ok {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// scratchWord is a kho_scratch= of so many MiB in the area of a node, and few below 4 GiB; or the other way round where a
+// need must lie there.
+func scratchWord(needs []need, n, few uint64) string {
+	if slices.ContainsFunc(needs, need.low) {
+		return fmt.Sprintf("kho_scratch=%dM,0,%dM", n, few)
+	}
+	return fmt.Sprintf("kho_scratch=%dM,0,%dM", few, n)
 }
 
 // size prints a number of bytes as a person reads it.

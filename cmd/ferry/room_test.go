@@ -67,13 +67,44 @@ func TestPlaceSaysWhatDoesNotFitAndWhatTheHostHas(t *testing.T) {
 	stage := &boot.Kernel{InitSize: 64 * mib, Alignment: 2 * mib}
 	kernel := &boot.Kernel{InitSize: 11 * mib, Alignment: mib, Relocatable: true, Above4G: true}
 	_, err := place([]phys.Range{area}, needs(stage, kernel, mib))
-	for _, want := range []string{"stage of 64 MiB", "48 MiB at 0x10000000", "kho_scratch=64M,0,192M"} {
+	for _, want := range []string{"stage of 64 MiB", "48 MiB at 0x10000000", "for example kho_scratch=64M,0,192M, at least kho_scratch=32M,0,80M"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
 	if _, err := place(nil, []need{{name: "x", size: 1, align: 1}}); err == nil || !strings.Contains(err.Error(), "has none") {
 		t.Errorf("error %v, want one with %q", err, "has none")
+	}
+}
+
+// The least area that is advised is enough, and 4 MiB less are not.
+func TestTheLeastScratchIsEnough(t *testing.T) {
+	stage := &boot.Kernel{InitSize: 64 * mib, Alignment: 2 * mib, PrefAddress: 16 * mib}
+	for _, kernel := range []*boot.Kernel{
+		{InitSize: 11 * mib, Alignment: 2 * mib, Relocatable: true, Above4G: true},
+		{InitSize: 61*mib + 1, Alignment: 16 * mib, Relocatable: true, Above4G: true},
+		{InitSize: 14 * mib, Alignment: 2 * mib, Relocatable: true},
+	} {
+		for payload := uint64(1); payload < 900*mib; payload += 123456789 {
+			needs := needs(stage, kernel, payload)
+			n, ok := least(needs)
+			if !ok {
+				t.Fatalf("payload of %d bytes: none", payload)
+			}
+			for _, start := range []phys.Addr{0x10000000, 0x10400000, 0x10c00000} {
+				area, _ := phys.Span(start, n*mib)
+				if _, err := place([]phys.Range{area}, needs); err != nil {
+					t.Errorf("payload of %d bytes, %d MiB at %v: %v", payload, n, start, err)
+				}
+			}
+			area, _ := phys.Span(0x10400000, (n-4)*mib)
+			if _, err := place([]phys.Range{area}, needs); err == nil {
+				t.Errorf("payload of %d bytes: %d MiB are enough, too", payload, n-4)
+			}
+		}
+	}
+	if n, ok := least([]need{{name: "x", size: mib, align: mib, min: mib, fixed: true}}); ok {
+		t.Errorf("%d MiB for what must be at an address outside", n)
 	}
 }
 
