@@ -35,7 +35,7 @@ const (
 // Options are Ferry's own words of the command line.
 type Options struct {
 	Mode    Mode
-	OnError Outcome // empty where the payload says, see [Options.outcome]
+	OnError Outcome // empty where the payload says, see [Options.Outcome]
 
 	// BeyondLimits lets a state that is larger than the kernels of B's generation
 	// write be written for them as far as they read it.
@@ -95,11 +95,11 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 	return o, bad
 }
 
-// outcome returns what follows a failure. What a manifest says under a signature,
+// Outcome returns what follows a failure. What a manifest says under a signature,
 // or leaves open, is not for the command line to change, which nobody signed; else
 // the command line has the last word. Where nobody says, the handover goes back to
 // the kernel that it came from if there is one, and on to the next one if not.
-func (o Options) outcome(m payload.Manifest, signed bool) Outcome {
+func (o Options) Outcome(m payload.Manifest, signed bool) Outcome {
 	switch {
 	case o.OnError != "" && !signed:
 		return o.OnError

@@ -42,7 +42,7 @@ func (p *passage) prepare(raw *[kho.DataSize]byte) {
 	p.way.raw = raw
 	p.scratch(raw)
 	p.step("scratch", "fallback")
-	policy := p.options.outcome(p.payload.Manifest, p.signed)
+	policy := p.options.Outcome(p.payload.Manifest, p.signed)
 	guarded(func() error { p.way.unread = p.unreadRaw(raw); return nil }) // a fault there is found again
 	if p.options.Mode == Pass && p.report.failed() == nil && policy != OnErrorPass {
 		p.lay(OnErrorPass)
@@ -315,7 +315,7 @@ func (p *passage) write(plan *boot.Plan) error {
 // to come in, on-error=halt stands still.
 func (p *passage) bare() (Jump, error) {
 	m := p.payload.Manifest
-	p.way.outcome = p.options.outcome(m, p.signed)
+	p.way.outcome = p.options.Outcome(m, p.signed)
 	missed := p.expect(0)
 	p.report.fail(missed)
 	if p.way.outcome == OnErrorHalt && missed != nil {

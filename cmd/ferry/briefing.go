@@ -84,3 +84,12 @@ func handsOver(from string) string {
 	}
 	return fmt.Sprintf("Linux %s, generation %v", from, g)
 }
+
+// described names a kernel of a payload and what it reads.
+func described(info payload.KernelInfo) string {
+	reads := "nobody knows what it reads"
+	if g := crossing.ByName(info.Generation); g != nil {
+		reads = "generation " + g.String()
+	}
+	return linuxOf(info.Release) + ", " + reads
+}

@@ -3,28 +3,29 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
 
 	"ferry/boot"
-	"ferry/boot/payload"
-	"ferry/crossing"
 	"ferry/phys"
 )
 
 type loadCmd struct {
-	Payload string `arg:"" optional:"" type:"existingfile" help:"Payload that ferry pack wrote."`
-	Stage   string `type:"existingfile" help:"The stage: ferry.bzimage."`
-	Cmdline string `help:"Command line for the stage and the next kernel; words that begin with ferry. are the stage's. Default: that of the running kernel."`
-	Unload  bool   `help:"Take back what is loaded."`
+	Payload    string  `arg:"" optional:"" type:"existingfile" help:"Payload that ferry pack wrote."`
+	Stage      string  `type:"existingfile" help:"The stage: ferry.bzimage."`
+	Cmdline    *string `help:"Command line for the stage and the next kernel, in the place of the running kernel's; words that begin with ferry. are the stage's."`
+	AcceptHalt bool    `help:"Load a payload for which a failure can only end in a machine that stands still."`
+	Force      bool    `help:"Load what is known to lose something: what that is will be printed."`
+	Unload     bool    `help:"Take back what is loaded."`
 }
 
 // Run loads or unloads.
 func (c *loadCmd) Run() error {
 	h := host{root: os.DirFS("/")}
 	if c.Unload {
-		if c.Payload != "" || c.Stage != "" || c.Cmdline != "" {
+		if c.Payload != "" || c.Stage != "" || c.Cmdline != nil {
 			return errors.New("--unload takes nothing else")
 		}
 		if err := unix.KexecFileLoad(-1, -1, "", unix.KEXEC_FILE_UNLOAD); err != nil {
@@ -36,10 +37,10 @@ func (c *loadCmd) Run() error {
 	if c.Payload == "" || c.Stage == "" {
 		return errors.New("want --stage and a payload, or --unload")
 	}
-	return c.load(h)
+	return c.load(h, os.Stdout)
 }
 
-func (c *loadCmd) load(h host) error {
+func (c *loadCmd) load(h host, out io.Writer) error {
 	stage, err := os.Open(c.Stage)
 	if err != nil {
 		return err
@@ -51,121 +52,34 @@ func (c *loadCmd) load(h host) error {
 	}
 	defer payload.Close()
 
-	if c.Cmdline == "" {
-		if c.Cmdline, err = h.cmdline(); err != nil {
-			return err
-		}
-	}
-	places, err := c.check(h)
+	ready, err := c.check(h)
 	if err != nil {
 		return err
 	}
-	if err := unix.KexecFileLoad(int(stage.Fd()), int(payload.Fd()), c.Cmdline, 0); err != nil {
+	if err := unix.KexecFileLoad(int(stage.Fd()), int(payload.Fd()), ready.line, 0); err != nil {
 		return explain(err, "load")
 	}
 	if loaded, known := h.loaded(); known && !loaded {
 		return errors.New("the kernel took the image but says that none is loaded")
 	}
-	for _, p := range places {
-		fmt.Printf("%-32s %s, room at %s\n", p.need.name, size(p.need.size), p.at)
-	}
-	fmt.Println("loaded: the next kexec goes through Ferry")
+	ready.print(out)
 	return nil
+}
+
+// print says what one wants to read before the kexec.
+func (c *checked) print(out io.Writer) {
+	say := sayer(out)
+	for _, p := range c.places {
+		say(p.need.name, fmt.Sprintf("%s, room at %s", size(p.need.size), p.at))
+	}
+	c.review.print(say)
+	c.briefing.print(say)
+	fmt.Fprintln(out, "loaded: the next kexec goes through Ferry")
 }
 
 type placed struct {
 	need need
 	at   phys.Range
-}
-
-// check looks at everything that can be known before the load: Ferry's words of the command line, both files and what
-// the next kernel asks for, KHO, LUO, and the room in scratch. After the kexec the stage could only halt or fall back.
-func (c *loadCmd) check(h host) ([]placed, error) {
-	if _, err := crossing.ParseOptions(c.Cmdline); err != nil {
-		return nil, err
-	}
-	stage, err := openStage(c.Stage)
-	if err != nil {
-		return nil, err
-	}
-	if uint64(len(c.Cmdline))+1+elfcorehdr > stage.CmdlineMax {
-		return nil, &problem{fmt.Sprintf("command line of %d bytes, at most %d", len(c.Cmdline), int64(stage.CmdlineMax)-1-elfcorehdr),
-			"give a shorter one with --cmdline", nil}
-	}
-	archive, err := os.ReadFile(c.Payload)
-	if err != nil {
-		return nil, err
-	}
-	parts, err := payload.Open(archive)
-	if err != nil {
-		return nil, fmt.Errorf("payload %s: %w", c.Payload, err)
-	}
-	if err := c.checkTrust(parts); err != nil {
-		return nil, err
-	}
-	m := parts.Manifest
-	kernel, err := c.checkKernel(h, parts.Kernel, m.Cmdline)
-	if err != nil {
-		return nil, fmt.Errorf("payload %s: next kernel: %w", c.Payload, err)
-	}
-	var back *boot.Kernel
-	if m.Rollback != nil {
-		if back, err = c.checkKernel(h, parts.RollbackKernel, m.Rollback.Cmdline); err != nil {
-			return nil, fmt.Errorf("payload %s: rollback kernel: %w", c.Payload, err)
-		}
-	}
-	if err := h.checkLUO(); err != nil {
-		return nil, err
-	}
-	areas, err := h.scratch()
-	if err != nil {
-		return nil, err
-	}
-	size := uint64(len(archive))
-	if back != nil {
-		// The rollback kernel is placed before the next one, which then may take its place.
-		if _, err := placeAll(areas, needs(stage, back, size), back, parts.RollbackInitrd); err != nil {
-			return nil, fmt.Errorf("rollback kernel: %w", err)
-		}
-	}
-	return placeAll(areas, needs(stage, kernel, size), kernel, parts.Initrd)
-}
-
-// checkTrust wants the payload to be one that the stage takes.
-func (c *loadCmd) checkTrust(parts *payload.Payload) error {
-	stage, err := os.ReadFile(c.Stage)
-	if err != nil {
-		return err
-	}
-	trust, err := trustOf(stage)
-	if err != nil || trust == nil {
-		return err
-	}
-	if _, err := trust.Verify(parts); err != nil {
-		return &problem{fmt.Sprintf("stage %s does not take payload %s", c.Stage, c.Payload), "sign it: minisign, then ferry seal", err}
-	}
-	return nil
-}
-
-// checkKernel wants a kernel of the payload to take what the crossing gives it on this machine.
-func (c *loadCmd) checkKernel(h host, image payload.File, cmdline *string) (*boot.Kernel, error) {
-	kernel, err := boot.ParseKernel(image.Data)
-	if err != nil {
-		return nil, err
-	}
-	fiveLevel, err := h.fiveLevel()
-	if err != nil {
-		return nil, err
-	}
-	next := boot.Without(c.Cmdline, "ferry.") // as the crossing does
-	if cmdline != nil {
-		next = *cmdline
-	}
-	err = kernel.Accepts(next, fiveLevel)
-	if errors.Is(err, boot.ErrCmdline) {
-		return nil, &problem{"it does not take the command line that it would get", "give a shorter one with --cmdline, or ferry pack --cmdline", err}
-	}
-	return kernel, err
 }
 
 // openStage reads what the stage says of itself.
@@ -174,6 +88,10 @@ func openStage(name string) (*boot.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseStage(name, file)
+}
+
+func parseStage(name string, file []byte) (*boot.Kernel, error) {
 	stage, err := boot.ParseKernel(file)
 	if err != nil {
 		return nil, fmt.Errorf("stage %s: %w", name, err)

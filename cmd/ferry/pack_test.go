@@ -180,13 +180,24 @@ func TestPackCountsTheStageItIsGiven(t *testing.T) {
 	}
 }
 
+// on is what the running kernel of [live] has on its command line, and the next one has to.
+const on = "kho=on liveupdate=on "
+
+// given is a command line as a flag, none for an empty one.
+func given(cmdline string) *string {
+	if cmdline == "" {
+		return nil
+	}
+	return &cmdline
+}
+
 // What the stage would refuse, when the old kernel is gone, is refused before.
 func TestLoadChecksWhatTheNextKernelTakes(t *testing.T) {
 	four := func(b []byte) { b[0x236] = 0x3 }
 	low := func(b []byte) { b[0x236] = 0x21 }
 	stage := stageImage(func(b []byte) { binary.LittleEndian.PutUint32(b[0x238:], 4095) })
-	line := func(n int) string { return strings.Repeat("x", n) }
-	short := "quiet"
+	line := func(n int) string { return on + strings.Repeat("x", n-len(on)) }
+	short := on + "quiet"
 	tests := []struct {
 		name     string
 		kernel   []byte
@@ -215,7 +226,7 @@ func TestLoadChecksWhatTheNextKernelTakes(t *testing.T) {
 			if tt.la57 {
 				root["proc/cpuinfo"].Data = []byte("flags\t\t: fpu la57 lm\n")
 			}
-			c := loadCmd{Stage: put(t, "s", stage), Payload: out, Cmdline: tt.cmdline}
+			c := loadCmd{Stage: put(t, "s", stage), Payload: out, Cmdline: given(tt.cmdline)}
 			_, err := c.check(host{root})
 			if (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
@@ -243,25 +254,25 @@ func TestLoadChecksBothFilesAndTheHost(t *testing.T) {
 		cmdline        string
 		want           string // in the error, empty for none
 	}{
-		{"all good", stageImage(), good, "console=ttyS0", ""},
+		{"all good", stageImage(), good, on + "console=ttyS0", ""},
 		{"stage is no bzImage", good, good, "", "stage"},
 		{"stage cannot start above 4 GiB", stageImage(func(b []byte) { b[0x236] = 0x21 }), good, "", "above 4 GiB: false"},
 		{"stage cannot start with five levels", stageImage(func(b []byte) { b[0x236] = 0x3 }), good, "", "five page table levels: false"},
 		{"payload is no archive", stageImage(), bzImage(), "", "payload"},
 		{"payload is cut short", stageImage(), good[:5000], "", "cut short"},
 		{"command line too long", stageImage(), good, strings.Repeat("x", 2017), "at most 2016"},
-		{"longest command line", stageImage(), good, strings.Repeat("x", 2016), ""},
+		{"longest command line", stageImage(), good, on + strings.Repeat("x", 2016-len(on)), ""},
 		{"a mode that is none", stageImage(), good, "ferry.mode=cros", "ferry.mode=cross|pass"},
 		{"a misspelled policy", stageImage(), good, "quiet ferry.on_error=halt", "want ferry.mode="},
-		{"words of Ferry's", stageImage(), good, "quiet ferry.mode=pass ferry.on-error=halt", ""},
-		{"words after --", stageImage(), good, "quiet -- ferry.mode=cros", ""},
+		{"words of Ferry's", stageImage(), good, on + "quiet ferry.mode=pass ferry.on-error=halt", ""},
+		{"words after --", stageImage(), good, on + "quiet -- ferry.mode=cros", ""},
 		{"a kernel in the stage's place", bzImage(initSize(64 << 20)), good, "", "not a stage"},
 		{"no room for the stage", stageImage(initSize(512 << 20)), good, "", "no room in scratch for the stage"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := loadCmd{Stage: put(t, "s", tt.stage), Payload: put(t, "p", tt.payload), Cmdline: tt.cmdline}
-			places, err := c.check(host{live()})
+			c := loadCmd{Stage: put(t, "s", tt.stage), Payload: put(t, "p", tt.payload), Cmdline: given(tt.cmdline), AcceptHalt: true}
+			ready, err := c.check(host{live()})
 			if tt.want != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("error %v, want one with %q", err, tt.want)
@@ -271,8 +282,8 @@ func TestLoadChecksBothFilesAndTheHost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(places) != len(needs(&boot.Kernel{}, &boot.Kernel{}, 0)) {
-				t.Errorf("%d places for the parts", len(places))
+			if len(ready.places) != len(needs(&boot.Kernel{}, &boot.Kernel{}, 0)) {
+				t.Errorf("%d places for the parts", len(ready.places))
 			}
 		})
 	}

@@ -85,7 +85,8 @@ func TestPackRefusesAPolicyThatCannotWork(t *testing.T) {
 }
 
 func TestLoadChecksTheRollbackKernel(t *testing.T) {
-	long := strings.Repeat("x", 2040)
+	long := on + strings.Repeat("x", 2000-len(on))
+	short := strings.TrimSpace(on)
 	pack := func(back rollbackFlags) string {
 		c := packCmd{Kernel: put(t, "k", bzImage()), Output: filepath.Join(t.TempDir(), "payload"), Rollback: back}
 		if err := c.pack(io.Discard); err != nil {
@@ -103,8 +104,8 @@ func TestLoadChecksTheRollbackKernel(t *testing.T) {
 	}{
 		{"good", rollbackFlags{Kernel: put(t, "b", bzImage(formats(kernel619)))}, ""},
 		{"four levels of page tables", rollbackFlags{Kernel: four}, "rollback kernel: "},
-		{"the stage's command line is too long", rollbackFlags{Kernel: small}, "rollback kernel: "},
-		{"its own command line counts", rollbackFlags{Kernel: small, Cmdline: new(string)}, ""},
+		{"the stage's command line is too long", rollbackFlags{Kernel: small}, "rollback kernel: it does not take the command line"},
+		{"its own command line counts", rollbackFlags{Kernel: small, Cmdline: &short}, ""},
 		{"no room", rollbackFlags{Kernel: large}, "rollback kernel: no room"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -113,7 +114,7 @@ func TestLoadChecksTheRollbackKernel(t *testing.T) {
 			if tt.back.Kernel != four {
 				root = live()
 			}
-			c := loadCmd{Stage: put(t, "s", stageImage(func(b []byte) { b[0x238], b[0x239] = 0xff, 0x0f })), Payload: pack(tt.back), Cmdline: long[:2000]}
+			c := loadCmd{Stage: put(t, "s", stageImage(func(b []byte) { b[0x238], b[0x239] = 0xff, 0x0f })), Payload: pack(tt.back), Cmdline: &long}
 			_, err := c.check(host{root})
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)

@@ -48,8 +48,9 @@ func (c config) load() error {
 	if err := command(linux.FerryPath, pack...); err != nil {
 		return err
 	}
-	// Loaded, taken back, loaded again: so every run also shows that --unload works.
-	load := []string{"load", "--stage", linux.StagePath, "--cmdline", c.next(), payloadPath}
+	// Loaded, taken back, loaded again: so every run also shows that --unload works. There is no kernel to go back to: a
+	// crossing that fails has to be seen.
+	load := []string{"load", "--accept-halt", "--stage", linux.StagePath, "--cmdline", c.next(), payloadPath}
 	if err := command(linux.FerryPath, load...); err != nil {
 		return err
 	}

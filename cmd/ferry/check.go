@@ -1,0 +1,262 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+
+	"ferry/boot"
+	"ferry/boot/minisign"
+	"ferry/boot/payload"
+	"ferry/boot/vmlinux"
+	"ferry/crossing"
+	"ferry/phys"
+)
+
+// checked is a crossing that can be loaded, as far as that can be known before.
+type checked struct {
+	line     string // for the stage
+	places   []placed
+	review   *review
+	briefing *briefing
+}
+
+// check looks at everything that can be known before the load: Ferry's words of the command line, both files and what
+// the next kernel asks for, KHO, LUO, and the room in scratch. After the kexec the stage could only halt or fall back.
+func (c *loadCmd) check(h host) (*checked, error) {
+	running, err := h.cmdline()
+	if err != nil {
+		return nil, err
+	}
+	l := c.line(running)
+	options, err := crossing.ParseOptions(l.text)
+	if err != nil {
+		return nil, err
+	}
+	image, err := os.ReadFile(c.Stage)
+	if err != nil {
+		return nil, err
+	}
+	stage, err := parseStage(c.Stage, image)
+	if err != nil {
+		return nil, err
+	}
+	if uint64(len(l.text))+1+elfcorehdr > stage.CmdlineMax {
+		return nil, &problem{fmt.Sprintf("command line of %d bytes, at most %d", len(l.text), int64(stage.CmdlineMax)-1-elfcorehdr),
+			"give a shorter one with --cmdline", nil}
+	}
+	archive, unmap, err := mapped(c.Payload)
+	if err != nil {
+		return nil, err
+	}
+	defer unmap()
+	k := &check{cmd: c, host: h, line: l, options: options, stage: stage, archive: uint64(len(archive)), review: &review{forced: c.Force}}
+	err = undisturbed(c.Payload, func() error {
+		if k.parts, err = payload.Open(archive); err != nil {
+			return fmt.Errorf("payload %s: %w", c.Payload, err)
+		}
+		return k.all(image)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &checked{l.text, k.places, k.review, k.briefing}, nil
+}
+
+// A check is one on its way.
+type check struct {
+	cmd      *loadCmd
+	host     host
+	line     line // of the stage
+	options  crossing.Options
+	stage    *boot.Kernel
+	archive  uint64 // bytes of the payload
+	parts    *payload.Payload
+	trust    *payload.Trust // nil: the stage takes any payload
+	scratch  []phys.Range
+	review   *review
+	places   []placed
+	briefing *briefing
+}
+
+// all is everything about the payload and the host.
+func (k *check) all(image []byte) (err error) {
+	m := k.parts.Manifest
+	b := &briefing{m: m, from: handsOver(m.From), next: described(m.Kernel)}
+	if k.trust, b.signer, err = k.checkTrust(image); err != nil {
+		return err
+	}
+	if err := k.digests(); err != nil {
+		return err
+	}
+	if err := k.host.checkLUO(); err != nil {
+		return err
+	}
+	if k.scratch, err = k.host.scratch(); err != nil {
+		return err
+	}
+	next, err := k.kernel("next kernel", k.parts.Kernel, m.Kernel, m.Cmdline, &b.nextLine)
+	if err != nil {
+		return fmt.Errorf("payload %s: next kernel: %w", k.cmd.Payload, err)
+	}
+	if m.Rollback != nil {
+		b.back = described(m.Rollback.Kernel)
+		back, err := k.kernel("rollback kernel", k.parts.RollbackKernel, m.Rollback.Kernel, m.Rollback.Cmdline, &b.backLine)
+		if err != nil {
+			return fmt.Errorf("payload %s: rollback kernel: %w", k.cmd.Payload, err)
+		}
+		// It is placed before the next one, which then may take its place.
+		if _, err := placeAll(k.scratch, needs(k.stage, back, k.archive), back, k.parts.RollbackInitrd); err != nil {
+			return fmt.Errorf("rollback kernel: %w", err)
+		}
+	}
+	if k.places, err = placeAll(k.scratch, needs(k.stage, next, k.archive), next, k.parts.Initrd); err != nil {
+		return err
+	}
+	if release := k.host.release(); release != "" {
+		b.from = handsOver(release) + ", which runs"
+	}
+	b.outcome, b.reason = k.failure(m)
+	k.review.back(m)
+	k.words(m)
+	k.briefing = b
+	if err := k.review.err(); err != nil {
+		return err
+	}
+	if b.outcome == payload.OnErrorHalt && !k.cmd.AcceptHalt {
+		return &problem{"after a failure the machine can only stand still: " + b.reason,
+			"pack a --rollback-kernel into the payload, or say --accept-halt", nil}
+	}
+	return nil
+}
+
+// checkTrust wants the payload to be one that the stage takes, and says who signed it.
+func (k *check) checkTrust(image []byte) (t *payload.Trust, signer string, err error) {
+	if t, err = trustOf(image); err != nil {
+		return nil, "", fmt.Errorf("stage %s: %w", k.cmd.Stage, err)
+	}
+	if t != nil {
+		comment, err := t.VerifyManifest(k.parts)
+		if err != nil {
+			return nil, "", &problem{fmt.Sprintf("stage %s does not take payload %s", k.cmd.Stage, k.cmd.Payload), "sign it: minisign, then ferry seal", err}
+		}
+		return t, fmt.Sprintf("key %v: %s", t.Key, comment), nil
+	}
+	if k.parts.Signature.Offset == 0 {
+		return nil, "nobody, and the stage has no key that would ask for one", nil
+	}
+	s, err := minisign.ParseSignature(k.parts.Signature.Data)
+	if err != nil {
+		return nil, fmt.Sprintf("nobody: %v; the stage has no key that would ask for one", err), nil
+	}
+	return nil, fmt.Sprintf("it says key %v, and nobody looks: the stage has no key", s.Key), nil
+}
+
+// digests wants every part to be whole.
+func (k *check) digests() error {
+	if k.trust == nil && len(k.parts.Manifest.Parts) == 0 {
+		k.review.doubt(fmt.Sprintf("payload %s names no digests of its parts", k.cmd.Payload), "a damaged kernel is started, and everything is lost", "pack it with ferry pack")
+		return nil
+	}
+	if err := k.parts.Check(); err != nil {
+		return &problem{fmt.Sprintf("payload %s is damaged", k.cmd.Payload), "pack it again, or copy it again", err}
+	}
+	return nil
+}
+
+// kernel wants a kernel of the payload to be what the manifest says, and to take what the crossing gives it on this
+// machine. gets becomes its command line, in words.
+func (k *check) kernel(what string, image payload.File, info payload.KernelInfo, own *string, gets *string) (*boot.Kernel, error) {
+	kernel, err := boot.ParseKernel(image.Data)
+	if err != nil {
+		return nil, err
+	}
+	fiveLevel, err := k.host.fiveLevel()
+	if err != nil {
+		return nil, err
+	}
+	r, l := k.review, k.line.passedOn(own)
+	if err := kernel.Accepts(l.text, fiveLevel); errors.Is(err, boot.ErrCmdline) {
+		return nil, &problem{"it does not take the command line that it would get", "give a shorter one with --cmdline, or ferry pack --cmdline", err}
+	} else if err != nil {
+		return nil, err
+	}
+	found, openErr := vmlinux.Open(image.Data)
+	r.told(what, info, "the manifest", found, openErr)
+	*gets = l.String()
+	return kernel, nil
+}
+
+// failure returns what follows a failure, as the stage will decide it, and why if that is to stand still.
+func (k *check) failure(m payload.Manifest) (outcome, reason string) {
+	signed, from, next := k.trust != nil, generationOf(k.host.release()), crossing.ByName(m.Kernel.Generation)
+	if from == nil {
+		from = generationOf(m.From)
+	}
+	chosen := m.OnError != "" || !signed && (k.options.OnError != "" || k.options.Mode == crossing.Pass)
+	outcome = string(k.options.Outcome(m, signed))
+	unread := from != nil && next != nil && !next.ReadsFrom(from)
+	switch {
+	case outcome == payload.OnErrorHalt && m.OnError == outcome:
+		reason = "the payload says so"
+	case outcome == payload.OnErrorHalt:
+		reason = "the command line says so"
+	case outcome == payload.OnErrorRollback && m.Rollback == nil:
+		outcome, reason = payload.OnErrorHalt, "there is no rollback kernel to go back to"
+		k.review.doubt("the command line says ferry.on-error=rollback, and the payload has no rollback kernel", "any failure ends in a machine that stands still",
+			"pack one, or say something else")
+	case outcome == payload.OnErrorPass && unread && chosen:
+		k.review.doubt(fmt.Sprintf("after a failure the next kernel, of generation %s, gets the handover of generation %s as it is", next.Name, from.Name),
+			"a failure loses everything that is preserved", "pack a rollback kernel, or say cold or halt")
+	case outcome == payload.OnErrorPass && unread:
+		outcome = payload.OnErrorHalt
+		reason = fmt.Sprintf("the next kernel, of generation %s, does not read what one of generation %s hands over, and there is no rollback kernel", next.Name, from.Name)
+	}
+	return outcome, reason
+}
+
+// words looks at the rest of Ferry's own words.
+func (k *check) words(m payload.Manifest) {
+	if m.ExpectSessions > 0 && k.options.Mode == crossing.Pass {
+		k.review.doubt(fmt.Sprintf("the command line says ferry.mode=pass, and %d sessions have to come in that nobody counts then", m.ExpectSessions),
+			"that is a failure", "leave one of them out")
+	}
+	if k.trust != nil && (k.options.OnError != "" || k.options.ExpectSessions > 0) {
+		k.review.warn("the payload is signed: ferry.on-error= and ferry.expect-sessions= on the command line change nothing")
+	}
+}
+
+// mapped returns the contents of a file in place, and what gives them back.
+func mapped(name string) (b []byte, unmap func(), err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return nil, func() {}, err
+	}
+	if b, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_PRIVATE); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return b, func() { unix.Munmap(b) }, nil
+}
+
+// undisturbed does something with a file that is mapped. If the file is cut short meanwhile, that is an error.
+func undisturbed(name string, work func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		switch fault := recover().(type) {
+		case nil:
+		case interface{ Addr() uintptr }:
+			err = &problem{name + " was cut short while it was read", "wait until it is whole", nil}
+		default:
+			panic(fault)
+		}
+	}()
+	return work()
+}
