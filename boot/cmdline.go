@@ -30,6 +30,32 @@ func Options(cmdline string) []Option {
 	return os
 }
 
+// Append returns the command line with more words: before the "--" behind which words
+// belong to init, if there is one.
+func Append(cmdline, words string) string {
+	end := len(cmdline)
+	for i := 0; i < len(cmdline); {
+		if isSpace(cmdline[i]) {
+			i++
+			continue
+		}
+		o := word(cmdline, i)
+		if !o.HasValue && o.Name == "--" {
+			end = o.start
+			break
+		}
+		i = o.end
+	}
+	before, rest := strings.TrimRight(cmdline[:end], " "), cmdline[end:]
+	if before != "" {
+		before += " "
+	}
+	if rest != "" {
+		rest = " " + rest
+	}
+	return before + words + rest
+}
+
 // isSpace is the kernel's isspace for the characters of a command line.
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' || c == 0xa0 }
 

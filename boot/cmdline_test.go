@@ -45,6 +45,23 @@ func TestOptionsFollowTheKernelsQuoting(t *testing.T) {
 	}
 }
 
+func TestAppendedWordsAreTheKernels(t *testing.T) {
+	for _, c := range []struct{ line, want string }{
+		{"", "new=1"},
+		{"  ", "new=1"},
+		{"quiet", "quiet new=1"},
+		{"quiet ", "quiet new=1"},
+		{"quiet -- single", "quiet new=1 -- single"},
+		{"--", "new=1 --"},
+		{`a="x -- y" b`, `a="x -- y" b new=1`},
+		{"a --b", "a --b new=1"},
+	} {
+		if got := boot.Append(c.line, "new=1"); got != c.want {
+			t.Errorf("%q: %q, want %q", c.line, got, c.want)
+		}
+	}
+}
+
 func TestWithoutTakesOutWholeWordsOnly(t *testing.T) {
 	for _, c := range []struct{ line, want string }{
 		{"", ""},

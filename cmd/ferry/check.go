@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -53,7 +54,7 @@ func (c *loadCmd) check(h host) (*checked, error) {
 		return nil, err
 	}
 	defer unmap()
-	k := &check{cmd: c, host: h, line: l, options: options, stage: stage, archive: uint64(len(archive)), review: &review{forced: c.Force}}
+	k := &check{cmd: c, host: h, running: running, line: l, options: options, stage: stage, archive: uint64(len(archive)), review: &review{forced: c.Force}}
 	err = undisturbed(c.Payload, func() error {
 		if k.parts, err = payload.Open(archive); err != nil {
 			return fmt.Errorf("payload %s: %w", c.Payload, err)
@@ -70,7 +71,8 @@ func (c *loadCmd) check(h host) (*checked, error) {
 type check struct {
 	cmd      *loadCmd
 	host     host
-	line     line // of the stage
+	running  string // command line of the running kernel
+	line     line   // of the stage
 	options  crossing.Options
 	stage    *boot.Kernel
 	archive  uint64 // bytes of the payload
@@ -98,13 +100,13 @@ func (k *check) all(image []byte) (err error) {
 	if k.scratch, err = k.host.scratch(); err != nil {
 		return err
 	}
-	next, err := k.kernel("next kernel", k.parts.Kernel, m.Kernel, m.Cmdline, &b.nextLine)
+	next, err := k.kernel("next kernel", k.parts.Kernel, k.parts.Initrd, m.Kernel, m.Cmdline, &b.nextLine)
 	if err != nil {
 		return fmt.Errorf("payload %s: next kernel: %w", k.cmd.Payload, err)
 	}
 	if m.Rollback != nil {
 		b.back = described(m.Rollback.Kernel)
-		back, err := k.kernel("rollback kernel", k.parts.RollbackKernel, m.Rollback.Kernel, m.Rollback.Cmdline, &b.backLine)
+		back, err := k.kernel("rollback kernel", k.parts.RollbackKernel, k.parts.RollbackInitrd, m.Rollback.Kernel, m.Rollback.Cmdline, &b.backLine)
 		if err != nil {
 			return fmt.Errorf("payload %s: rollback kernel: %w", k.cmd.Payload, err)
 		}
@@ -169,7 +171,7 @@ func (k *check) digests() error {
 
 // kernel wants a kernel of the payload to be what the manifest says, and to take what the crossing gives it on this
 // machine. gets becomes its command line, in words.
-func (k *check) kernel(what string, image payload.File, info payload.KernelInfo, own *string, gets *string) (*boot.Kernel, error) {
+func (k *check) kernel(what string, image, initrd payload.File, info payload.KernelInfo, own *string, gets *string) (*boot.Kernel, error) {
 	kernel, err := boot.ParseKernel(image.Data)
 	if err != nil {
 		return nil, err
@@ -180,12 +182,19 @@ func (k *check) kernel(what string, image payload.File, info payload.KernelInfo,
 	}
 	r, l := k.review, k.line.passedOn(own)
 	if err := kernel.Accepts(l.text, fiveLevel); errors.Is(err, boot.ErrCmdline) {
-		return nil, &problem{"it does not take the command line that it would get", "give a shorter one with --cmdline, or ferry pack --cmdline", err}
+		r.doubt(fmt.Sprintf("the %s does not take the command line that it would get: %v", what, err), "it cannot be started, which is a failure",
+			"give a shorter one with --cmdline, or ferry pack --cmdline")
 	} else if err != nil {
 		return nil, err
 	}
 	found, openErr := vmlinux.Open(image.Data)
 	r.told(what, info, "the manifest", found, openErr)
+	r.dropped(k.cmd, what, own)
+	r.live(what, l.text, k.running)
+	r.memory(what, l.text, k.running, k.scratch, k.host.ramTop())
+	r.root(what, l.text, k.running, initrd.Data)
+	r.initrd(what, initrd.Data, k.host.hadInitrd())
+	r.builds(what, what != "next kernel", kernel, k.host)
 	*gets = l.String()
 	return kernel, nil
 }
@@ -220,6 +229,10 @@ func (k *check) failure(m payload.Manifest) (outcome, reason string) {
 
 // words looks at the rest of Ferry's own words.
 func (k *check) words(m payload.Manifest) {
+	if d, least := k.options.Deadline, leastDeadline(k.archive); d > 0 && d < least {
+		k.review.doubt(fmt.Sprintf("the command line says ferry.deadline=%v, and with a payload of %s the stage may need %v", d, size(k.archive), least),
+			"a crossing that goes well counts as failed", "give it more time, or leave the word out")
+	}
 	if m.ExpectSessions > 0 && k.options.Mode == crossing.Pass {
 		k.review.doubt(fmt.Sprintf("the command line says ferry.mode=pass, and %d sessions have to come in that nobody counts then", m.ExpectSessions),
 			"that is a failure", "leave one of them out")
@@ -227,6 +240,13 @@ func (k *check) words(m payload.Manifest) {
 	if k.trust != nil && (k.options.OnError != "" || k.options.ExpectSessions > 0) {
 		k.review.warn("the payload is signed: ferry.on-error= and ferry.expect-sessions= on the command line change nothing")
 	}
+}
+
+// leastDeadline is what the stage may need for itself on a slow processor: a second, and to read, compare and copy so many
+// bytes of a payload.
+func leastDeadline(archive uint64) time.Duration {
+	const perSecond = 100 << 20
+	return (time.Second + time.Duration(archive)*time.Second/perSecond).Round(100 * time.Millisecond)
 }
 
 // mapped returns the contents of a file in place, and what gives them back.

@@ -72,6 +72,29 @@ func (h host) loaded() (loaded, known bool) {
 	return strings.TrimSpace(string(b)) == "1", true
 }
 
+// now says what the next kexec would start as things are, after a load that failed: the kernel keeps an image that was
+// loaded before, and systemd loads one where there is none, if the host has a boot loader's entries.
+func (h host) now() string {
+	switch loaded, known := h.loaded(); {
+	case !known:
+		return "nobody knows what the next kexec starts: there is no /sys/kernel/kexec_loaded"
+	case loaded:
+		return "the image that was loaded before is still loaded: the next kexec starts that (ferry load --unload takes it back)"
+	}
+	if _, err := fs.Stat(h.root, "sys/firmware/efi"); err == nil {
+		return "nothing is loaded: the next systemctl kexec loads the boot loader's default entry and starts that, without Ferry"
+	}
+	return "nothing is loaded: the next kexec starts nothing"
+}
+
+// starter is the command that starts what is loaded.
+func (h host) starter() string {
+	if _, err := fs.Stat(h.root, "run/systemd/system"); err == nil {
+		return "systemctl kexec"
+	}
+	return "what ends in reboot(LINUX_REBOOT_CMD_KEXEC), such as kexec -e"
+}
+
 // checkLUO wants the live update device, or of a release that has none a handover that is made. The device is not opened:
 // the process that holds the sessions has it open, and there can be one only.
 func (h host) checkLUO() error {

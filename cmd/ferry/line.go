@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"ferry/boot"
+	"ferry/phys"
 )
 
 // A line is a command line and where it comes from.
@@ -17,6 +21,9 @@ func (c *loadCmd) line(running string) line {
 	if c.Cmdline != nil {
 		l = line{*c.Cmdline, "from --cmdline"}
 	}
+	if c.Append != "" {
+		l = line{boot.Append(l.text, c.Append), l.from + " and --append"}
+	}
 	return l
 }
 
@@ -26,4 +33,111 @@ func (l line) passedOn(own *string) line {
 		return line{*own, "in the payload"}
 	}
 	return line{boot.Without(l.text, "ferry."), l.from}
+}
+
+// dropped warns of what the operator says to a kernel that does not get it.
+func (r *review) dropped(c *loadCmd, what string, own *string) {
+	if own == nil {
+		return
+	}
+	for flag, text := range map[string]*string{"--cmdline": c.Cmdline, "--append": &c.Append} {
+		if text != nil && boot.Without(*text, "ferry.") != "" {
+			r.warn("the %s does not get %q of %s: the payload has a command line for it", what, boot.Without(*text, "ferry."), flag)
+		}
+	}
+}
+
+// enabled reports whether the last word of this name turns something on, as kstrtobool of Linux reads it.
+func enabled(cmdline, name string) (on bool) {
+	for _, o := range boot.Options(cmdline) {
+		if o.Name != name || o.Value == "" {
+			continue
+		}
+		switch v := strings.ToLower(o.Value); {
+		case v[0] == 'y', v[0] == 't', v[0] == '1', strings.HasPrefix(v, "on"):
+			on = true
+		case v[0] == 'n', v[0] == 'f', v[0] == '0', strings.HasPrefix(v, "of"):
+			on = false
+		}
+	}
+	return on
+}
+
+// live wants a line to turn on what the running one does: without it the kernel keeps what is preserved, and nobody can ask
+// for it.
+func (r *review) live(what, cmdline, running string) {
+	for _, name := range []string{"kho", "liveupdate"} {
+		if enabled(running, name) && !enabled(cmdline, name) {
+			r.doubt(fmt.Sprintf("the command line of the %s has no %s=on, which the running kernel has", what, name),
+				"its memory stays preserved, and nobody can take it over", fmt.Sprintf("add %s=on", name))
+		}
+	}
+}
+
+// memory wants a line to leave in all memory in which something may be preserved: scratch, and what the running kernel has.
+func (r *review) memory(what, cmdline, running string, scratch []phys.Range, top phys.Addr) {
+	known := boot.Options(running)
+	for _, o := range boot.Options(cmdline) {
+		word := o.Name + "=" + o.Value
+		if o.Name == "memmap" && !slices.ContainsFunc(known, func(k boot.Option) bool { return k.Name == o.Name && k.Value == o.Value }) {
+			r.doubt(fmt.Sprintf("the command line of the %s has %s, which the running kernel has not", what, word),
+				"what is preserved there is lost, or the kernel dies without a word", "leave it out")
+		}
+		if o.Name != "mem" {
+			continue
+		}
+		limit, ok := memparse(o.Value)
+		if !ok {
+			continue
+		}
+		for _, area := range scratch {
+			if !area.Empty() && area.End > limit {
+				r.doubt(fmt.Sprintf("the command line of the %s has %s, and scratch lies at %v", what, word, area),
+					"the kernel dies without a word", "leave it out")
+				return
+			}
+		}
+		if top > limit {
+			r.doubt(fmt.Sprintf("the command line of the %s has %s, and the running kernel has memory up to %v", what, word, top),
+				"what is preserved above is lost, or the kernel dies without a word", "leave it out")
+			return
+		}
+	}
+}
+
+// memparse reads a number of bytes as Linux does (lib/cmdline.c): in C's notation, with a suffix.
+func memparse(s string) (phys.Addr, bool) {
+	digits := "0123456789"
+	start := 0
+	if strings.HasPrefix(strings.ToLower(s), "0x") {
+		digits, start = "0123456789abcdefABCDEF", 2
+	}
+	end := len(s) - len(strings.TrimLeft(s[start:], digits))
+	n, err := strconv.ParseUint(s[:end], 0, 64)
+	shift := 0
+	if end < len(s) {
+		shift = 10 * (strings.IndexByte("kmgtpe", s[end]|0x20) + 1)
+	}
+	return phys.Addr(n << shift), err == nil && n<<shift>>shift == n
+}
+
+// root warns of a root file system that a kernel finds only with an initrd, and of none where the running kernel has one.
+func (r *review) root(what, cmdline, running string, initrd []byte) {
+	of := func(cmdline string) (root string) {
+		for _, o := range boot.Options(cmdline) {
+			if o.Name == "root" {
+				root = o.Value
+			}
+		}
+		return root
+	}
+	root := of(cmdline)
+	if root == "" && of(running) != "" {
+		r.warn("the command line of the %s has no root=, which the running kernel has", what)
+	}
+	for _, prefix := range []string{"LABEL=", "UUID=", "/dev/mapper/", "/dev/disk/"} {
+		if len(initrd) == 0 && strings.HasPrefix(root, prefix) {
+			r.warn("the %s has root=%s and no initrd: no kernel finds that by itself", what, root)
+		}
+	}
 }

@@ -16,6 +16,7 @@ type loadCmd struct {
 	Payload    string  `arg:"" optional:"" type:"existingfile" help:"Payload that ferry pack wrote."`
 	Stage      string  `type:"existingfile" help:"The stage: ferry.bzimage."`
 	Cmdline    *string `help:"Command line for the stage and the next kernel, in the place of the running kernel's; words that begin with ferry. are the stage's."`
+	Append     string  `placeholder:"WORDS" help:"Words that are added to the command line."`
 	AcceptHalt bool    `help:"Load a payload for which a failure can only end in a machine that stands still."`
 	Force      bool    `help:"Load what is known to lose something: what that is will be printed."`
 	Unload     bool    `help:"Take back what is loaded."`
@@ -25,7 +26,7 @@ type loadCmd struct {
 func (c *loadCmd) Run() error {
 	h := host{root: os.DirFS("/")}
 	if c.Unload {
-		if c.Payload != "" || c.Stage != "" || c.Cmdline != nil {
+		if c.Payload != "" || c.Stage != "" || c.Cmdline != nil || c.Append != "" {
 			return errors.New("--unload takes nothing else")
 		}
 		if err := unix.KexecFileLoad(-1, -1, "", unix.KEXEC_FILE_UNLOAD); err != nil {
@@ -37,7 +38,10 @@ func (c *loadCmd) Run() error {
 	if c.Payload == "" || c.Stage == "" {
 		return errors.New("want --stage and a payload, or --unload")
 	}
-	return c.load(h, os.Stdout)
+	if err := c.load(h, os.Stdout); err != nil {
+		return fmt.Errorf("%w\nferry: now %s", err, h.now())
+	}
+	return nil
 }
 
 func (c *loadCmd) load(h host, out io.Writer) error {
@@ -62,12 +66,12 @@ func (c *loadCmd) load(h host, out io.Writer) error {
 	if loaded, known := h.loaded(); known && !loaded {
 		return errors.New("the kernel took the image but says that none is loaded")
 	}
-	ready.print(out)
+	ready.print(out, h)
 	return nil
 }
 
 // print says what one wants to read before the kexec.
-func (c *checked) print(out io.Writer) {
+func (c *checked) print(out io.Writer, h host) {
 	say := sayer(out)
 	for _, p := range c.places {
 		say(p.need.name, fmt.Sprintf("%s, room at %s", size(p.need.size), p.at))
@@ -75,6 +79,7 @@ func (c *checked) print(out io.Writer) {
 	c.review.print(say)
 	c.briefing.print(say)
 	fmt.Fprintln(out, "loaded: the next kexec goes through Ferry")
+	fmt.Fprintln(out, "start it with: "+h.starter())
 }
 
 type placed struct {

@@ -59,6 +59,10 @@ func (c *packCmd) pack(out io.Writer) error {
 	if err := c.expectation(m); err != nil {
 		return err
 	}
+	r.packed("next kernel", kernels[0], c.Cmdline)
+	for _, back := range kernels[1:] {
+		r.packed("rollback kernel", back, c.Rollback.Cmdline)
+	}
 	if c.Manifest != "" && c.Cmdline == nil {
 		r.warn("the command line is not in the manifest, so that no signature covers it: give it with --cmdline")
 	}
@@ -118,6 +122,20 @@ func (c *packCmd) manifest(kernels []*packed) (payload.Manifest, pack.Files) {
 		parts.RollbackKernel, parts.RollbackInitrd = back.image, back.initrd
 	}
 	return m, parts
+}
+
+// packed warns of what looks wrong wherever the payload will be loaded. own is the kernel's command line in the payload.
+func (r *review) packed(what string, k *packed, own *string) {
+	r.initrd(what, k.initrd, false)
+	if own == nil {
+		return
+	}
+	r.root(what, *own, "", k.initrd)
+	for _, name := range []string{"kho", "liveupdate"} {
+		if !enabled(*own, name) {
+			r.warn("the command line of the %s has no %s=on: ferry load refuses it where the running kernel has that", what, name)
+		}
+	}
 }
 
 // expectation wants the next kernel to be able to have sessions where some are expected.

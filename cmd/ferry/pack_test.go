@@ -155,6 +155,25 @@ func TestPackRefusesAndLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+func TestPackWarnsOfWhatLooksWrongAnywhere(t *testing.T) {
+	line := "root=UUID=1-2 kho=on"
+	c := packCmd{Kernel: put(t, "k", bzImage()), Output: filepath.Join(t.TempDir(), "payload"), Cmdline: &line,
+		Rollback: rollbackFlags{Kernel: put(t, "b", bzImage()), Initrd: put(t, "i", []byte("MZ"))}}
+	var said strings.Builder
+	if err := c.pack(&said); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"next kernel has root=UUID=1-2 and no initrd", "command line of the next kernel has no liveupdate=on",
+		"initrd of the rollback kernel begins with 4d 5a"} {
+		if !strings.Contains(said.String(), "warning                          the "+want) {
+			t.Errorf("no warning that the %s:\n%s", want, said.String())
+		}
+	}
+	if n := strings.Count(said.String(), "warning"); n != 3 {
+		t.Errorf("%d warnings, want 3:\n%s", n, said.String())
+	}
+}
+
 func TestPackCountsTheStageItIsGiven(t *testing.T) {
 	c := packCmd{Kernel: put(t, "k", bzImage()), Output: filepath.Join(t.TempDir(), "payload")}
 	for _, tt := range []struct{ name, stage, want, sum string }{

@@ -104,7 +104,7 @@ func TestLoadChecksTheRollbackKernel(t *testing.T) {
 	}{
 		{"good", rollbackFlags{Kernel: put(t, "b", bzImage(formats(kernel619)))}, ""},
 		{"four levels of page tables", rollbackFlags{Kernel: four}, "rollback kernel: "},
-		{"the stage's command line is too long", rollbackFlags{Kernel: small}, "rollback kernel: it does not take the command line"},
+		{"the stage's command line is too long", rollbackFlags{Kernel: small}, "the rollback kernel does not take the command line"},
 		{"its own command line counts", rollbackFlags{Kernel: small, Cmdline: &short}, ""},
 		{"no room", rollbackFlags{Kernel: large}, "rollback kernel: no room"},
 	} {
