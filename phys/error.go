@@ -75,22 +75,20 @@ func (e Errors) Error() string {
 func (e Errors) Unwrap() []error { return e }
 
 // In puts the name of the surrounding object before that of err's object and
-// returns err, so that every layer names its own part of the path once. An
-// error that is no [*Error] is wrapped in one at address a, and of [Errors] each
-// gets the name.
+// returns err, so that every layer names its own part of the path once. Any other
+// error, one that wraps an [*Error] among them, becomes the Found of an error about
+// object at address a, with all of its text; of [Errors] each gets the name.
 func In(object string, a Addr, err error) error {
-	if err == nil {
+	switch e := err.(type) {
+	case nil:
 		return nil
-	}
-	if all, ok := err.(Errors); ok {
-		named := make(Errors, len(all))
-		for i, err := range all {
+	case Errors:
+		named := make(Errors, len(e))
+		for i, err := range e {
 			named[i] = In(object, a, err)
 		}
 		return named
-	}
-	var e *Error
-	if errors.As(err, &e) {
+	case *Error:
 		c := *e
 		c.Object = object + ": " + e.Object
 		return &c

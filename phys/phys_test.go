@@ -75,9 +75,32 @@ func TestInNamesTheSurroundingObjectAndKeepsTheRest(t *testing.T) {
 	if err := phys.In("scratch", 0, nil); err != nil {
 		t.Errorf("no error became %v", err)
 	}
-	wrapped := fmt.Errorf("while reading: %w", inner)
-	if got, want := phys.In("luo", 0, wrapped).Error(), "luo: file block 0x3000: count 71"; got != want {
-		t.Errorf("%q, want %q", got, want)
+}
+
+func TestInKeepsWhatOtherLayersSay(t *testing.T) {
+	one := &phys.Error{Object: "file block", Addr: 0x3000, Found: "count 71", Want: "1..63", Hint: "boot cold", Err: io.EOF}
+	two := &phys.Error{Object: "session 2", Addr: 0x4000, Found: "no name", Err: io.ErrShortBuffer}
+	for _, c := range []struct {
+		err   error
+		want  string
+		rules []error
+	}{
+		{fmt.Errorf("while reading: %w", one), "luo 0x2000: while reading: file block 0x3000: count 71, want 1..63 (boot cold)", []error{io.EOF}},
+		{fmt.Errorf("%w (and undoing it: %w)", one, two), "luo 0x2000: file block 0x3000: count 71, want 1..63 (boot cold) (and undoing it: session 2 0x4000: no name)",
+			[]error{io.EOF, io.ErrShortBuffer}},
+		{fmt.Errorf("all: %w", phys.Errors{two, one}), "luo 0x2000: all: session 2 0x4000: no name; file block 0x3000: count 71, want 1..63 (boot cold)",
+			[]error{io.EOF, io.ErrShortBuffer}},
+		{phys.In("sessions", 5, fmt.Errorf("while reading: %w", two)), "luo: sessions 0x5: while reading: session 2 0x4000: no name", []error{io.ErrShortBuffer}},
+	} {
+		err := phys.In("luo", 0x2000, c.err)
+		if err.Error() != c.want {
+			t.Errorf("%q, want %q", err, c.want)
+		}
+		for _, rule := range c.rules {
+			if !errors.Is(err, rule) {
+				t.Errorf("%q: %v is lost", err, rule)
+			}
+		}
 	}
 }
 
