@@ -138,12 +138,24 @@ func TestNodeLooksUpByExactName(t *testing.T) {
 			t.Errorf("Uint64(%q): %v, want an error", name, err)
 		}
 	}
-	if s, err := root.Strings("compatible"); err != nil || fmt.Sprintf("%s", s) != "[ferry,sample second]" {
-		t.Errorf("Strings = %s, %v", s, err)
+	if list, err := root.Strings("compatible"); err != nil || phys.QuoteList(list) != `["ferry,sample" "second"]` {
+		t.Errorf("Strings: %v", err)
+	} else {
+		for range list {
+			break // leaving early is allowed
+		}
+	}
+	for s, want := range map[string]bool{"ferry,sample": true, "second": true, "ferry": false, "": false} {
+		if ok, err := root.HasString("compatible", s); ok != want || err != nil {
+			t.Errorf("HasString(%q) = %v, %v", s, ok, err)
+		}
 	}
 	for _, name := range []string{"number", "flag", "none"} {
 		if _, err := root.Strings(name); !errors.Is(err, fdt.ErrProperty) {
 			t.Errorf("Strings(%q): %v, want an error", name, err)
+		}
+		if _, err := root.HasString(name, ""); !errors.Is(err, fdt.ErrProperty) {
+			t.Errorf("HasString(%q): %v, want an error", name, err)
 		}
 	}
 	p, ok := root.Property("odd")

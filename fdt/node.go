@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
-	"slices"
 
 	"ferry/phys"
 )
@@ -26,6 +25,14 @@ type Property struct {
 // Name returns the node's name, empty for the root. It aliases the blob.
 func (n Node) Name() []byte { return text(n.t.structure[n.pos:]) }
 
+// String names the node for messages.
+func (n Node) String() string {
+	if len(n.Name()) == 0 {
+		return "root node"
+	}
+	return "node " + phys.Quote(n.Name())
+}
+
 // Addr returns the physical address of the node's name, for messages.
 func (n Node) Addr() phys.Addr { return n.t.addr + phys.Addr(n.t.at+n.pos) }
 
@@ -38,13 +45,26 @@ func (n Node) body() uint32 { return n.pos + uint32(align4(uint32(len(n.Name()))
 // Properties yields the node's properties in the order of the blob.
 func (n Node) Properties() iter.Seq[Property] {
 	return func(yield func(Property) bool) {
+		for name, p := range n.nameless() {
+			if p.Name = text(n.t.strings[name:]); !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// nameless yields each property without its name, and where that is in the strings
+// block. Looking for the end of a name is left to those who need it: all
+// properties of a tree may share one that is as long as the tree.
+func (n Node) nameless() iter.Seq2[uint32, Property] {
+	return func(yield func(uint32, Property) bool) {
 		for pos := n.body(); ; {
 			switch word(n.t.structure, pos) {
 			case tokenNop:
 				pos += 4
 			case tokenProperty:
-				p, next := n.t.property(pos)
-				if !yield(p) {
+				name, p, next := n.t.property(pos)
+				if !yield(name, p) {
 					return
 				}
 				pos = next
@@ -55,13 +75,12 @@ func (n Node) Properties() iter.Seq[Property] {
 	}
 }
 
-// property returns the property whose token is at pos, and where the next token
-// is.
-func (t *Tree) property(pos uint32) (Property, uint32) {
+// property returns the property whose token is at pos without its name, where that
+// is in the strings block, and where the next token is.
+func (t *Tree) property(pos uint32) (name uint32, p Property, next uint32) {
 	size, name := word(t.structure, pos+4), word(t.structure, pos+8)
 	pos += 12
-	return Property{
-		Name:  text(t.strings[name:]),
+	return name, Property{
 		Value: t.structure[pos : pos+size : pos+size],
 		Addr:  t.addr + phys.Addr(t.at+pos),
 	}, pos + uint32(align4(size))
@@ -74,7 +93,7 @@ func (n Node) Children() iter.Seq[Node] {
 		for pos := n.body(); ; {
 			switch word(n.t.structure, pos) {
 			case tokenProperty:
-				_, pos = n.t.property(pos)
+				_, _, pos = n.t.property(pos)
 			case tokenBegin:
 				child := Node{n.t, pos + 4}
 				if depth == 0 && !yield(child) {
@@ -96,9 +115,11 @@ func (n Node) Children() iter.Seq[Node] {
 }
 
 // Child returns the first node of exactly this name directly below n.
-func (n Node) Child(name string) (Node, bool) {
+func (n Node) Child(name string) (Node, bool) { return child(n, name) }
+
+func child[T ~string | ~[]byte](n Node, name T) (Node, bool) {
 	for c := range n.Children() {
-		if string(c.Name()) == name {
+		if string(c.Name()) == string(name) {
 			return c, true
 		}
 	}
@@ -106,9 +127,13 @@ func (n Node) Child(name string) (Node, bool) {
 }
 
 // Property returns the first property of this name.
-func (n Node) Property(name string) (Property, bool) {
-	for p := range n.Properties() {
-		if string(p.Name) == name {
+func (n Node) Property(name string) (Property, bool) { return property(n, name) }
+
+func property[T ~string | ~[]byte](n Node, name T) (Property, bool) {
+	for at, p := range n.nameless() {
+		s, end := n.t.strings[at:], len(name)
+		if len(s) > end && s[end] == 0 && string(s[:end]) == string(name) {
+			p.Name = s[:end]
 			return p, true
 		}
 	}
@@ -130,53 +155,80 @@ func (n Node) Uint64(name string) (uint64, error) {
 }
 
 // Strings returns the elements of a property that is a list of zero-terminated
-// strings. A missing property and one that does not end in a zero are errors
-// wrapping [ErrProperty].
-func (n Node) Strings(name string) ([][]byte, error) {
+// strings, one after another: there may be as many as the tree has bytes. A
+// missing property and one that does not end in a zero are errors wrapping
+// [ErrProperty].
+func (n Node) Strings(name string) (iter.Seq[[]byte], error) {
 	p, ok := n.Property(name)
 	if !ok {
 		return nil, n.bad(name, n.Addr(), "no such property", "a string")
 	}
-	v, ok := bytes.CutSuffix(p.Value, []byte{0})
-	if !ok {
-		return nil, n.bad(name, p.Addr, fmt.Sprintf("%q", p.Value), "a zero at the end")
+	if !bytes.HasSuffix(p.Value, []byte{0}) {
+		return nil, n.bad(name, p.Addr, phys.Quote(p.Value), "a zero at the end")
 	}
-	return bytes.Split(v, []byte{0}), nil
+	return func(yield func([]byte) bool) {
+		for rest := p.Value; len(rest) > 0; {
+			s := text(rest)
+			if !yield(s) {
+				return
+			}
+			rest = rest[len(s)+1:]
+		}
+	}, nil
+}
+
+// HasString reports whether the property of this name, a list as [Node.Strings]
+// reads it, has the element want.
+func (n Node) HasString(name, want string) (bool, error) {
+	list, err := n.Strings(name)
+	if err != nil {
+		return false, err
+	}
+	for s := range list {
+		if string(s) == want {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (n Node) bad(name string, at phys.Addr, found, want string) error {
-	return &phys.Error{Object: fmt.Sprintf("node /%s property %q", n.Name(), name), Addr: at,
+	return &phys.Error{Object: fmt.Sprintf("%s property %q", n, name), Addr: at,
 		Found: found, Want: want, Err: ErrProperty}
 }
 
+// maxNames bounds the properties and the nodes in one node that [Node.Unique]
+// compares with each other. A page has room for a third of it.
+const maxNames = 1024
+
 // Unique reports, as an error wrapping [ErrDuplicate], a name that two
 // properties of n or two nodes directly below it share. Readers that take the
-// first of a name and writers that append would disagree about such a tree.
+// first of a name and writers that append would disagree about such a tree. More
+// than 1024 of either are an error wrapping [ErrStructure].
 func (n Node) Unique() error {
-	type named struct {
-		name []byte
-		addr phys.Addr
+	bad := func(at phys.Addr, found, want string, rule error) error {
+		return &phys.Error{Object: n.String(), Addr: at, Found: found, Want: want, Err: rule}
 	}
-	first := func(kind string, all []named) error {
-		slices.SortStableFunc(all, func(a, b named) int { return bytes.Compare(a.name, b.name) })
-		for i := 1; i < len(all); i++ {
-			if bytes.Equal(all[i-1].name, all[i].name) {
-				return &phys.Error{Object: fmt.Sprintf("node /%s", n.Name()), Addr: all[i].addr,
-					Found: fmt.Sprintf("a second %s %q", kind, all[i].name), Want: "one", Err: ErrDuplicate}
-			}
-		}
-		return nil
+	many := func(kind string) error {
+		return bad(n.Addr(), fmt.Sprintf("more than %d %s", maxNames, kind), fmt.Sprintf("%d at most", maxNames), ErrStructure)
 	}
-	var all []named
+	i := 0
 	for p := range n.Properties() {
-		all = append(all, named{p.Name, p.Addr})
+		if i++; i > maxNames {
+			return many("properties")
+		}
+		if first, _ := property(n, p.Name); first.Addr != p.Addr {
+			return bad(p.Addr, "a second property "+phys.Quote(p.Name), "one", ErrDuplicate)
+		}
 	}
-	if err := first("property", all); err != nil {
-		return err
-	}
-	all = all[:0]
+	i = 0
 	for c := range n.Children() {
-		all = append(all, named{c.Name(), c.Addr()})
+		if i++; i > maxNames {
+			return many("nodes")
+		}
+		if first, _ := child(n, c.Name()); first != c {
+			return bad(c.Addr(), "a second node "+phys.Quote(c.Name()), "one", ErrDuplicate)
+		}
 	}
-	return first("node", all)
+	return nil
 }

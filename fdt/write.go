@@ -86,7 +86,7 @@ func (w *Writer) Begin(name string) {
 	case len(w.open) == 0 && (w.root || name != ""):
 		w.misuse("a tree has one root without name")
 	case len(w.open) > 0 && (name == "" || bytes.ContainsAny([]byte(name), "/\x00")):
-		w.misuse(fmt.Sprintf("node name %q", name))
+		w.misuse("node name " + phys.Quote(name))
 	}
 	if len(w.open) > 0 {
 		w.open[len(w.open)-1] = true
@@ -101,7 +101,7 @@ func (w *Writer) Begin(name string) {
 // Property adds a property of raw bytes to the open node.
 func (w *Writer) Property(name string, value []byte) {
 	if len(w.open) == 0 || w.open[len(w.open)-1] || name == "" {
-		w.misuse(fmt.Sprintf("property %q out of place", name))
+		w.misuse(fmt.Sprintf("property %s out of place", phys.Quote(name)))
 		return
 	}
 	w.word(tokenProperty)

@@ -47,15 +47,22 @@ var unreleased = map[string]string{
 	"kho-v4;radix-v1;vmalloc-v1": "the layout of kho-v4 with its components named, proposed in June 2026",
 }
 
+// maxVersion is the length of the longest version string that is looked at, in
+// bytes.
+const maxVersion = 64
+
 // variant says what is known of a version string that no format has, in words
-// that name it; empty where that is nothing.
-func variant(s string) string {
-	if what := unreleased[s]; what != "" {
-		return s + " is " + what
+// that name it and follow a list of such strings; empty where that is nothing.
+func variant(s []byte) string {
+	if len(s) > maxVersion {
+		return ""
 	}
-	base, components := ParseCompatible(s)
+	if what := unreleased[string(s)]; what != "" {
+		return ": " + string(s) + " is " + what
+	}
+	base, components := ParseCompatible(string(s))
 	if len(components) == 0 {
 		return ""
 	}
-	return s + " is " + base + " made of " + strings.Join(components, " and ") + ", which no release wrote"
+	return ": " + string(s) + " is " + base + " made of " + strings.Join(components, " and ") + ", which no release wrote"
 }

@@ -120,7 +120,7 @@ func TestOpenRefusesBadDeviceTree(t *testing.T) {
 			page := f.edit(f.data.FDT, phys.PageSize)
 			at = f.data.FDT + phys.Addr(lastIndex(page, "\xed\x5e"))
 			return at
-		}, fdt.ErrDuplicate, "/thing"},
+		}, fdt.ErrDuplicate, `node "thing"`},
 		{"node below a sub-tree", rewrite("deeper", func(f *fixture, w *fdt.Writer) {
 			w.Begin("thing")
 			w.Address("preserved-data", f.blob)
@@ -128,7 +128,7 @@ func TestOpenRefusesBadDeviceTree(t *testing.T) {
 			w.Begin("deeper")
 			w.End()
 			w.End()
-		}), kho.ErrTree, "/thing"},
+		}), kho.ErrTree, `node "thing"`},
 		{"sub-tree without pointer", rewrite("thing", func(f *fixture, w *fdt.Writer) {
 			w.Begin("thing")
 			w.Uint64("blob-size", 100)

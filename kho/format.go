@@ -1,7 +1,6 @@
 package kho
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -70,24 +69,20 @@ func recognise(root fdt.Node) ([]*Format, error) {
 	}
 	var found []*Format
 	for _, f := range formats {
-		if slices.ContainsFunc(list, func(s []byte) bool { return string(s) == f.compatible }) {
+		if ok, _ := root.HasString(compatibleProperty, f.compatible); ok {
 			found = append(found, f)
 		}
 	}
 	bad := func(rest, want, hint string) error {
-		return &phys.Error{Object: "root node", Addr: root.Addr(), Found: fmt.Sprintf("compatible %q%s", list, rest),
+		return &phys.Error{Object: "root node", Addr: root.Addr(), Found: "compatible " + phys.QuoteList(list) + rest,
 			Want: want, Hint: hint, Err: ErrVersion}
 	}
 	if len(found) == 0 {
-		var known []string
-		for _, s := range list {
-			if what := variant(string(s)); what != "" {
-				known = append(known, what)
-			}
-		}
 		rest := ""
-		if len(known) > 0 {
-			rest = ": " + strings.Join(known, "; ")
+		for s := range list {
+			if rest = variant(s); rest != "" {
+				break
+			}
 		}
 		return nil, bad(rest, versions(), "the kernel that wrote it is of another release than this image reads")
 	}

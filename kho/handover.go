@@ -200,7 +200,7 @@ func (h *Handover) openTree(hint *Format) error {
 // tree, to name nothing either.
 func unfinished(root fdt.Node) error {
 	for n := range root.Children() {
-		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", n.Name()), Addr: n.Addr(), Found: "a handover without a map of what is preserved",
+		return &phys.Error{Object: "sub-tree " + phys.Quote(n.Name()), Addr: n.Addr(), Found: "a handover without a map of what is preserved",
 			Want: "one that was finished", Hint: "write 1 to kho/out/finalize in debugfs before the kexec, or let live update do it", Err: ErrPreserved}
 	}
 	return nil

@@ -58,17 +58,14 @@ func ParseReserved(a phys.Addr, b []byte) ([]Region, error) {
 
 // compatible proves that n's compatible property has the element want.
 func compatible(n fdt.Node, want string) error {
+	if ok, err := n.HasString(compatibleProperty, want); ok || err != nil {
+		return err
+	}
 	list, err := n.Strings(compatibleProperty)
 	if err != nil {
 		return err
 	}
-	for _, s := range list {
-		if string(s) == want {
-			return nil
-		}
-	}
-	return &phys.Error{Object: fmt.Sprintf("node /%s", n.Name()), Addr: n.Addr(),
-		Found: fmt.Sprintf("compatible %q", list), Want: want, Err: ErrReserved}
+	return &phys.Error{Object: n.String(), Addr: n.Addr(), Found: "compatible " + phys.QuoteList(list), Want: want, Err: ErrReserved}
 }
 
 // region reads the node of one region.
@@ -91,7 +88,7 @@ func region(n fdt.Node) (Region, error) {
 	var ok bool
 	r.Range, ok = phys.Span(phys.Addr(start), size)
 	if !ok || size == 0 || start%phys.PageSize != 0 || size%phys.PageSize != 0 || len(r.Name) > maxRegionName {
-		return r, &phys.Error{Object: "reserved memory", Addr: n.Addr(), Found: fmt.Sprintf("region %q, %#x bytes at %#x", r.Name, size, start),
+		return r, &phys.Error{Object: "reserved memory", Addr: n.Addr(), Found: fmt.Sprintf("region %s, %#x bytes at %#x", phys.Quote(r.Name), size, start),
 			Want: fmt.Sprintf("whole pages, a name of at most %d bytes", maxRegionName), Err: ErrReserved}
 	}
 	return r, nil
@@ -130,7 +127,7 @@ func (h *Handover) Reserved() ([]Region, error) {
 	}
 	for _, r := range regions {
 		if !h.Map.Covers(r.Range) {
-			return nil, &phys.Error{Object: fmt.Sprintf("kho: reserved memory %q", r.Name), Addr: r.Range.Start,
+			return nil, &phys.Error{Object: "kho: reserved memory " + phys.Quote(r.Name), Addr: r.Range.Start,
 				Found: fmt.Sprintf("%#x bytes, not all preserved", r.Range.Size()), Want: "preserved memory", Err: ErrPreserved}
 		}
 	}

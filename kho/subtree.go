@@ -20,6 +20,9 @@ type Subtree struct {
 	node fdt.Node // in the incoming tree, zero in a draft's own
 }
 
+// String names the sub-tree for messages.
+func (s Subtree) String() string { return "sub-tree " + phys.Quote(s.Name) }
+
 // Largest sizes of what a sub-tree names, in bytes. Those that Linux reads are a
 // page; for others the bound is a block of the largest order that Linux
 // allocates, so that none costs more to prove than it can hold.
@@ -36,7 +39,7 @@ const (
 // finds "name@unit" where it is asked for "name". a is where the error points.
 func checkName(name string, a phys.Addr) error {
 	if name == "" || strings.ContainsAny(name, forbiddenInName) {
-		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", name), Addr: a, Found: "a name that readers take for another",
+		return &phys.Error{Object: Subtree{Name: name}.String(), Addr: a, Found: "a name that readers take for another",
 			Want: "one without / and @", Err: ErrTree}
 	}
 	return nil
@@ -50,7 +53,7 @@ func (s Subtree) checkSize(at phys.Addr) error {
 		limit = maxKnownSize
 	}
 	if s.Size == 0 || s.Size > limit {
-		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: at,
+		return &phys.Error{Object: s.String(), Addr: at,
 			Found: fmt.Sprintf("%d bytes", s.Size), Want: fmt.Sprintf("1 to %d", limit), Err: ErrTree}
 	}
 	return nil
@@ -60,7 +63,7 @@ func (s Subtree) checkSize(at phys.Addr) error {
 // the error points: the word that says where that is.
 func (s Subtree) checkPreserved(m *Map, at phys.Addr) error {
 	if r, ok := phys.Span(s.Data, s.Size); !ok || !m.Covers(r) {
-		return &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: at,
+		return &phys.Error{Object: s.String(), Addr: at,
 			Found: fmt.Sprintf("%d bytes at %v, not all preserved", s.Size, s.Data), Want: "preserved memory", Err: ErrPreserved}
 	}
 	return nil
@@ -76,8 +79,8 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 		return s, err
 	}
 	for c := range n.Children() {
-		return s, &phys.Error{Object: fmt.Sprintf("node /%s", s.Name), Addr: c.Addr(),
-			Found: fmt.Sprintf("a node %q below it", c.Name()), Want: "properties alone", Err: ErrTree}
+		return s, &phys.Error{Object: n.String(), Addr: c.Addr(),
+			Found: c.String() + " below it", Want: "properties alone", Err: ErrTree}
 	}
 	a, err := n.Uint64(h.format.pointerProperty)
 	if err != nil {
@@ -103,10 +106,10 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 	}
 	b, err := h.mem.View(s.Data, s.Size)
 	if err != nil {
-		return s, phys.In(fmt.Sprintf("sub-tree %q", s.Name), s.Data, err)
+		return s, phys.In(s.String(), s.Data, err)
 	}
 	if n, ok := fdt.TotalSize(b); ok && uint64(n) > s.Size {
-		return s, &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: s.Data + treeSize, Found: fmt.Sprintf("a device tree of %d bytes", n),
+		return s, &phys.Error{Object: s.String(), Addr: s.Data + treeSize, Found: fmt.Sprintf("a device tree of %d bytes", n),
 			Want: fmt.Sprintf("at most %d, as large as the sub-tree", s.Size), Err: ErrTree}
 	}
 	return s, nil
@@ -126,7 +129,7 @@ func (s *Subtree) measure(mem phys.Memory, m *Map, at phys.Addr) error {
 	}
 	head, err := mem.View(s.Data, s.Size)
 	if err != nil {
-		return phys.In(fmt.Sprintf("sub-tree %q", s.Name), s.Data, err)
+		return phys.In(s.String(), s.Data, err)
 	}
 	size, ok := fdt.TotalSize(head)
 	if !ok {
@@ -206,7 +209,7 @@ func (d *Draft) DropSubtree(name string) bool {
 func (d *Draft) checkSubtrees() error {
 	for _, s := range d.subtrees {
 		bad := func(found, want, hint string) error {
-			return &phys.Error{Object: fmt.Sprintf("sub-tree %q", s.Name), Addr: s.Data, Found: found, Want: want, Hint: hint, Err: ErrTree}
+			return &phys.Error{Object: s.String(), Addr: s.Data, Found: found, Want: want, Hint: hint, Err: ErrTree}
 		}
 		if s.Name == luoName && !d.format.liveUpdate {
 			return bad("state of live update", fmt.Sprintf("none: no kernel of %s knows it", d.format), "finish the sessions before the kexec, or hand over to a newer kernel")

@@ -3,7 +3,6 @@ package kho
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"ferry/fdt"
 	"ferry/phys"
@@ -37,7 +36,7 @@ func (h *Handover) TestObjects(visit func(object string, b phys.Block) error) er
 		return nil
 	}
 	err := h.testObjects(s, visit)
-	return phys.In(fmt.Sprintf("kho: sub-tree %q", TestName), s.Data, err)
+	return phys.In("kho: "+s.String(), s.Data, err)
 }
 
 func (h *Handover) testObjects(s Subtree, visit func(object string, b phys.Block) error) error {
@@ -49,10 +48,8 @@ func (h *Handover) testObjects(s Subtree, visit func(object string, b phys.Block
 		return err
 	}
 	root := t.Root()
-	if list, err := root.Strings(compatibleProperty); err != nil {
+	if ok, err := root.HasString(compatibleProperty, testCompatible); !ok || err != nil {
 		return err
-	} else if !slices.ContainsFunc(list, func(s []byte) bool { return string(s) == testCompatible }) {
-		return nil
 	}
 	if magic, at := number32(root, testMagicProperty); magic != testMagic {
 		return bad(at, fmt.Sprintf("magic %#x", magic), fmt.Sprintf("%#x", testMagic))

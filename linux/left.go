@@ -52,8 +52,8 @@ func (r Run) left(i int, kernels []Log) error {
 	}
 	root := tree.Root()
 	for _, p := range []struct{ name, want string }{{"compatible", leftCompatible}, {"from", from}, {"to", r.Release(i)}} {
-		if got, err := root.Strings(p.name); err != nil || len(got) != 1 || string(got[0]) != p.want {
-			return errors.Join(err, fmt.Errorf("kho/in/sub_fdts/%s: %s is %q, want %q", LeftName, p.name, got, p.want))
+		if got, _ := root.Property(p.name); string(got.Value) != p.want+"\x00" {
+			return fmt.Errorf("kho/in/sub_fdts/%s: %s is %q, want %q and a zero", LeftName, p.name, got.Value, p.want)
 		}
 	}
 	sessions, files, _ := r.Plan.Totals()

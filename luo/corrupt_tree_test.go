@@ -127,7 +127,7 @@ func TestRestoreRejectsTrees(t *testing.T) {
 		{"an unknown property", func(h *tree) { h.write(compatible, number, property("x", 1), session(h.array), flb(h.flbs)) }, ErrTree, `property "x"`},
 		{"other sessions", func(h *tree) {
 			h.write(compatible, number, node("luo-session", text8("compatible", "luo-session-v3"), property("luo-session-header", uint64(h.array))), flb(h.flbs))
-		}, ErrVersion, `node /luo-session`},
+		}, ErrVersion, `node "luo-session"`},
 		{"sessions without an array", func(h *tree) {
 			h.write(compatible, number, node("luo-session", text8("compatible", "luo-session-v2")), flb(h.flbs))
 		}, fdt.ErrProperty, `"luo-session-header"`},

@@ -80,11 +80,12 @@ func (f *Format) Reads(g *Format) bool {
 // of their files, where they are written in f: blocks of chains, all but the last of
 // each full, or arrays that hold any.
 func (f *Format) Blocks(st *State) (sessions, files int) {
-	for _, s := range st.Sessions() {
+	for i := range st.Len() {
+		n := Session{st: st, i: i}.Len()
 		if f.tree == nil {
-			files += fileLayout.Blocks(s.Len())
+			files += fileLayout.Blocks(n)
 		} else {
-			files += min(1, s.Len())
+			files += min(1, n)
 		}
 	}
 	if f.tree == nil {
@@ -115,14 +116,14 @@ func recognise(root phys.Addr, page []byte, size uint64) (*Format, error) {
 				Want: fmt.Sprintf("%d, the size of a %s root", f.ser.size, f), Err: ErrSize}
 		}
 		if !zeros(page[len(s):f.ser.text]) {
-			return nil, unknown(root, fmt.Sprintf("compatible %q", page[:f.ser.text]), "bytes behind the version string")
+			return nil, unknown(root, "compatible "+phys.Quote(page[:f.ser.text]), "bytes behind the version string")
 		}
 		return f, nil
 	}
 	if size == featureRoot || len(s) == 0 || !printable(s[0]) {
 		return nil, unknown(root, fmt.Sprintf("%d bytes that begin with % x, no version string", size, page[:8]), noString)
 	}
-	return nil, unknown(root, fmt.Sprintf("compatible %q in a structure of %d bytes", s, size), variant(string(s)))
+	return nil, unknown(root, fmt.Sprintf("compatible %s in a structure of %d bytes", phys.Quote(s), size), variant(s))
 }
 
 // recogniseTree is recognise for a device tree, which says itself where it ends: the
@@ -142,16 +143,20 @@ func recogniseTree(root phys.Addr, page []byte, size uint64) (*Format, error) {
 	}
 	_, flbs := t.Root().Child(flbNode)
 	for _, f := range table {
-		has := func(s []byte) bool { return string(s) == f.compatible }
-		if f.tree != nil && f.tree.flbs == flbs && slices.ContainsFunc(list, has) {
+		if f.tree == nil || f.tree.flbs != flbs {
+			continue
+		}
+		if ok, _ := t.Root().HasString(compatibleProperty, f.compatible); ok {
 			return f, nil
 		}
 	}
-	var known []string
-	for _, s := range list {
-		known = append(known, variant(string(s)))
+	known := ""
+	for s := range list {
+		if known = variant(s); known != "" {
+			break
+		}
 	}
-	return nil, unknown(root, fmt.Sprintf("compatible %q in a device tree", list), strings.Join(known, "; "))
+	return nil, unknown(root, fmt.Sprintf("compatible %s in a device tree", phys.QuoteList(list)), known)
 }
 
 // unknown refuses a root of which no format is known. what is known of it.
@@ -187,13 +192,16 @@ var unreleased = map[string]string{
 }
 
 // variant says what is known of a version string that no format has.
-func variant(s string) string {
-	if what := unreleased[s]; what != "" {
-		return s + " is " + what
+func variant(s []byte) string {
+	if len(s) > maxText {
+		return ""
 	}
-	base, components := kho.ParseCompatible(s)
+	if what := unreleased[string(s)]; what != "" {
+		return string(s) + " is " + what
+	}
+	base, components := kho.ParseCompatible(string(s))
 	if len(components) > 0 {
-		return s + " is " + base + " made of " + strings.Join(components, " and ") + ", which no release wrote"
+		return string(s) + " is " + base + " made of " + strings.Join(components, " and ") + ", which no release wrote"
 	}
 	return ""
 }

@@ -78,7 +78,7 @@ func known(n fdt.Node, properties, nodes []string) error {
 		return err
 	}
 	bad := func(a phys.Addr, kind string, name []byte) error {
-		return &phys.Error{Object: fmt.Sprintf("node /%s", n.Name()), Addr: a, Found: fmt.Sprintf("%s %q", kind, name),
+		return &phys.Error{Object: n.String(), Addr: a, Found: kind + " " + phys.Quote(name),
 			Want: "what Linux writes alone", Err: ErrTree}
 	}
 	for p := range n.Properties() {
@@ -98,7 +98,7 @@ func known(n fdt.Node, properties, nodes []string) error {
 func header(root fdt.Node, name, compatible, property string) (phys.Addr, error) {
 	n, ok := root.Child(name)
 	if !ok {
-		return 0, &phys.Error{Object: "root", Addr: root.Addr(), Found: fmt.Sprintf("no node %q", name), Want: "one", Err: ErrTree}
+		return 0, &phys.Error{Object: "root", Addr: root.Addr(), Found: "no node " + phys.Quote(name), Want: "one", Err: ErrTree}
 	}
 	if err := known(n, []string{compatibleProperty, property}, nil); err != nil {
 		return 0, err
@@ -107,8 +107,8 @@ func header(root fdt.Node, name, compatible, property string) (phys.Addr, error)
 	if err != nil {
 		return 0, err
 	}
-	if !slices.ContainsFunc(list, func(s []byte) bool { return string(s) == compatible }) {
-		return 0, &phys.Error{Object: fmt.Sprintf("node /%s", name), Addr: n.Addr(), Found: fmt.Sprintf("compatible %q", list),
+	if ok, _ := n.HasString(compatibleProperty, compatible); !ok {
+		return 0, &phys.Error{Object: n.String(), Addr: n.Addr(), Found: "compatible " + phys.QuoteList(list),
 			Want: compatible, Hint: "written by another kernel release than this image reads", Err: ErrVersion}
 	}
 	a, err := n.Uint64(property)
