@@ -169,9 +169,17 @@ func (in *handover) claim(check *blockset.Checker, object string, r phys.Range) 
 // no addresses that could have two owners.
 func (in *handover) eachMemfd(check *blockset.Checker, visit func(*memfd.Format, *memfd.File) error, bad *findings) {
 	known := memfd.Formats()
-	for i, s := range in.state.Sessions() {
-		for _, f := range s.Files() {
-			name := func() string { return fmt.Sprintf("luo: session %d %q: file token %#x", i, s.Name(), f.Token()) }
+	for s, err := range in.state.Sessions() {
+		if err != nil {
+			bad.add(phys.In("luo", 0, err))
+			return
+		}
+		for f, err := range s.Files() {
+			if err != nil {
+				bad.add(phys.In("luo", 0, err))
+				return
+			}
+			name := func() string { return fmt.Sprintf("luo: %v: file token %#x", s, f.Token()) }
 			format := memfd.ByHandler(f.Handler())
 			if format == nil {
 				err := memfd.Unknown(f.Handler())

@@ -109,8 +109,14 @@ func TestARewrittenFileIsWhatItWas(t *testing.T) {
 		}
 	}
 	c := newCrossed(t, standin.Shape{Sessions: 1, Files: 1})
-	for _, s := range c.in.state.Sessions() {
-		for _, f := range s.Files() {
+	for s, err := range c.in.state.Sessions() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for f, err := range s.Files() {
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := sameFile(c.in, c.in, f, f); err != nil {
 				t.Errorf("the same memfd: %v", err)
 			}

@@ -41,11 +41,11 @@ func checkText(what string, field []byte) *phys.Error {
 func checkPadding(what string, field []byte) *phys.Error {
 	name := text(field)
 	if len(name) == len(field) {
-		return &phys.Error{Found: fmt.Sprintf("%s %q does not end", what, name),
+		return &phys.Error{Found: fmt.Sprintf("%s %s does not end", what, phys.Quote(name)),
 			Want: fmt.Sprintf("a NUL within %d bytes", len(field)), Err: ErrName}
 	}
 	if !zeros(field[len(name):]) {
-		return &phys.Error{Found: fmt.Sprintf("bytes behind the end of %s %q", what, name), Want: "zeros", Err: ErrName}
+		return &phys.Error{Found: fmt.Sprintf("bytes behind the end of %s %s", what, phys.Quote(name)), Want: "zeros", Err: ErrName}
 	}
 	return nil
 }
@@ -101,45 +101,60 @@ func (d *duplicate) fault(what string, at func(int) phys.Addr) *phys.Error {
 
 // checkNames finds two sessions of one name: two of equal hashes, whose names it
 // then compares.
-func (st *State) checkNames() (d *duplicate) {
+func (st *State) checkNames() (d *duplicate, err error) {
 	seed := maphash.MakeSeed()
 	hash := func(s Session) uint64 { return maphash.Bytes(seed, s.rec[:sessionName]) }
 	r := repeats{keys: make([]uint64, 0, st.Len())}
-	for _, s := range st.Sessions() {
+	for s, err := range st.Sessions() {
+		if err != nil {
+			return nil, err
+		}
 		r.keys = append(r.keys, hash(s))
 	}
 	r.find(func(h uint64) bool {
-		var same []Session
-		for i, s := range st.Sessions() {
-			if hash(s) != h {
-				continue
-			}
-			for _, o := range same {
-				if bytes.Equal(o.Name(), s.Name()) {
-					d = &duplicate{o.i, i, fmt.Sprintf("name %q", s.Name())}
-					return false
-				}
-			}
-			same = append(same, s)
-		}
-		return true
+		d, err = st.sameName(func(s Session) bool { return hash(s) == h })
+		return d == nil && err == nil
 	})
-	return d
+	return d, err
+}
+
+// sameName names the first two sessions that share a name among those that
+// candidate picks, which are few.
+func (st *State) sameName(candidate func(Session) bool) (*duplicate, error) {
+	var same []Session
+	for s, err := range st.Sessions() {
+		if err != nil {
+			return nil, err
+		}
+		if !candidate(s) {
+			continue
+		}
+		for _, o := range same {
+			if bytes.Equal(o.Name(), s.Name()) {
+				return &duplicate{o.i, s.i, "name " + phys.Quote(s.Name())}, nil
+			}
+		}
+		same = append(same, s)
+	}
+	return nil, nil
 }
 
 // checkTokens finds two files of one token.
-func (s Session) checkTokens(r *repeats) (d *duplicate) {
+func (s Session) checkTokens(r *repeats) (d *duplicate, err error) {
 	if r.keys = r.keys[:0]; cap(r.keys) < s.Len() {
 		r.keys = make([]uint64, 0, max(s.Len(), 2*cap(r.keys)))
 	}
-	for _, f := range s.Files() {
+	for f, err := range s.Files() {
+		if err != nil {
+			return nil, err
+		}
 		r.keys = append(r.keys, f.Token())
 	}
 	r.find(func(token uint64) bool {
-		d = sameToken(s, token)
+		d, err = sameToken(s, token)
 		return false
 	})
-	return d
+	return d, err
 }
 
 // repeats finds numbers that occur more than once among keys, in time linear in
@@ -205,18 +220,21 @@ func (r *repeats) split(keys []uint64, rest int, repeated func(uint64) bool) boo
 }
 
 // sameToken names the first two files that share token.
-func sameToken(s Session, token uint64) *duplicate {
-	first := -1
-	for i, f := range s.Files() {
-		if f.Token() != token {
+func sameToken(s Session, token uint64) (*duplicate, error) {
+	i, first := -1, -1
+	for f, err := range s.Files() {
+		if err != nil {
+			return nil, err
+		}
+		if i++; f.Token() != token {
 			continue
 		}
 		if first >= 0 {
-			return &duplicate{first, i, fmt.Sprintf("token %#x", token)}
+			return &duplicate{first, i, fmt.Sprintf("token %#x", token)}, nil
 		}
 		first = i
 	}
-	return nil
+	return nil, nil
 }
 
 // checkFLBs proves the records of the FLBs, of a state of so many files, 2^64-1 where
@@ -229,13 +247,13 @@ func (st *State) checkFLBs(files uint64) *phys.Error {
 	for i, f := range st.FLBs() {
 		e := checkText("name", f[:flbName])
 		if e == nil && (f.Count() == 0 || f.Count() > files) {
-			e = &phys.Error{Found: fmt.Sprintf("%q is used by %d files", f.Name(), f.Count()),
+			e = &phys.Error{Found: fmt.Sprintf("%s is used by %d files", phys.Quote(f.Name()), f.Count()),
 				Want: want, Err: ErrCount}
 		}
 		if e == nil {
 			for j, o := range st.FLBs() {
 				if j < i && bytes.Equal(o.Name(), f.Name()) {
-					e = &phys.Error{Found: fmt.Sprintf("name %q of FLB %d", f.Name(), j), Want: "a name of its own", Err: ErrDuplicate}
+					e = &phys.Error{Found: fmt.Sprintf("name %s of FLB %d", phys.Quote(f.Name()), j), Want: "a name of its own", Err: ErrDuplicate}
 					break
 				}
 			}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+
+	"ferry/phys"
 )
 
 // ErrDiffer is what [State.Diff] reports, for [errors.Is].
@@ -41,10 +43,10 @@ func (st *State) Diff(want *State, same func(got, want File) error) error {
 			return fmt.Errorf("luo: session %d: %w", i, err)
 		}
 		if !bytes.Equal(s.rec[:sessionName], other.rec[:sessionName]) {
-			return differ("luo: session %d: name %q, want %q", i, s.Name(), other.Name())
+			return differ("luo: session %d: name %s, want %s", i, phys.Quote(s.Name()), phys.Quote(other.Name()))
 		}
 		if err := s.diff(other, same); err != nil {
-			return fmt.Errorf("luo: session %d %q: %w", i, s.Name(), err)
+			return fmt.Errorf("luo: %v: %w", s, err)
 		}
 	}
 	if i := differsAt(st.flbs, flbs); i >= 0 {
@@ -113,9 +115,10 @@ func differsAt(a, b []byte) int {
 // differRecord describes record i of files or of FLBs, which begins a, where b
 // begins with another one.
 func differRecord(what string, i int, a, b []byte) error {
-	return differ("%s %d: %q %#x %#x, want %q %#x %#x", what, i,
-		text(a[:handlerName]), u64(a[fileData:]), u64(a[fileToken:]),
-		text(b[:handlerName]), u64(b[fileData:]), u64(b[fileToken:]))
+	record := func(b []byte) string {
+		return fmt.Sprintf("%s %#x %#x", phys.Quote(text(b[:handlerName])), u64(b[fileData:]), u64(b[fileToken:]))
+	}
+	return differ("%s %d: %s, want %s", what, i, record(a), record(b))
 }
 
 func differ(format string, args ...any) error {

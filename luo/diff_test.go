@@ -17,8 +17,8 @@ func TestDiffNamesTheFirstDifference(t *testing.T) {
 		return st
 	}
 	file := func(st *State, session, i int) File {
-		for n, s := range st.Sessions() {
-			for j, f := range s.Files() {
+		for n, s := range all(st.Sessions()) {
+			for j, f := range all(s.Files()) {
 				if n == session && j == i {
 					return f
 				}
@@ -28,7 +28,7 @@ func TestDiffNamesTheFirstDifference(t *testing.T) {
 		return nil
 	}
 	session := func(st *State, i int) []byte {
-		for n, s := range st.Sessions() {
+		for n, s := range all(st.Sessions()) {
 			if n == i {
 				return s.rec
 			}

@@ -36,25 +36,28 @@ func Fits(st *State, f *Format, beyond bool) error {
 	if beyond {
 		sessions, files = f.beyondSessions, f.beyondFiles
 	}
-	recs := st.sessionRecords()
-	for i := range st.Len() {
-		s := Session{st, recs.next(), i}
-		if recs.err != nil {
-			return fmt.Errorf("luo: session %d: %w", i, recs.err)
+	for s, err := range st.Sessions() {
+		if err != nil {
+			return fmt.Errorf("luo: %w", err)
 		}
-		name := func() string { return fmt.Sprintf("luo: session %d %q", i, s.Name()) }
-		if i >= sessions {
-			return limit(name(), st.sessionAddr(i), fmt.Sprintf("1 of %d sessions", st.Len()),
+		if s.i >= sessions {
+			return limit(fmt.Sprintf("luo: %v", s), st.sessionAddr(s.i), fmt.Sprintf("1 of %d sessions", st.Len()),
 				fmt.Sprintf("at most %d in %v (Linux %s)", sessions, f, f.releases), st.Len() <= f.beyondSessions)
 		}
-		if n := s.Len(); n > files {
-			for j, file := range s.Files() {
-				if j < files {
-					continue
-				}
-				return limit(fmt.Sprintf("%s: file %d token %#x", name(), j, file.Token()), st.fileAddr(i, j), fmt.Sprintf("1 of %d files", n),
+		n := s.Len()
+		if n <= files {
+			continue
+		}
+		j := 0
+		for file, err := range s.Files() {
+			if err != nil {
+				return fmt.Errorf("luo: %w", err)
+			}
+			if j == files {
+				return limit(fmt.Sprintf("luo: %v: file %d token %#x", s, j, file.Token()), st.fileAddr(s.i, j), fmt.Sprintf("1 of %d files", n),
 					fmt.Sprintf("at most %d in a session of %v (Linux %s)", files, f, f.releases), n <= f.beyondFiles)
 			}
+			j++
 		}
 	}
 	if f.HoldsFLBs() {
@@ -62,7 +65,7 @@ func Fits(st *State, f *Format, beyond bool) error {
 	}
 	for i, flb := range st.FLBs() {
 		if !flb.test() {
-			return &phys.Error{Object: fmt.Sprintf("luo: FLB %d %q", i, flb.Name()), Addr: st.flbPage + phys.Addr(flbRecords+i*flbSize),
+			return &phys.Error{Object: fmt.Sprintf("luo: FLB %d %s", i, phys.Quote(flb.Name())), Addr: st.flbPage + phys.Addr(flbRecords+i*flbSize),
 				Found: fmt.Sprintf("data %#x, used by %d files", flb.Data(), flb.Count()), Want: fmt.Sprintf("none in %v (Linux %s)", f, f.releases), Err: ErrFLB}
 		}
 	}
@@ -74,8 +77,11 @@ func Fits(st *State, f *Format, beyond bool) error {
 // [*phys.Error] that names the first session, where its record lies, and what the
 // state does not fit, as the caller calls it.
 func FitsNone(st *State, what string) error {
-	for i, s := range st.Sessions() {
-		return &phys.Error{Object: fmt.Sprintf("luo: session %d %q", i, s.Name()), Addr: st.sessionAddr(i),
+	for s, err := range st.Sessions() {
+		if err != nil {
+			return fmt.Errorf("luo: %w", err)
+		}
+		return &phys.Error{Object: fmt.Sprintf("luo: %v", s), Addr: st.sessionAddr(s.i),
 			Found: fmt.Sprintf("1 of %d sessions, %d files", st.Len(), st.Files()), Want: "no session for " + what,
 			Hint: "finish the sessions before the crossing, or take a kernel of Linux 6.19 or later", Err: ErrLimit}
 	}

@@ -397,7 +397,7 @@ func TestAnArrayWithoutFilesIsTakenOut(t *testing.T) {
 		t.Errorf("%d blocks preserved, want %d", d.Len(), want)
 	}
 	out := restore(t, mem, d)
-	for _, s := range out.Sessions() {
+	for _, s := range all(out.Sessions()) {
 		if u64(s.rec[sessionFiles:]) != 0 || s.Len() != 0 {
 			t.Errorf("files %#x, %d of them", u64(s.rec[sessionFiles:]), s.Len())
 		}

@@ -39,6 +39,7 @@ package luo
 
 import (
 	"bytes"
+	"fmt"
 	"iter"
 
 	"ferry/blockset"
@@ -156,19 +157,27 @@ func (st *State) Files() int { return st.nfiles }
 
 // Blocks returns in how many stretches the session records lie, and the file
 // records. In a restored state each is one block.
-func (st *State) Blocks() (sessions, files int) { return st.sessions.n, st.files.n }
+func (st *State) Blocks() (sessions, files int) {
+	for i := range st.Len() {
+		files += st.files.stretches(int(st.first[i]), int(st.first[i+1]))
+	}
+	return st.sessions.stretches(0, st.sessions.n), files
+}
 
 // Handlers returns the handlers of all files in order of appearance.
 func (st *State) Handlers() []Handler { return st.handlers }
 
-// Sessions yields each session and its index in the order in which they were
-// created.
-func (st *State) Sessions() iter.Seq2[int, Session] {
-	return func(yield func(int, Session) bool) {
+// Sessions yields each session in the order in which they were created. Where
+// memory fails it yields an error in the place of those that are left.
+func (st *State) Sessions() iter.Seq2[Session, error] {
+	return func(yield func(Session, error) bool) {
 		c := st.sessionRecords()
 		for i := 0; ; i++ {
 			rec := c.next()
-			if rec == nil || !yield(i, Session{st, rec, i}) {
+			if c.err != nil {
+				yield(Session{}, phys.In(fmt.Sprintf("session %d", i), c.at, c.err))
+			}
+			if rec == nil || !yield(Session{st, rec, i}, nil) {
 				return
 			}
 		}
@@ -182,8 +191,14 @@ type Session struct {
 	i   int
 }
 
+// Index returns how many sessions come before it in its state.
+func (s Session) Index() int { return s.i }
+
 // Name returns the name without its padding: a window, not a copy.
 func (s Session) Name() []byte { return text(s.rec[:sessionName]) }
+
+// String names the session for messages.
+func (s Session) String() string { return fmt.Sprintf("session %d %s", s.i, phys.Quote(s.Name())) }
 
 // Len returns the number of files.
 func (s Session) Len() (n int) {
@@ -193,14 +208,18 @@ func (s Session) Len() (n int) {
 	return n
 }
 
-// Files yields each file of the session and its index, in the order in which
-// they were preserved.
-func (s Session) Files() iter.Seq2[int, File] {
-	return func(yield func(int, File) bool) {
+// Files yields each file of the session in the order in which they were
+// preserved. Where memory fails it yields an error in the place of those that are
+// left.
+func (s Session) Files() iter.Seq2[File, error] {
+	return func(yield func(File, error) bool) {
 		c := s.records()
 		for i := 0; ; i++ {
 			rec := c.next()
-			if rec == nil || !yield(i, File(rec)) {
+			if c.err != nil {
+				yield(nil, phys.In(fmt.Sprintf("%v: file %d", s, i), c.at, c.err))
+			}
+			if rec == nil || !yield(rec, nil) {
 				return
 			}
 		}

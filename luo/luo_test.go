@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"slices"
 	"testing"
 
@@ -97,11 +98,23 @@ type modelRecord struct {
 	A, B uint64
 }
 
+// all returns what seq yields. Memory does not fail in tests, unless they are about
+// that.
+func all[T any](seq iter.Seq2[T, error]) (list []T) {
+	for v, err := range seq {
+		if err != nil {
+			panic(err)
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
 func modelOf(st *State) (m model) {
 	m.Number, m.Handlers = st.Number, st.Handlers()
-	for _, s := range st.Sessions() {
+	for _, s := range all(st.Sessions()) {
 		ms := modelSession{Name: string(s.Name())}
-		for _, f := range s.Files() {
+		for _, f := range all(s.Files()) {
 			ms.Files = append(ms.Files, modelRecord{string(f.Handler()), f.Data(), f.Token()})
 		}
 		m.Sessions = append(m.Sessions, ms)

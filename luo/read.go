@@ -116,7 +116,7 @@ func (r *reader) sessions(seg []byte, a phys.Addr) error {
 	for ; len(seg) > 0; seg = seg[sessionSize:] {
 		s := Session{st, seg[:sessionSize:sessionSize], i}
 		if err := r.session(s, a); err != nil {
-			if err := r.found(phys.In(fmt.Sprintf("session %d %q", i, s.Name()), a, err)); err != nil {
+			if err := r.found(phys.In(s.String(), a, err)); err != nil {
 				return err
 			}
 			if st.Len() == i { // else its files are known
@@ -131,8 +131,12 @@ func (r *reader) sessions(seg []byte, a phys.Addr) error {
 // uniqueNames proves that no two sessions have one name, when all are read.
 func (r *reader) uniqueNames() error {
 	st := r.st
-	if d := st.checkNames(); d != nil {
-		return r.found(d.fault("session", st.sessionAddr))
+	d, err := st.checkNames()
+	if d != nil {
+		err = d.fault("session", st.sessionAddr)
+	}
+	if err != nil {
+		return r.found(err)
 	}
 	return nil
 }
@@ -160,10 +164,11 @@ func (r *reader) session(s Session, a phys.Addr) error {
 	if r.rising {
 		return nil
 	}
-	if d := s.checkTokens(&r.tokens); d != nil {
-		return d.fault("file", func(j int) phys.Addr { return st.fileAddr(s.i, j) })
+	d, err := s.checkTokens(&r.tokens)
+	if d != nil {
+		err = d.fault("file", func(j int) phys.Addr { return st.fileAddr(s.i, j) })
 	}
-	return nil
+	return err
 }
 
 // inArray stands for the index of a block where records lie in an array.

@@ -62,6 +62,22 @@ func (l *runs) append(a phys.Addr, n int) error {
 	return nil
 }
 
+// stretches returns how many stretches of memory runs [from, end) are: a run that is
+// full goes on in the next where that follows it.
+func (l *runs) stretches(from, end int) (n int) {
+	var next phys.Addr // where the run before goes on if it does
+	for i := from; i < end; i++ {
+		r := *l.at(i)
+		if i == from || r.addr() != next {
+			n++
+		}
+		if next = 0; r.len() == maxRun {
+			next = r.addr() + phys.Addr(maxRun*l.size)
+		}
+	}
+	return n
+}
+
 // find returns where record n of runs [from, end) lies, 0 where they have fewer.
 func (l *runs) find(from, end, n int) phys.Addr {
 	for i := from; i < end; i++ {
@@ -94,9 +110,10 @@ type memory interface {
 type cursor struct {
 	mem    memory
 	list   *runs
-	i, end int    // runs to come
-	rest   []byte // records to come of the run before
-	err    error  // why mem did not give a run that the state has
+	i, end int       // runs to come
+	rest   []byte    // records to come of the run before
+	err    error     // why mem did not give a run that the state has
+	at     phys.Addr // of that run
 }
 
 // sessionRecords returns a cursor before the first session.
@@ -115,7 +132,8 @@ func (c *cursor) stretch() []byte {
 	for len(c.rest) == 0 && c.i < c.end && c.err == nil {
 		r := *c.list.at(c.i)
 		c.i++
-		c.rest, c.err = c.mem.View(r.addr(), uint64(r.len()*c.list.size))
+		c.at = r.addr()
+		c.rest, c.err = c.mem.View(c.at, uint64(r.len()*c.list.size))
 	}
 	return c.rest
 }

@@ -67,8 +67,8 @@ func TestShorterHandlersLeaveNothingBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range restore(t, mem, d).Sessions() {
-		for i, f := range s.Files() {
+	for _, s := range all(restore(t, mem, d).Sessions()) {
+		for i, f := range all(s.Files()) {
 			if len(f.Handler()) != MaxHandlerName-i || f.Data() != 1 {
 				t.Errorf("file %d: handler %q, data %#x", i, f.Handler(), f.Data())
 			}
@@ -118,8 +118,8 @@ func TestComparingNamesTheFileThatIsNotTheSame(t *testing.T) {
 	if want := `luo: session 1 "vm-1": file 69 token 0x1e3: size: states differ`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	for _, s := range b.Sessions() {
-		for _, f := range s.Files() {
+	for _, s := range all(b.Sessions()) {
+		for _, f := range all(s.Files()) {
 			put(f, fileToken, 99)
 		}
 		break

@@ -179,19 +179,13 @@ func sameStates(t *testing.T, a, b *State) {
 	if a.Len() != b.Len() || a.Files() != b.Files() || a.Number != b.Number {
 		t.Fatalf("%d sessions, %d files, number %d; want %d, %d, %d", b.Len(), b.Files(), b.Number, a.Len(), a.Files(), a.Number)
 	}
-	all := make([]Session, 0, b.Len())
-	for _, s := range b.Sessions() {
-		all = append(all, s)
-	}
-	for i, s := range a.Sessions() {
-		if string(s.Name()) != string(all[i].Name()) || s.Len() != all[i].Len() {
-			t.Fatalf("session %d: %q with %d files, want %q with %d", i, all[i].Name(), all[i].Len(), s.Name(), s.Len())
+	theirs := all(b.Sessions())
+	for i, s := range all(a.Sessions()) {
+		if string(s.Name()) != string(theirs[i].Name()) || s.Len() != theirs[i].Len() {
+			t.Fatalf("session %d: %q with %d files, want %q with %d", i, theirs[i].Name(), theirs[i].Len(), s.Name(), s.Len())
 		}
-		recs := make([]File, 0, s.Len())
-		for _, f := range all[i].Files() {
-			recs = append(recs, f)
-		}
-		for j, f := range s.Files() {
+		recs := all(theirs[i].Files())
+		for j, f := range all(s.Files()) {
 			if string(f) != string(recs[j]) {
 				t.Fatalf("session %d, file %d: %x, want %x", i, j, recs[j], f)
 			}
@@ -222,8 +216,14 @@ func TestIteratingAllocatesNothingForAnEntry(t *testing.T) {
 	st := sessions(t, 100, 100, true)
 	sum := uint64(0)
 	n := testing.AllocsPerRun(5, func() {
-		for _, s := range st.Sessions() {
-			for _, f := range s.Files() {
+		for s, err := range st.Sessions() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for f, err := range s.Files() {
+				if err != nil {
+					t.Fatal(err)
+				}
 				sum += f.Data()
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+
+	"ferry/phys"
 )
 
 // check proves what a state from nothing might break and a restored one kept.
@@ -11,16 +13,27 @@ func (st *State) check() error {
 	if st.sealed {
 		return nil
 	}
-	if d := st.checkNames(); d != nil {
+	d, err := st.checkNames()
+	if err != nil {
+		return err
+	}
+	if d != nil {
 		return fmt.Errorf("sessions %d and %d: %s: %w", d.first, d.second, d.found, ErrDuplicate)
 	}
 	if e := st.checkFLBs(uint64(st.nfiles)); e != nil {
 		return fmt.Errorf("%s: %s, want %s: %w", e.Object, e.Found, e.Want, e.Err)
 	}
 	var r repeats
-	for i, s := range st.Sessions() {
-		if d := s.checkTokens(&r); d != nil {
-			return fmt.Errorf("session %d %q: files %d and %d: %s: %w", i, s.Name(), d.first, d.second, d.found, ErrDuplicate)
+	for s, err := range st.Sessions() {
+		var d *duplicate
+		if err == nil {
+			d, err = s.checkTokens(&r)
+		}
+		if err != nil {
+			return err
+		}
+		if d != nil {
+			return fmt.Errorf("%v: files %d and %d: %s: %w", s, d.first, d.second, d.found, ErrDuplicate)
 		}
 	}
 	return nil
@@ -69,7 +82,7 @@ func (st *State) AddFLB(name string, data, count uint64) error {
 		return err
 	}
 	if len(st.flbs) == MaxFLBs*flbSize {
-		return fmt.Errorf("luo: FLB %q: want at most %d", name, MaxFLBs)
+		return fmt.Errorf("luo: FLB %s: want at most %d", phys.Quote(name), MaxFLBs)
 	}
 	var rec [flbSize]byte
 	copy(rec[:], name)
@@ -82,7 +95,7 @@ func (st *State) AddFLB(name string, data, count uint64) error {
 // open proves that something of this name may be added.
 func (st *State) open(what, name string, limit int) error {
 	if st.sealed {
-		return fmt.Errorf("luo: %s %q added to a restored state", what, name)
+		return fmt.Errorf("luo: %s %s added to a restored state", what, phys.Quote(name))
 	}
 	if err := checkName(what, name, limit); err != nil {
 		return fmt.Errorf("luo: %w", err)
@@ -93,10 +106,10 @@ func (st *State) open(what, name string, limit int) error {
 // checkName proves that name may stand in a field of limit bytes and a NUL.
 func checkName(what, name string, limit int) error {
 	if len(name) < 1 || len(name) > limit {
-		return fmt.Errorf("%s %q: %d bytes, want 1..%d: %w", what, name, len(name), limit, ErrName)
+		return fmt.Errorf("%s %s: %d bytes, want 1..%d: %w", what, phys.Quote(name), len(name), limit, ErrName)
 	}
 	if strings.IndexByte(name, 0) >= 0 {
-		return fmt.Errorf("%s %q: NUL inside: %w", what, name, ErrName)
+		return fmt.Errorf("%s %s: NUL inside: %w", what, phys.Quote(name), ErrName)
 	}
 	return nil
 }

@@ -159,8 +159,8 @@ func checkVector(t *testing.T, v *khotest.Vector, st *State, f *Format, flbs int
 	if flbs > 0 {
 		role(phys.Block{Addr: st.flbPage}, "flb")
 	}
-	for _, s := range st.Sessions() {
-		for _, f := range s.Files() {
+	for _, s := range all(st.Sessions()) {
+		for _, f := range all(s.Files()) {
 			if role(phys.Block{Addr: phys.Addr(f.Data())}, "memfd"); string(f.Handler()) != memfd {
 				t.Errorf("session %q: handler %q, want %q", s.Name(), f.Handler(), memfd)
 			}

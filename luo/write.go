@@ -111,15 +111,13 @@ func (w *writer) flbs() (phys.Addr, error) {
 // sessions writes the record of each session into what slot returns. files writes
 // those of one session and returns where.
 func (w *writer) sessions(slot func() []byte, files func(Session) (phys.Addr, error)) error {
-	recs := w.st.sessionRecords()
-	for i := range w.st.Len() {
-		s := Session{w.st, recs.next(), i}
-		if recs.err != nil {
-			return fmt.Errorf("session %d: %w", i, recs.err)
+	for s, err := range w.st.Sessions() {
+		if err != nil {
+			return err
 		}
 		a, err := files(s)
 		if err != nil {
-			return fmt.Errorf("session %d %q: %w", i, s.Name(), err)
+			return fmt.Errorf("%v: %w", s, err)
 		}
 		rec := slot()
 		copy(rec, s.rec[:sessionName])

@@ -125,8 +125,14 @@ func TestEveryMemfdOfLinux734IsWhole(t *testing.T) {
 		left[b.Role]++
 	}
 	files := 0
-	for _, s := range st.Sessions() {
-		for _, rec := range s.Files() {
+	for s, err := range st.Sessions() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rec, err := range s.Files() {
+			if err != nil {
+				t.Fatal(err)
+			}
 			files++
 			f, err := memfd.Open(memfd.V2, h, c, phys.Addr(rec.Data()))
 			if err == nil {

@@ -98,8 +98,14 @@ func TestEveryMemfdOfEveryLinuxCrosses(t *testing.T) {
 			left[b.Role]++
 		}
 		var files []*memfd.File
-		for _, s := range st.Sessions() {
-			for _, rec := range s.Files() {
+		for s, err := range st.Sessions() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for rec, err := range s.Files() {
+				if err != nil {
+					t.Fatal(err)
+				}
 				f, err := memfd.Open(memfd.ByHandler(rec.Handler()), h, c, phys.Addr(rec.Data()))
 				if err == nil {
 					err = f.Check(c)

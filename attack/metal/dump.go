@@ -201,8 +201,14 @@ func Read(mem phys.Memory, data kho.Data, hint *kho.Format) (*Contents, error) {
 	for _, r := range regions {
 		files = append(files, r.Range)
 	}
-	for _, s := range c.State.Sessions() {
-		for _, f := range s.Files() {
+	for s, bad := range c.State.Sessions() {
+		if bad != nil {
+			return nil, bad
+		}
+		for f, bad := range s.Files() {
+			if bad != nil {
+				return nil, bad
+			}
 			format := memfd.ByHandler(f.Handler())
 			if format == nil {
 				continue
