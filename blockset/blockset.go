@@ -58,25 +58,42 @@ var (
 	ErrEntrySize = errors.New("record does not fit a block")
 )
 
-// Layout is the shape of one kind of chain: the size of its records in bytes.
+// Layout is the shape of one kind of chain: the size of its records in bytes, 1 to
+// [Room]. With any other size no chain holds a record.
 type Layout uint16
 
 // LayoutOf returns the layout of records of size bytes, 1 to [Room].
 func LayoutOf(size int) (Layout, error) {
 	if size < 1 || size > Room {
-		return 0, fmt.Errorf("blockset: records of %d bytes, want 1..%d: %w", size, Room, ErrEntrySize)
+		return 0, badSize(size)
 	}
 	return Layout(size), nil
+}
+
+func badSize(size int) error {
+	return fmt.Errorf("blockset: records of %d bytes, want 1..%d: %w", size, Room, ErrEntrySize)
 }
 
 // Size returns the size of a record in bytes.
 func (l Layout) Size() int { return int(l) }
 
 // Capacity returns how many records one block holds.
-func (l Layout) Capacity() int { return Room / int(l) }
+func (l Layout) Capacity() int {
+	if l == 0 {
+		return 0
+	}
+	return Room / int(l)
+}
 
-// Blocks returns how many blocks n records take when each but the last is full.
-func (l Layout) Blocks(n int) int { return (n + l.Capacity() - 1) / l.Capacity() }
+// Blocks returns how many blocks n records take when each but the last is full: 0
+// where none holds a record.
+func (l Layout) Blocks(n int) int {
+	room := l.Capacity()
+	if n <= 0 || room == 0 {
+		return 0
+	}
+	return (n-1)/room + 1
+}
 
 // Max returns the largest number of records that a chain holds.
 func (l Layout) Max() int { return MaxBlocks * l.Capacity() }

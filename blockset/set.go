@@ -82,6 +82,9 @@ func (s *Set) Grow(n int) error {
 	if s.incoming {
 		return fmt.Errorf("blockset: growing: %w", ErrIncoming)
 	}
+	if n > 0 && s.layout.Capacity() == 0 {
+		return badSize(int(s.layout))
+	}
 	if n > s.layout.Max() {
 		return fmt.Errorf("blockset: %d records of %d bytes, want at most %d: %w", n, s.layout, s.layout.Max(), ErrLimit)
 	}
@@ -148,13 +151,20 @@ func (s *Set) Destroy() error {
 	return nil
 }
 
-// Append copies records, a multiple of the record size, into the first block with
-// room and those behind it, and adds blocks as they fill up.
+// Append copies records, whole ones, into the first block with room and those
+// behind it, and adds blocks as they fill up.
 func (s *Set) Append(records []byte) error {
 	if s.incoming {
 		return fmt.Errorf("blockset: appending: %w", ErrIncoming)
 	}
-	for size, room := int(s.layout), s.layout.Capacity(); len(records) >= size; {
+	size, room := int(s.layout), s.layout.Capacity()
+	if room == 0 {
+		return badSize(size)
+	}
+	if part := len(records) % size; part != 0 {
+		return fmt.Errorf("blockset: appending %d bytes, the last %d of them a part of a record, want a multiple of %d: %w", len(records), part, size, ErrEntrySize)
+	}
+	for len(records) > 0 {
 		for s.fill < len(s.blocks) && s.blocks[s.fill].Len() == room {
 			s.fill++
 		}
