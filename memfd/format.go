@@ -113,12 +113,16 @@ func (f *Format) open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File,
 	return file, file.claim(c)
 }
 
-// page returns the page of the structure, proved with c unless that is nil.
+// page returns the page of the structure, proved with c, or where that is nil by
+// the map of h, whose blocks are all proved to be places for preserved memory.
 func page(h *kho.Handover, c *blockset.Checker, a phys.Addr) ([]byte, error) {
-	if c == nil {
-		return h.Memory().View(a, phys.PageSize)
+	if c != nil {
+		return c.Page("structure", a)
 	}
-	return c.Page("structure", a)
+	if !h.Map.Preserved(phys.Block{Addr: a}) {
+		return nil, &phys.Error{Object: "structure", Addr: a, Found: "not preserved with order 0", Want: "a page of the preserved-memory map", Err: kho.ErrPreserved}
+	}
+	return h.Memory().View(a, phys.PageSize)
 }
 
 // check proves the plain fields of the structure.

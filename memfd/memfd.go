@@ -103,7 +103,8 @@ func (f *File) Format() *Format { return f.format }
 // Open reads the memfd in format f whose structure lies at a. c, made for h,
 // proves and remembers the pages of the structure and of the array, so that no
 // other object of the handover may claim them; the folios are left to
-// [File.Check]. A nil c is for opening again what was proved and claimed before.
+// [File.Check]. A nil c is for opening again what was claimed before: everything is
+// proved but whose it is.
 //
 // The seals of a file from a format without them are [SealSeal], which the kernels
 // that write it give to every memfd that they restore.

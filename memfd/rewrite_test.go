@@ -2,6 +2,7 @@ package memfd_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -342,7 +343,54 @@ func TestOpeningAgainClaimsNothing(t *testing.T) {
 			t.Errorf("opened for the %d. time: %v", i+1, err)
 		}
 	}
-	if _, err := memfd.Open(memfd.V1, h, nil, 1<<45); !errors.Is(err, phys.ErrNotRAM) {
-		t.Errorf("outside RAM: %v", err)
+}
+
+// What nobody preserved may look like a memfd to the last byte: Linux frees it.
+func TestOpeningAgainProvesThatTheFileIsPreserved(t *testing.T) {
+	d := first(t)
+	fs, pages := folios(t, d, 0, 0)
+	a, err := memfd.Write(d, memfd.V2, memfd.Meta{Size: pages * phys.PageSize}, fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, _ := commit(t, d)
+	page, err := d.Memory().View(a, phys.PageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := base + 64<<20
+	for free := free; free < base+64<<20+2*phys.PageSize; free += phys.PageSize {
+		copied, err := d.Memory().Edit(free, phys.PageSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(copied, page)
+	}
+	for name, at := range map[string]phys.Addr{"free memory": free, "between two pages": free + 8, "scratch": base, "outside RAM": 1 << 45} {
+		for _, f := range memfd.Formats() {
+			if _, err := memfd.Open(f, h, nil, at); !errors.Is(err, kho.ErrPreserved) {
+				t.Errorf("in %s: %v, want %v", name, err, kho.ErrPreserved)
+			}
+		}
+	}
+	chunk := phys.Addr(u64(page[32:]))
+	for name, to := range map[string]phys.Addr{"chunk": free, "array": free} {
+		at, off := a, 32
+		if name == "array" {
+			at, off = chunk, 8
+		}
+		b, err := d.Memory().Edit(at, phys.PageSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		was := u64(b[off:])
+		binary.LittleEndian.PutUint64(b[off:], uint64(to))
+		if _, err := memfd.Open(memfd.V2, h, nil, a); !errors.Is(err, kho.ErrPreserved) {
+			t.Errorf("%s in free memory: %v, want %v", name, err, kho.ErrPreserved)
+		}
+		binary.LittleEndian.PutUint64(b[off:], was)
+	}
+	if _, err := memfd.Open(memfd.V2, h, nil, a); err != nil {
+		t.Error(err)
 	}
 }
