@@ -10,10 +10,15 @@ import (
 // table at address table, which must lie in one of the areas, and preserves memory
 // of ram alone, taking no new pages from avoid. This is the part of a first kernel,
 // which tests and examples play: its pages come from RAM outside scratch, the
-// highest first.
+// highest first. It writes no table that [Open] refuses.
 func New(mem phys.Memory, f *Format, ram phys.Ranges, table phys.Addr, areas []ScratchArea, avoid phys.Ranges) (*Draft, error) {
 	size := uint64(len(areas)) * scratchEntry
 	err := checkTableSize(table, size)
+	for _, r := range ram {
+		if err == nil && !mem.RAM().Contains(r) {
+			err = &phys.Error{Object: "memory to preserve", Addr: r.Start, Found: fmt.Sprintf("%v, not all RAM", r), Want: "RAM", Err: phys.ErrNotRAM}
+		}
+	}
 	var scratch phys.Ranges
 	if err == nil {
 		scratch, err = checkScratch(ram, areas, table)

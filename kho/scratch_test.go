@@ -1,6 +1,8 @@
 package kho_test
 
 import (
+	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"ferry/kho"
@@ -72,5 +74,64 @@ func TestHintOfScratchLeavesOutWhatIsPreserved(t *testing.T) {
 				return nil
 			}))
 		}
+	}
+}
+
+// TestNewWritesNoTableThatOpenRefuses makes tables of everything that can be
+// wrong with one, many of them sound.
+func TestNewWritesNoTableThatOpenRefuses(t *testing.T) {
+	mem := phystest.New(t, phys.Range{Start: ramStart, End: ramEnd})
+	pick := func(r *rand.Rand, all ...phys.Addr) phys.Addr { return all[r.IntN(len(all))] }
+	accepted := 0
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 10))
+		areas := make([]kho.ScratchArea, r.IntN(6))
+		for i := range areas {
+			areas[i] = kho.ScratchArea{Addr: ramStart + phys.Addr(r.IntN(64))<<21 + pick(r, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 4096),
+				Size: uint64(pick(r, 0, 0, 0, 4096, 4096, 1<<20, 1<<20, 12345, 12345, 2<<20, 2<<20, 2<<20, 1<<32, 1<<63))}
+		}
+		if seed == 0 {
+			areas = make([]kho.ScratchArea, 16384+1)
+		}
+		if len(areas) > 0 && areas[0].Size == 0 {
+			areas[0] = kho.ScratchArea{Addr: scratch0, Size: 2 << 20}
+		}
+		at := ramStart + phys.Addr(r.IntN(64))<<21
+		if len(areas) > 0 && r.IntN(4) > 0 {
+			at = areas[0].Addr
+		}
+		for _, format := range kho.Formats() {
+			d, err := kho.New(mem, format, mem.RAM(), at, areas, nil)
+			if err != nil {
+				if !errors.Is(err, kho.ErrScratch) {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+				continue
+			}
+			accepted++
+			data, err := d.Commit()
+			if err == nil {
+				_, err = kho.Open(mem, data, format)
+			}
+			if err != nil {
+				t.Fatalf("seed %d: %v in the table %v at %v: %v", seed, format, areas, at, err)
+			}
+		}
+	}
+	if accepted < 100 {
+		t.Errorf("%d tables were sound", accepted)
+	}
+}
+
+func TestNewRefusesWhatIsNoRAM(t *testing.T) {
+	f := &fixture{TB: t, mem: phystest.New(t, phys.Range{Start: ramStart, End: ramEnd})}
+	ram := f.mem.RAM().Add(phys.Range{Start: ramEnd, End: ramEnd + 2<<20})
+	d, err := kho.New(f.mem, kho.V4, ram, scratch0, scratchTable, nil)
+	if !errors.Is(err, phys.ErrNotRAM) || d != nil {
+		t.Errorf("%v, want %v", err, phys.ErrNotRAM)
+	}
+	beyond := append([]kho.ScratchArea{{Addr: ramEnd, Size: 2 << 20}}, scratchTable...)
+	if _, err := kho.New(f.mem, kho.V4, f.mem.RAM(), scratch0, beyond, nil); !errors.Is(err, kho.ErrScratch) {
+		t.Errorf("an area beyond RAM: %v, want %v", err, kho.ErrScratch)
 	}
 }
