@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"ferry/boot"
@@ -91,19 +92,29 @@ type passage struct {
 
 // Run takes the handover across and places the next kernel; the caller jumps.
 // It prints a report. An error means that there is nothing to jump to: the
-// caller halts. The incoming handover is untouched in any case.
+// caller halts. It wraps why, and all that the report says. The incoming handover
+// is untouched in any case.
 func Run(m *Machine) (Jump, error) {
 	p := &passage{m: m, memory: m.Memory, target: &target{}}
 	p.report.start(m.Nanotime)
 	jump, err := p.run()
 	p.report.print(m.Console)
-	jump.Warning = p.warning()
-	if err != nil {
-		fmt.Fprintf(m.Console, "ferry: %v\nferry: no kernel to start; the handover that came in is untouched\n", err)
+	if err == nil {
+		jump.Warning = p.warning()
+		return jump, nil
 	}
-	return jump, err
+	if said := p.report.failed(); !errors.Is(said, err) {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintf(m.Console, "ferry: %s\n", line)
+		}
+		err = errors.Join(err, said)
+	}
+	fmt.Fprintf(m.Console, "ferry: no kernel to start; the handover that came in is untouched\n")
+	return Jump{}, err
 }
 
+// run is Run without the report. Its error is why there is no kernel to start,
+// which the report may say already.
 func (p *passage) run() (Jump, error) {
 	if err := p.read(); err != nil {
 		return Jump{}, err

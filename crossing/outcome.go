@@ -194,12 +194,12 @@ func (p *passage) fallBack() (Jump, error) {
 			return p.start(p.next)
 		}
 	case p.way.err != nil:
-		return Jump{}, errors.Join(p.way.err, p.report.failed())
+		return Jump{}, p.way.err
 	case p.way.outcome == OnErrorRollback:
 		p.report.note("back to the kernel before: the rollback kernel boots with the untouched handover")
 	case p.useless():
-		return Jump{}, errors.Join(fmt.Errorf("generation %s does not read %s, and nobody said that it is to start all the same (on-error=pass): halting",
-			p.target.gen.Name, p.way.unread), p.report.failed())
+		return Jump{}, fmt.Errorf("generation %s does not read %s, and nobody said that it is to start all the same (on-error=pass): halting",
+			p.target.gen.Name, p.way.unread)
 	default:
 		p.report.note("the handover is handed on untouched")
 		if p.way.unread != "" {
