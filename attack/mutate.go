@@ -191,8 +191,12 @@ func (m *Mutator) Judge(o Outcome) string {
 	case o.Defect != "":
 		return o.Defect
 	case o.Cold:
-		if raw, err := s.list(); raw != nil || err != nil {
-			return fmt.Sprintf("the handover %x is lost without a word (%v)", raw, err)
+		raw, err := s.list()
+		if err != nil {
+			return fmt.Sprintf("a damaged list is passed over without a word: %v", err)
+		}
+		if raw != nil {
+			return fmt.Sprintf("the handover %x is lost without a word", raw)
 		}
 		return s.over(s.Loaded()) // no list leads to it any more, nor to scratch
 	case o.Refused:

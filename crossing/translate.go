@@ -206,8 +206,12 @@ func (p *passage) verify(d kho.Data, in *handover, pool phys.Ranges, t *target) 
 	if err != nil {
 		return err
 	}
-	if after, err := out.Reserved(); err != nil || !slices.Equal(before, after) {
-		return fmt.Errorf("memory reserved by name %v, want %v: %w", after, before, err)
+	after, err := out.Reserved()
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(before, after) {
+		return fmt.Errorf("memory reserved by name %v, want %v", after, before)
 	}
 	p.step("verify", "place")
 	return nil

@@ -113,8 +113,12 @@ func (c *config) sound(packages []string) error {
 	}
 	for _, p := range all {
 		log.Printf("tests of %s with all rules in place", p)
-		if noticed, hangs, why, err := c.test(p, ""); err != nil || noticed {
-			return fmt.Errorf("%s fails with all rules in place: %s (hangs: %v) %w", p, why, hangs, err)
+		noticed, hangs, why, err := c.test(p, "")
+		if err != nil {
+			return fmt.Errorf("%s with all rules in place: %w", p, err)
+		}
+		if noticed {
+			return fmt.Errorf("%s fails with all rules in place: %s (hangs: %v)", p, why, hangs)
 		}
 	}
 	return nil

@@ -139,8 +139,11 @@ func (l *lzopReader) next() error {
 	if length < size {
 		l.block = make([]byte, size)
 		n, err := lzo.Decompress(data, l.block)
-		if err != nil || n != int(size) {
-			return fmt.Errorf("%w: block of %d bytes in %d: %d bytes, %w", errLzop, size, length, n, err)
+		if err != nil {
+			return fmt.Errorf("%w: block of %d bytes in %d: %w", errLzop, size, length, err)
+		}
+		if n != int(size) {
+			return fmt.Errorf("%w: block of %d bytes in %d: only %d", errLzop, size, length, n)
 		}
 	}
 	return ofContent.verify(l.block)

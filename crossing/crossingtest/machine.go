@@ -180,8 +180,11 @@ func Arrive(mem phys.Memory, entry, zeroPage phys.Addr) (a Arrived, err error) {
 	for at, n := le.Uint64(zp[0x250:]), 0; at != 0; n++ {
 		head := view(phys.Addr(at), 16)
 		data := view(phys.Addr(at)+16, uint64(le.Uint32(head[12:])))
-		if err != nil || n == 16 {
+		if err != nil {
 			return a, fmt.Errorf("node at %#x: %w", at, err)
+		}
+		if n == 16 {
+			return a, fmt.Errorf("node at %#x: more than 16", at)
 		}
 		switch le.Uint32(head[8:]) {
 		case 10:

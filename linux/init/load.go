@@ -57,8 +57,12 @@ func (c config) load() error {
 	if err := command(linux.FerryPath, "load", "--unload"); err != nil {
 		return err
 	}
-	if b, err := os.ReadFile("/sys/kernel/kexec_loaded"); err != nil || string(b) != "0\n" {
-		return fmt.Errorf("after ferry load --unload kexec_loaded is %q (%v)", b, err)
+	b, err := os.ReadFile("/sys/kernel/kexec_loaded")
+	if err != nil {
+		return err
+	}
+	if string(b) != "0\n" {
+		return fmt.Errorf("after ferry load --unload kexec_loaded is %q", b)
 	}
 	return command(linux.FerryPath, load...)
 }

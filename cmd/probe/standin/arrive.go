@@ -22,8 +22,11 @@ func Arrive(mem phys.Memory, zeroPage phys.Addr) (p Payload, ok bool, err error)
 	}
 	for at, n := le.Uint64(zp[0x250:]), 0; at != 0; n++ {
 		node, err := mem.View(phys.Addr(at), 16)
-		if err != nil || n > maxNodes {
+		if err != nil {
 			return p, false, fmt.Errorf("setup_data node %#x, number %d: %w", at, n, err)
+		}
+		if n > maxNodes {
+			return p, false, fmt.Errorf("setup_data node %#x, number %d: want at most %d", at, n, maxNodes)
 		}
 		if le.Uint32(node[8:]) == kho {
 			data, err := mem.View(phys.Addr(at)+16, 32)
