@@ -1,33 +1,37 @@
 package boot
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
-// Option is one word of a command line: name=value, or a name alone.
+// Option is one word of a command line: name=value, or a name alone. All strings
+// are parts of the command line.
 type Option struct {
 	Name, Value string // without quotes
 	HasValue    bool
-	start, end  int // bytes of the word in the command line
+	Word        string // all of it, as it stands there
+	start       int    // in the command line
 }
 
-// Options returns the words of a command line up to "--", after which words
+// Options yields the words of a command line up to "--", after which words
 // belong to init. Words are taken apart as Linux' next_arg (lib/cmdline.c) does:
 // spaces separate them except between double quotes, a quote may open before the
 // name or before the value, and the first equals sign ends the name.
-func Options(cmdline string) []Option {
-	var os []Option
-	for i := 0; i < len(cmdline); {
-		if isSpace(cmdline[i]) {
-			i++
-			continue
+func Options(cmdline string) iter.Seq[Option] {
+	return func(yield func(Option) bool) {
+		for i := 0; i < len(cmdline); {
+			if isSpace(cmdline[i]) {
+				i++
+				continue
+			}
+			o := word(cmdline, i)
+			if !o.HasValue && o.Name == "--" || !yield(o) {
+				return
+			}
+			i = o.start + len(o.Word)
 		}
-		o := word(cmdline, i)
-		if !o.HasValue && o.Name == "--" {
-			break
-		}
-		os = append(os, o)
-		i = o.end
 	}
-	return os
 }
 
 // Append returns the command line with more words: before the "--" behind which words
@@ -44,7 +48,7 @@ func Append(cmdline, words string) string {
 			end = o.start
 			break
 		}
-		i = o.end
+		i = o.start + len(o.Word)
 	}
 	before, rest := strings.TrimRight(cmdline[:end], " "), cmdline[end:]
 	if before != "" {
@@ -75,7 +79,7 @@ func word(s string, start int) Option {
 			equals = i
 		}
 	}
-	o := Option{start: start, end: i}
+	o := Option{Word: s[start:i], start: start}
 	to := i
 	if quoted && to > from && s[to-1] == '"' {
 		to--
@@ -99,12 +103,12 @@ func word(s string, start int) Option {
 func Without(cmdline, prefix string) string {
 	var b strings.Builder
 	last := 0
-	for _, o := range Options(cmdline) {
+	for o := range Options(cmdline) {
 		if !strings.HasPrefix(o.Name, prefix) {
 			continue
 		}
 		b.WriteString(cmdline[last:o.start])
-		last = o.end
+		last = o.start + len(o.Word)
 		for last < len(cmdline) && isSpace(cmdline[last]) {
 			last++
 		}

@@ -55,7 +55,7 @@ func ParseKernel(image []byte) (*Kernel, error) {
 	case u16(b, offBootFlag) != 0xaa55:
 		return nil, refuse(fmt.Sprintf("boot flag %#x at 0x1fe", u16(b, offBootFlag)), "0xaa55, this is no bzImage")
 	case string(b[offMagic:offMagic+4]) != "HdrS":
-		return nil, refuse(fmt.Sprintf("signature %q at 0x202", b[offMagic:offMagic+4]), `"HdrS", this is no bzImage`)
+		return nil, refuse(fmt.Sprintf("signature %s at 0x202", phys.Quote(b[offMagic:offMagic+4])), `"HdrS", this is no bzImage`)
 	case u16(b, offVersion) < minProtocol:
 		return nil, refuse(fmt.Sprintf("boot protocol %#x", u16(b, offVersion)), "at least %#x", minProtocol)
 	case loadflags&loadedHigh == 0:

@@ -47,7 +47,7 @@ func Read(mem phys.Memory, zeroPage phys.Addr) (*Params, error) {
 	copy(p.Page[:], b)
 	page := p.Page[:]
 	if string(page[offMagic:offMagic+4]) != "HdrS" {
-		return nil, damaged("boot: zero page", zeroPage, fmt.Sprintf("signature %q at 0x202", page[offMagic:offMagic+4]),
+		return nil, damaged("boot: zero page", zeroPage, fmt.Sprintf("signature %s at 0x202", phys.Quote(page[offMagic:offMagic+4])),
 			`"HdrS"`, ErrZeroPage)
 	}
 	var d damages

@@ -210,7 +210,7 @@ func (p *passage) trust() error {
 			return err
 		}
 		p.signed = true
-		p.report.note(fmt.Sprintf("payload signed by key %v: %s", t.Key, comment))
+		p.report.note(fmt.Sprintf("payload signed by key %v: %s", t.Key, cut(comment, maxReleaseText)))
 	}
 	p.step("payload", "digests")
 	p.whole()
@@ -231,11 +231,8 @@ func (p *passage) whole() {
 		p.report.note("THE PAYLOAD NAMES NO DIGESTS: nobody knows whether the kernel that is started is whole; ferry pack names them")
 		return
 	}
-	for _, name := range []string{payload.KernelName, payload.InitrdName} {
-		err := p.payload.CheckPart(name)
-		p.badNext = errors.Join(p.badNext, err)
-		p.report.fail(err)
-	}
+	p.badNext = errors.Join(p.payload.CheckPart(payload.KernelName), p.payload.CheckPart(payload.InitrdName))
+	p.report.fail(p.badNext)
 	for _, name := range []string{payload.RollbackKernelName, payload.RollbackInitrdName} {
 		if err := p.payload.CheckPart(name); err != nil {
 			p.badRollback = errors.Join(p.badRollback, err)

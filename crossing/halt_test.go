@@ -47,7 +47,7 @@ func TestAHaltSaysEachThingOnce(t *testing.T) {
 		"both kernels altered": {"", payload.Manifest{OnError: payload.OnErrorRollback}, []func(*machine){flip("initrd of A"), flip("initrd of B")}, true,
 			[]string{"payload: a file is not what the manifest says: initrd has", "payload: a file is not what the manifest says: rollback.initrd has"}},
 		"a kernel that was expected": {"", payload.Manifest{OnError: payload.OnErrorHalt, From: "7.3.4"}, []func(*machine){noHandover}, false,
-			[]string{"expects that of 7.3.4"}},
+			[]string{"expects that of \"7.3.4\""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t, standin.Shape{Sessions: 5, Files: 4}, tt.words)

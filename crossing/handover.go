@@ -133,9 +133,9 @@ func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
 		if s.Name == luo.Subtree {
 			continue
 		}
-		bad.add(nearName(fmt.Sprintf("kho: sub-tree %q", s.Name), s.Data, s.Name, luo.Subtree, kho.ReservedName, kho.MetadataName, kho.TestName))
+		bad.add(nearName(fmt.Sprintf("kho: %v", s), s.Data, s.Name, luo.Subtree, kho.ReservedName, kho.MetadataName, kho.TestName))
 		r, _ := phys.Span(s.Data, max(s.Size, 1)) // where no size is known, its first block
-		bad.add(in.claim(check, fmt.Sprintf("kho: sub-tree %q", s.Name), r))
+		bad.add(in.claim(check, fmt.Sprintf("kho: %v", s), r))
 	}
 	_, _, err := in.Metadata()
 	bad.add(err)
@@ -143,7 +143,7 @@ func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
 	regions, err := in.Reserved()
 	bad.add(err)
 	for _, r := range regions {
-		bad.add(in.claim(check, fmt.Sprintf("kho: reserved memory %q", r.Name), r.Range))
+		bad.add(in.claim(check, "kho: reserved memory "+phys.Quote(r.Name), r.Range))
 	}
 }
 

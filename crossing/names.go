@@ -19,7 +19,7 @@ var ErrName = errors.New("damaged name")
 func nearName(object string, at phys.Addr, name string, known ...string) error {
 	for _, k := range known {
 		if oneBit(name, k) {
-			return &phys.Error{Object: object, Addr: at, Found: fmt.Sprintf("the name %q, one bit from %q", name, k),
+			return &phys.Error{Object: object, Addr: at, Found: fmt.Sprintf("the name %s, one bit from %s", phys.Quote(name), phys.Quote(k)),
 				Want: "a known name, or one unlike it", Hint: "memory is damaged", Err: ErrName}
 		}
 	}

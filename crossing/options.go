@@ -9,6 +9,7 @@ import (
 
 	"ferry/boot"
 	"ferry/boot/payload"
+	"ferry/phys"
 )
 
 // Mode says what happens to the handover on its way.
@@ -70,13 +71,11 @@ const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, fe
 // what was understood.
 func ParseOptions(cmdline string) (o Options, bad error) {
 	o = Options{Mode: Cross, Deadline: defaultDeadline}
-	for _, word := range boot.Options(cmdline) {
+	for word := range boot.Options(cmdline) {
 		name, ours := strings.CutPrefix(word.Name, prefix)
 		if !ours {
 			continue
 		}
-		deadline, err := time.ParseDuration(word.Value)
-		sessions, notCount := strconv.ParseUint(word.Value, 10, 32)
 		switch mode := Mode(word.Value); {
 		case name == "mode" && slices.Contains([]Mode{Cross, Pass}, mode):
 			o.Mode = mode
@@ -84,15 +83,31 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 			o.OnError = Outcome(word.Value)
 		case name == "beyond-limits" && (word.Value == "0" || word.Value == "1"):
 			o.BeyondLimits = word.Value == "1"
-		case name == "expect-sessions" && notCount == nil:
-			o.ExpectSessions = sessions
-		case name == "deadline" && err == nil && deadline >= 0 && deadline <= maxDeadline:
-			o.Deadline = deadline
-		default:
-			bad = fmt.Errorf("command line: %s=%s: want %s", word.Name, word.Value, words)
+		case name == "expect-sessions" && isCount(word.Value):
+			o.ExpectSessions, _ = strconv.ParseUint(word.Value, 10, 32)
+		case name == "deadline" && isDeadline(word.Value):
+			o.Deadline, _ = time.ParseDuration(word.Value)
+		case bad == nil:
+			bad = fmt.Errorf("command line: %s: want %s", phys.Quote(word.Word), words)
 		}
 	}
 	return o, bad
+}
+
+// isDeadline reports whether s says how long a crossing may take. Of a longer text
+// the time's own parser would quote all in an error.
+func isDeadline(s string) bool {
+	if len(s) > 64 {
+		return false
+	}
+	d, err := time.ParseDuration(s)
+	return err == nil && d >= 0 && d <= maxDeadline
+}
+
+// isCount reports whether s is a number of sessions.
+func isCount(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 32)
+	return len(s) <= 10 && err == nil
 }
 
 // Outcome returns what follows a failure. What a manifest says under a signature,

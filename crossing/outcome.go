@@ -322,7 +322,7 @@ func (p *passage) bare() (Jump, error) {
 		return Jump{}, fmt.Errorf("no handover came in: %w: %w", missed, ErrHalt)
 	}
 	if p.way.outcome == OnErrorHalt && m.From != "" {
-		return Jump{}, fmt.Errorf("no handover came in, and the payload expects that of %s: %w", m.From, ErrHalt)
+		return Jump{}, fmt.Errorf("no handover came in, and the payload expects that of %s: %w", phys.Quote(m.From), ErrHalt)
 	}
 	back := p.way.outcome == OnErrorRollback && m.Rollback != nil && p.badRollback == nil
 	jump, err := Jump{}, p.badNext

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"ferry/kho"
 	"ferry/memfd"
@@ -75,7 +76,7 @@ func (r *Report) arrived(in *handover) {
 	r.kept(in.leaks)
 	for _, h := range in.state.Handlers() {
 		if memfd.ByHandler([]byte(h.Name)) == nil {
-			r.note(fmt.Sprintf("%d files of handler %q are carried as they are", h.Files, h.Name))
+			r.note(fmt.Sprintf("%d files of handler %s are carried as they are", h.Files, phys.Quote(h.Name)))
 		}
 	}
 }
@@ -104,14 +105,14 @@ func (r *Report) leaving(in *handover, t *target) {
 	if t.from != nil && !slices.Contains(written(in.Format(), in.state.Format()), t.from) {
 		r.note(fmt.Sprintf("the payload expects a handover of generation %s; this one is in %s", t.from.Name, in.formats()))
 	}
-	if _, ok := in.Subtree(kho.TestName); ok && !t.kho.ReadsTests(in.Format()) {
-		r.note(fmt.Sprintf("sub-tree %q is carried as it is: the test of the next kernel does not read such a list of folios", kho.TestName))
+	if s, ok := in.Subtree(kho.TestName); ok && !t.kho.ReadsTests(in.Format()) {
+		r.note(fmt.Sprintf("%v is carried as it is: the test of the next kernel does not read such a list of folios", s))
 	}
 	if n := in.memfd.unset; n > 0 {
 		r.note(fmt.Sprintf("repaired: %d folios were not recorded as up to date and written to; those never written to become zeros", n))
 	}
 	for _, s := range t.drop {
-		r.note(fmt.Sprintf("sub-tree %q is left out: the next kernel takes every sub-tree for a device tree", s.Name))
+		r.note(fmt.Sprintf("%v is left out: the next kernel takes every sub-tree for a device tree", s))
 	}
 	if t.luo == nil || in.state.Absent() {
 		return
@@ -124,7 +125,7 @@ func (r *Report) leaving(in *handover, t *target) {
 	}
 	if !t.luo.HoldsFLBs() {
 		for _, f := range in.state.FLBs() {
-			r.note(fmt.Sprintf("FLB %q is left out: the next kernel has no list of FLBs", f.Name()))
+			r.note(fmt.Sprintf("FLB %s is left out: the next kernel has no list of FLBs", phys.Quote(f.Name())))
 		}
 	}
 	r.seals(in, t)
@@ -166,7 +167,7 @@ func (r *Report) lines() (all []string) {
 			all = append(all, f.lines()...)
 			continue
 		}
-		all = append(all, err.Error())
+		all = append(all, strings.Split(err.Error(), "\n")...)
 	}
 	return all
 }
@@ -198,7 +199,7 @@ func release(s string) string {
 	if s == "" {
 		return "a kernel that does not name itself"
 	}
-	return fmt.Sprintf("%q", s)
+	return phys.Quote(s)
 }
 
 func (r *Report) printCensus(w io.Writer) {

@@ -84,7 +84,7 @@ type target struct {
 func (t *target) aim(m payload.Manifest) error {
 	if name := m.Kernel.Generation; name != "" {
 		if t.gen = ByName(name); t.gen == nil {
-			return fmt.Errorf("manifest: the next kernel is of generation %q, which this stage does not write", name)
+			return fmt.Errorf("manifest: the next kernel is of generation %s, which this stage does not write", phys.Quote(name))
 		}
 	}
 	if m.From == "" {
@@ -94,7 +94,7 @@ func (t *target) aim(m payload.Manifest) error {
 		t.from = ByRelease(m.From)
 	}
 	if t.from == nil {
-		return fmt.Errorf("manifest: the handover is to come from %q, no release or generation that this stage reads", m.From)
+		return fmt.Errorf("manifest: the handover is to come from %s, no release or generation that this stage reads", phys.Quote(m.From))
 	}
 	t.hint = t.from.KHO
 	return nil
@@ -196,7 +196,7 @@ func (p *passage) verify(d kho.Data, in *handover, pool phys.Ranges, t *target) 
 		return err
 	}
 	if got, want := names(out), t.expected(in); !slices.Equal(got, want) {
-		return fmt.Errorf("sub-trees %q, want %q", got, want)
+		return fmt.Errorf("sub-trees %s, want %s", phys.QuoteList(slices.Values(got)), phys.QuoteList(slices.Values(want)))
 	}
 	if got, want := out.leaks.pages, in.leaks.pages; got != want { // large blocks may be split
 		return fmt.Errorf("%d preserved pages that belong to nothing, want %d; the first block is %v of order %d",
@@ -271,12 +271,12 @@ func (t *target) sameState(in, out *handover) error {
 func sameFile(in, out *handover, got, want luo.File) error {
 	if memfd.ByHandler(want.Handler()) == nil {
 		if string(got.Handler()) != string(want.Handler()) || got.Data() != want.Data() {
-			return fmt.Errorf("handler %q with data %#x, want %q with %#x", got.Handler(), got.Data(), want.Handler(), want.Data())
+			return fmt.Errorf("handler %s with data %#x, want %s with %#x", phys.Quote(got.Handler()), got.Data(), phys.Quote(want.Handler()), want.Data())
 		}
 		return nil
 	}
 	if memfd.ByHandler(got.Handler()) == nil {
-		return fmt.Errorf("handler %q, want a memfd", got.Handler())
+		return fmt.Errorf("handler %s, want a memfd", phys.Quote(got.Handler()))
 	}
 	now, err := out.reopen(got)
 	if err != nil {

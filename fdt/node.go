@@ -193,7 +193,7 @@ func (n Node) HasString(name, want string) (bool, error) {
 }
 
 func (n Node) bad(name string, at phys.Addr, found, want string) error {
-	return &phys.Error{Object: fmt.Sprintf("%s property %q", n, name), Addr: at,
+	return &phys.Error{Object: fmt.Sprintf("%v property %s", n, phys.Quote(name)), Addr: at,
 		Found: found, Want: want, Err: ErrProperty}
 }
 

@@ -19,7 +19,7 @@ func (h *Handover) choose(fit []*Format, root fdt.Node, at phys.Addr, hint *Form
 		}
 		if open && !slices.Contains(fit, hint) {
 			return nil, &phys.Error{Object: "root device tree: root node", Addr: root.Addr(),
-				Found: fmt.Sprintf("%q, and bitmaps of %d or of %d bytes", fit[0].compatible, l.bitmap, fit[len(fit)-1].index.(list).bitmap),
+				Found: fmt.Sprintf("%s, and bitmaps of %d or of %d bytes", phys.Quote(fit[0].compatible), l.bitmap, fit[len(fit)-1].index.(list).bitmap),
 				Want:  "to know which", Hint: "say which release of the kernel wrote the handover: ferry pack --from", Err: ErrAmbiguous}
 		}
 	}
@@ -46,7 +46,7 @@ func (h *Handover) chooseList(fit []*Format, root fdt.Node, at phys.Addr, hint *
 			Hint: "memory is damaged, or another release of the kernel wrote it than ferry pack --from says", Err: ErrAmbiguous}
 	}
 	if n, ok := root.Child(luoName); ok {
-		return against(newest, fmt.Sprintf("root device tree: node %q", luoName), n.Addr(), "live update", "none")
+		return against(newest, fmt.Sprintf("root device tree: %v", n), n.Addr(), "live update", "none")
 	}
 	if at == 0 {
 		return nil, false, nil

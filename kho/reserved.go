@@ -28,6 +28,9 @@ type Region struct {
 	Range phys.Range
 }
 
+// String names the region and says where it is.
+func (r Region) String() string { return fmt.Sprintf("%s %v", phys.Quote(r.Name), r.Range) }
+
 // ParseReserved reads the device tree b at address a. Whether the regions are
 // preserved is for the caller to check.
 func ParseReserved(a phys.Addr, b []byte) ([]Region, error) {

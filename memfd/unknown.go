@@ -1,10 +1,12 @@
 package memfd
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
 	"ferry/kho"
+	"ferry/phys"
 )
 
 // family begins the handlers of all memfds, whatever their format.
@@ -23,6 +25,9 @@ var unreleased = map[string]string{
 // other kinds of file. The error wraps [ErrVersion] and says what is known of the
 // handler; where it was found is the caller's to say.
 func Unknown(handler []byte) error {
+	if !bytes.HasPrefix(handler, []byte(family)) {
+		return nil // costs nothing: there may be half a million of them
+	}
 	s := string(handler)
 	base, components := kho.ParseCompatible(s)
 	version, ok := strings.CutPrefix(base, family+"-v")
@@ -41,6 +46,6 @@ func Unknown(handler []byte) error {
 	for _, f := range table {
 		names = append(names, f.handler)
 	}
-	return fmt.Errorf("memfd: handler %q%s, want %s (the kernel that wrote it is of another release than this image reads): %w",
-		s, known, strings.Join(names, " or "), ErrVersion)
+	return fmt.Errorf("memfd: handler %s%s, want %s (the kernel that wrote it is of another release than this image reads): %w",
+		phys.Quote(s), known, strings.Join(names, " or "), ErrVersion)
 }

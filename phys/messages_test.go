@@ -37,6 +37,29 @@ func eachFile(t *testing.T, visit func(set *token.FileSet, dir string, f *ast.Fi
 	}
 }
 
+// readers are the packages that read what somebody else wrote into memory.
+var readers = []string{"fdt", "kho", "luo", "memfd", "blockset", "boot", "boot/payload", "board/record", "crossing"}
+
+// TestReadersQuoteWithQuote: %q shows all of a text, however long it is.
+func TestReadersQuoteWithQuote(t *testing.T) {
+	files := 0
+	eachFile(t, func(set *token.FileSet, dir string, f *ast.File) {
+		if !slices.Contains(readers, dir) {
+			return
+		}
+		files++
+		ast.Inspect(f, func(n ast.Node) bool {
+			if s, ok := n.(*ast.BasicLit); ok && s.Kind == token.STRING && strings.Contains(s.Value, "%q") {
+				t.Errorf("%v: %s: want phys.Quote", set.Position(s.Pos()), s.Value)
+			}
+			return true
+		})
+	})
+	if files < 50 {
+		t.Errorf("looked at %d files alone", files)
+	}
+}
+
 // TestNoMessageEndsInAnErrorThatIsNone: behind `err != nil || x` err may be nil,
 // and what wraps it says %!w(<nil>).
 func TestNoMessageEndsInAnErrorThatIsNone(t *testing.T) {

@@ -36,7 +36,7 @@ func clip(s string) string {
 
 // QuoteList is [Quote] for a list of texts. Those behind the first 128 bytes are
 // not shown.
-func QuoteList(texts iter.Seq[[]byte]) string {
+func QuoteList[T ~string | ~[]byte](texts iter.Seq[T]) string {
 	b := []byte{'['}
 	used := 0
 	for t := range texts {

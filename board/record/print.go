@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"ferry/phys"
 )
 
 // registers are the names of Layout.General, in its order.
@@ -19,7 +21,7 @@ func (r *Record) String() string {
 	line("outcome", "%v", Outcome(r.Outcome))
 	step := "none named"
 	if s := r.StepName(); s != "" {
-		step = fmt.Sprintf("%q, begun %v after entry", s, r.since(r.StepTSC))
+		step = fmt.Sprintf("%s, begun %v after entry", phys.Quote(s), r.since(r.StepTSC))
 	}
 	line("step", "%s", step)
 	if r.FallbackEntry != 0 {
@@ -29,7 +31,7 @@ func (r *Record) String() string {
 		return b.String()
 	}
 	line("cause", "%v, %v after entry", Cause(r.Cause), r.since(r.FailTSC))
-	line("error", "%q", r.Message())
+	line("error", "%s", phys.Quote(r.Message()))
 	if Cause(r.Cause) == CauseExit {
 		line("exit code", "%d", r.ExitCode)
 	} else {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"ferry/phys"
 )
 
 // decoder reads the part of JSON (RFC 8259) that a manifest has: objects,
@@ -23,7 +25,7 @@ const maxDepth = 16
 
 // fail returns the error that something else was wanted at the place reached.
 func (d *decoder) fail(want string) error {
-	return fmt.Errorf("%q at offset %d, want %s", d.b[min(d.at, len(d.b)):min(d.at+8, len(d.b))], d.at, want)
+	return fmt.Errorf("%s at offset %d, want %s", phys.Quote(d.b[min(d.at, len(d.b)):min(d.at+8, len(d.b))]), d.at, want)
 }
 
 // peek returns the next byte that is no white space, 0 at the end.
@@ -64,7 +66,7 @@ func (d *decoder) object(field func(key string) error) error {
 			return err
 		}
 		if seen[key] {
-			return fmt.Errorf("key %q stands twice, again before offset %d", key, d.at)
+			return fmt.Errorf("key %s stands twice, again before offset %d", phys.Quote(key), d.at)
 		}
 		seen[key] = true
 		if err := d.want(':'); err != nil {
@@ -106,7 +108,7 @@ func (d *decoder) text() (string, error) {
 		case c == '"':
 			d.at++
 			if !utf8.Valid(s) {
-				return "", fmt.Errorf("string %q is not UTF-8", s)
+				return "", fmt.Errorf("string %s is not UTF-8", phys.Quote(s))
 			}
 			return string(s), nil
 		case c < ' ':

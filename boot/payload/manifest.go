@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"ferry/phys"
 )
 
 // Version is the manifest version that this package writes where nothing asks for
@@ -112,10 +114,10 @@ func ParseManifest(b []byte) (Manifest, error) {
 		return m, fmt.Errorf("%w: version %d, this stage reads versions %d and %d", ErrManifest, m.Version, Version, VersionSessions)
 	}
 	if m.OnError != "" && !slices.Contains(Outcomes(), m.OnError) {
-		return m, fmt.Errorf("%w: on_error %q, want %s", ErrManifest, m.OnError, strings.Join(Outcomes(), ", "))
+		return m, fmt.Errorf("%w: on_error %s, want %s", ErrManifest, phys.Quote(m.OnError), strings.Join(Outcomes(), ", "))
 	}
 	if m.OnError == OnErrorRollback && m.Rollback == nil {
-		return m, fmt.Errorf("%w: on_error %q without a rollback kernel", ErrManifest, m.OnError)
+		return m, fmt.Errorf("%w: on_error %s without a rollback kernel", ErrManifest, phys.Quote(m.OnError))
 	}
 	return m, nil
 }

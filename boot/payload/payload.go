@@ -26,6 +26,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+
+	"ferry/phys"
 )
 
 // Reasons for which an archive is refused.
@@ -161,7 +163,7 @@ func entryAt(b []byte, at int) (e entry, next int, err error) {
 	e.regular = mode&typeMask == typeRegular
 	e.offset = align4(name + int(nameSize))
 	if size > int64(len(b)-e.offset) {
-		return e, 0, fmt.Errorf("file %q of %d bytes, %d are left: the archive is cut short", e.name, size, max(0, len(b)-e.offset))
+		return e, 0, fmt.Errorf("file %s of %d bytes, %d are left: the archive is cut short", phys.Quote(e.name), size, max(0, len(b)-e.offset))
 	}
 	if size > 0 {
 		e.data = b[e.offset : e.offset+int(size) : e.offset+int(size)]
@@ -174,7 +176,7 @@ func field(h []byte, i int) (int64, error) {
 	var v [4]byte
 	digits := h[6+8*i : 6+8*i+8]
 	if _, err := hex.Decode(v[:], digits); err != nil {
-		return 0, fmt.Errorf("field %d is %q, want 8 hexadecimal digits", i, digits)
+		return 0, fmt.Errorf("field %d is %s, want 8 hexadecimal digits", i, phys.Quote(digits))
 	}
 	return int64(v[0])<<24 | int64(v[1])<<16 | int64(v[2])<<8 | int64(v[3]), nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"ferry/boot/minisign"
+	"ferry/phys"
 )
 
 // Reasons for which a payload is not trusted.
@@ -33,7 +34,7 @@ func (p *Payload) Check() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Manifest.Parts)) {
 		if !slices.Contains(partNames, name) {
-			return fmt.Errorf("%w: %s: this stage knows no such file", ErrPart, name)
+			return fmt.Errorf("%w: %s: this stage knows no such file", ErrPart, phys.Quote(name))
 		}
 	}
 	return nil
@@ -64,7 +65,7 @@ func (f *File) check(name string, part Part, listed bool) error {
 		return fmt.Errorf("%w: %s has %d bytes, want %d", ErrPart, name, len(f.Data), part.Size)
 	}
 	if sum := sha256.Sum256(f.Data); hex.EncodeToString(sum[:]) != part.SHA256 {
-		return fmt.Errorf("%w: %s has SHA-256 %x, want %s", ErrPart, name, sum, part.SHA256)
+		return fmt.Errorf("%w: %s has SHA-256 %x, want %.64s", ErrPart, name, sum, part.SHA256)
 	}
 	return nil
 }
@@ -110,7 +111,7 @@ func (t *Trust) VerifyManifest(p *Payload) (comment string, err error) {
 		least, _ := releaseNumbers(t.MinRelease)
 		got, ok := releaseNumbers(p.Manifest.Kernel.Release)
 		if !ok || slices.Compare(got[:], least[:]) < 0 {
-			return "", fmt.Errorf("%w: Linux %q, want at least %s", ErrSerial, p.Manifest.Kernel.Release, t.MinRelease)
+			return "", fmt.Errorf("%w: Linux %s, want at least %s", ErrSerial, phys.Quote(p.Manifest.Kernel.Release), t.MinRelease)
 		}
 	}
 	return comment, nil
@@ -173,7 +174,7 @@ func ParseTrust(b []byte) (*Trust, error) {
 	copy(t.Key.Public[:], b[trustKey:])
 	t.MinRelease = strings.TrimRight(string(b[trustRelease:trustSum]), "\x00")
 	if _, ok := releaseNumbers(t.MinRelease); t.MinRelease != "" && !ok {
-		return nil, fmt.Errorf("%w: lowest release %q", ErrTrust, t.MinRelease)
+		return nil, fmt.Errorf("%w: lowest release %s", ErrTrust, phys.Quote(t.MinRelease))
 	}
 	return t, nil
 }
@@ -182,7 +183,7 @@ func ParseTrust(b []byte) (*Trust, error) {
 func (t *Trust) Area() ([TrustSize]byte, error) {
 	var b [TrustSize]byte
 	if _, ok := releaseNumbers(t.MinRelease); t.MinRelease != "" && !ok || len(t.MinRelease) > trustSum-trustRelease {
-		return b, fmt.Errorf("%w: lowest release %q, want one such as 7.2.6", ErrTrust, t.MinRelease)
+		return b, fmt.Errorf("%w: lowest release %s, want one such as 7.2.6", ErrTrust, phys.Quote(t.MinRelease))
 	}
 	copy(b[:], trustMagic)
 	binary.LittleEndian.PutUint64(b[trustSerial:], t.MinSerial)

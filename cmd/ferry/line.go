@@ -49,7 +49,7 @@ func (r *review) dropped(c *loadCmd, what string, own *string) {
 
 // enabled reports whether the last word of this name turns something on, as kstrtobool of Linux reads it.
 func enabled(cmdline, name string) (on bool) {
-	for _, o := range boot.Options(cmdline) {
+	for o := range boot.Options(cmdline) {
 		if o.Name != name || o.Value == "" {
 			continue
 		}
@@ -76,8 +76,8 @@ func (r *review) live(what, cmdline, running string) {
 
 // memory wants a line to leave in all memory in which something may be preserved: scratch, and what the running kernel has.
 func (r *review) memory(what, cmdline, running string, scratch []phys.Range, top phys.Addr) {
-	known := boot.Options(running)
-	for _, o := range boot.Options(cmdline) {
+	known := slices.Collect(boot.Options(running))
+	for o := range boot.Options(cmdline) {
 		word := o.Name + "=" + o.Value
 		if o.Name == "memmap" && !slices.ContainsFunc(known, func(k boot.Option) bool { return k.Name == o.Name && k.Value == o.Value }) {
 			r.doubt(fmt.Sprintf("the command line of the %s has %s, which the running kernel has not", what, word),
@@ -124,7 +124,7 @@ func memparse(s string) (phys.Addr, bool) {
 // root warns of a root file system that a kernel finds only with an initrd, and of none where the running kernel has one.
 func (r *review) root(what, cmdline, running string, initrd []byte) {
 	of := func(cmdline string) (root string) {
-		for _, o := range boot.Options(cmdline) {
+		for o := range boot.Options(cmdline) {
 			if o.Name == "root" {
 				root = o.Value
 			}

@@ -35,7 +35,7 @@ func parse(cmdline string) (options, error) {
 	o := options{role: "a", from: standin.F, to: standin.F, expect: crossed, shape: standin.Shape{Sessions: 1, Files: 1, RegionOrder: 9}}
 	numbers := map[string]*int{"probe.sessions": &o.shape.Sessions, "probe.files": &o.shape.Files,
 		"probe.fill": &o.shape.Fill, "probe.regions": &o.shape.Regions, "probe.tests": &o.shape.Tests}
-	for _, w := range boot.Options(cmdline) {
+	for w := range boot.Options(cmdline) {
 		var err error
 		switch {
 		case strings.HasPrefix(w.Name, "ferry."):
