@@ -68,8 +68,8 @@ type Area struct {
 
 // Vmalloc reads and proves the area that v, which was read at address at,
 // describes: chunks and blocks preserved with their exact orders, as many pages as
-// v says, every chunk but the last full, which bounds the chunks by the pages even
-// where they loop. An area of no pages is an error; owners express it by no
+// v says, every chunk but the last full, and none twice. It takes 32 bytes a chunk
+// from the heap. An area of no pages is an error; owners express it by no
 // descriptor at all. An error's address is that of the word that is wrong.
 //
 // claim is called with each chunk page before its addresses are proved, and may
@@ -101,9 +101,13 @@ func (a *Area) read(m *Map, link phys.Addr, claim func(chunk phys.Block) error) 
 	bad := func(found, want string) error {
 		return &phys.Error{Object: "link", Addr: link, Found: found, Want: want, Err: ErrVmalloc}
 	}
+	var passed chain
 	for chunk, left := a.First, a.Len(); chunk != 0; {
 		if len(a.Chunks) > 0 && len(a.lists[len(a.lists)-1]) < 8*chunkSlots {
 			return bad(fmt.Sprintf("chunk %v after one that is not full", chunk), "full chunks before it")
+		}
+		if passed.again(chunk) {
+			return bad(fmt.Sprintf("chunk %v, which the list has passed", chunk), "a list that ends")
 		}
 		b := phys.Block{Addr: chunk}
 		if !m.Preserved(b) {
@@ -130,6 +134,27 @@ func (a *Area) read(m *Map, link phys.Addr, claim func(chunk phys.Block) error) 
 		}
 	}
 	return nil
+}
+
+// chain finds out whether addresses that follow each other lead back to one that
+// they have passed: some time after they do, and without remembering them, by
+// Brent's algorithm. The zero value is before the first.
+type chain struct {
+	mark       phys.Addr // passed, and compared with what follows
+	left, next int       // how many are still compared with it, and how many were at first
+}
+
+// again reports whether the chain passes a for the second time, or had before.
+func (c *chain) again(a phys.Addr) bool {
+	if a == c.mark && c.next > 0 {
+		return true
+	}
+	if c.left == 0 {
+		c.next = max(1, 2*c.next)
+		c.mark, c.left = a, c.next
+	}
+	c.left--
+	return false
 }
 
 // checkChunk proves the addresses in one chunk, of at most left blocks, and

@@ -113,8 +113,8 @@ func TestVmallocRefuses(t *testing.T) {
 		{"chunk in scratch", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.First = scratch0; return areaAt }, kho.ErrPreserved, "link"},
 		{"chunk that follows itself", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			f.setWord(v.First, uint64(v.First))
-			return v.First + 8*(1+600-511)
-		}, kho.ErrVmalloc, "slot 89"},
+			return v.First
+		}, kho.ErrVmalloc, "link"},
 		{"last chunk that follows itself", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			f.setWord(second(f, v), uint64(second(f, v)))
 			return second(f, v)
@@ -160,6 +160,31 @@ func TestVmallocRefuses(t *testing.T) {
 			_, err := f.open().Map.Vmalloc(areaAt, v, nil)
 			refusedAs(t, err, c.rule, at, c.object)
 		})
+	}
+}
+
+// TestVmallocFollowsNoLoop: a list of chunks that lead back to one of them costs as
+// much as there are chunks, however many pages the descriptor claims.
+func TestVmallocFollowsNoLoop(t *testing.T) {
+	for n := 1; n <= 9; n++ { // chunks
+		for to := range n { // where the last one leads to
+			f := newFixture(t)
+			v, _ := vmalloced(f, 511*n, 0)
+			chunks := []phys.Addr{v.First}
+			for len(chunks) < n {
+				chunks = append(chunks, phys.Addr(f.word(chunks[len(chunks)-1])))
+			}
+			f.setWord(chunks[n-1], uint64(chunks[to]))
+			m := f.open().Map
+			for _, pages := range []uint32{uint32(511 * n), ^uint32(0)} {
+				v.Pages = pages
+				var err error
+				phystest.Bounded(t, 8<<10, func() { _, err = m.Vmalloc(areaAt, v, nil) })
+				if !errors.Is(err, kho.ErrVmalloc) {
+					t.Errorf("%d chunks, the last leads to number %d: %v", n, to, err)
+				}
+			}
+		}
 	}
 }
 
