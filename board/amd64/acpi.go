@@ -59,19 +59,21 @@ func (m *machine) findRSDP() uint64 {
 	return 0
 }
 
-// pmTimerMeasure counts time stamps over 100 microseconds of the PM timer.
+// pmTimerMeasure measures by the PM timer, 0 if there is none.
 func (m *machine) pmTimerMeasure() uint64 {
-	const mask, enough = 0xffffff, pmTimerHz / 10_000
 	port := m.pmTimerPort()
 	if port == 0 {
 		return 0
 	}
-	start, t0 := in32(port), tsc()
-	for range 1_000_000 {
-		ticks, t := uint64((in32(port)-start)&mask), tsc()
-		if ticks >= enough && ticks < mask/2 {
-			return ratio((t-t0)*pmTimerHz, ticks)
-		}
+	m.gauge.start(pmTimerHz, pmMask)
+	for !m.gauge.enough() {
+		m.gauge.take(pmTimerRead(port))
 	}
-	return 0
+	return m.gauge.middle()
+}
+
+func pmTimerRead(port uint16) reading {
+	before := tsc()
+	count := uint64(in32(port))
+	return reading{count & pmMask, before, tsc()}
 }

@@ -6,8 +6,9 @@ import (
 )
 
 // The clock is the time stamp counter. Its frequency comes from the first of
-// these that answers: the hypervisor, CPUID leaf 0x15, the interval timer (PIT),
-// the ACPI PM timer.
+// these that answers with a plausible one: the hypervisor, CPUID leaves 0x15 and
+// 0x16, the interval timer (PIT), the ACPI PM timer. The last two are measured, see
+// [gauge]: in a hurry at first, and better when more time has passed anyway.
 
 // ClockSource names where the clock's frequency came from.
 type ClockSource uint64
@@ -45,14 +46,20 @@ const (
 	pitHz      = 1193182
 	pitCommand = 0x43
 	pitChannel = 0x40
+	pitMask    = 1<<16 - 1
 	pmTimerHz  = 3579545
+	pmMask     = 1<<24 - 1
 
-	// Time spent on a first measurement, in PIT ticks of 838 ns; it is refined
-	// when more time has passed anyway.
-	pitTicks = 40
-	// Spans over which the refinement is worth it, and before the 16-bit counter
-	// may have wrapped.
-	refineMin, refineMax = pitHz / 200, pitHz / 25
+	// A first measurement is good enough within a part of the frequency: 30
+	// microseconds on a machine that does nothing else. A refined one is done
+	// within another part, and not tried before some time has passed.
+	firstPart, refinedPart = 16, 1000
+	refineAfter            = 5_000_000 // nanoseconds
+
+	// Readings after which a first measurement ends with what it has: not a time,
+	// which a machine that is stopped uses up. A counter whose readings contradict
+	// each other so often is none.
+	mostReadings, mostRefuted = 50_000, 8
 )
 
 // Nanotime returns nanoseconds since the board was set up. It never goes back.
@@ -106,7 +113,7 @@ func (m *machine) setFrequency(hz uint64, source ClockSource) {
 // calibrate finds the frequency of the time stamp counter and of the LAPIC
 // timer.
 func (m *machine) calibrate() {
-	lapic0, tsc0 := m.lapicStart(), tsc()
+	first := m.lapicStart()
 	var hz uint64
 	source := ClockNone
 	if hz = hypervisorHz(); hz != 0 {
@@ -121,7 +128,7 @@ func (m *machine) calibrate() {
 		hz = 1_000_000_000
 	}
 	m.setFrequency(hz, source)
-	m.lapicMeasure(lapic0, tsc0)
+	m.lapicMeasure(first)
 }
 
 // hypervisorHz asks leaf 0x40000010, which VMware defined and KVM took over.
@@ -133,19 +140,21 @@ func hypervisorHz() uint64 {
 		return 0
 	}
 	khz, _, _, _ := cpuid(0x4000_0010, 0)
-	return uint64(khz) * 1000
+	return plausible(uint64(khz) * 1000)
 }
 
-// cpuidHz asks leaf 0x15: crystal frequency and ratio.
+// cpuidHz asks leaves 0x15 and 0x16.
 func cpuidHz() uint64 {
-	if top, _, _, _ := cpuid(0, 0); top < 0x15 {
+	top, _, _, _ := cpuid(0, 0)
+	if top < 0x15 {
 		return 0
 	}
-	den, num, crystal, _ := cpuid(0x15, 0)
-	if den == 0 || num == 0 || crystal == 0 {
-		return 0
+	base := uint32(0)
+	if top >= 0x16 {
+		base, _, _, _ = cpuid(0x16, 0)
 	}
-	return uint64(crystal) * uint64(num) / uint64(den)
+	denominator, numerator, crystal, _ := cpuid(0x15, 0)
+	return declared(denominator, numerator, crystal, base)
 }
 
 // startPITCounter lets channel 0 run freely, from 65536 on.
@@ -155,37 +164,25 @@ func startPITCounter() {
 	out8(pitChannel, 0)
 }
 
-// pitRead latches channel 0 and returns its count together with the time stamp
-// of the latch.
-func pitRead() (count uint16, t uint64) {
+// pitRead latches channel 0, which counts down, and returns its count.
+func pitRead() reading {
 	before := tsc()
 	out8(pitCommand, 0)
 	after := tsc()
-	lo := in8(pitChannel)
-	hi := in8(pitChannel)
-	return uint16(lo) | uint16(hi)<<8, before + (after-before)/2
+	count := uint64(in8(pitChannel))
+	count |= uint64(in8(pitChannel)) << 8
+	return reading{-count & pitMask, before, after}
 }
 
-// pitMeasure counts time stamps over some ticks of the interval timer, which it
-// sets to run freely. It returns 0 where the timer stands still or is missing.
+// pitMeasure measures by the interval timer, which it sets to run freely, 0 if that
+// stands still or is missing.
 func (m *machine) pitMeasure() uint64 {
 	startPITCounter()
-	start, t0 := pitRead()
-	for range 100_000 {
-		count, t := pitRead()
-		ticks := start - count // counts down, modulo 2^16
-		if ticks > refineMax {
-			return 0 // not a counter
-		}
-		if ticks >= pitTicks {
-			m.pitStart, m.pitTSC = uint64(start), t0
-			return (t - t0) * pitHz / uint64(ticks)
-		}
-		if t-t0 > 100_000_000 {
-			return 0
-		}
+	m.gauge.start(pitHz, pitMask)
+	for !m.gauge.enough() {
+		m.gauge.take(pitRead())
 	}
-	return 0
+	return m.gauge.middle()
 }
 
 // Refine corrects a clock that was measured in a hurry. It reports false until
@@ -193,21 +190,14 @@ func (m *machine) pitMeasure() uint64 {
 // Kernel code calls it when it is idle or interrupted anyway.
 func Refine() bool {
 	m := mach
-	if m.pitTSC == 0 {
+	g := &m.gauge
+	if m.tscSource != uint64(ClockPIT) || m.refined != 0 || scale(tsc()-g.base.after, m.tscMult) < refineAfter {
 		return false
 	}
-	count, t := pitRead()
-	elapsed := scale(t-m.pitTSC, m.tscMult)
-	ticks := uint64(uint16(m.pitStart) - count)
-	if elapsed > 1_000_000_000/25 {
-		m.pitTSC = 0 // the counter may have wrapped: keep what there is
+	if g.take(pitRead()); !g.within(refinedPart) {
 		return false
 	}
-	if ticks < refineMin {
-		return false
-	}
-	hz := ratio((t-m.pitTSC)*pitHz, ticks)
-	m.pitTSC = 0
-	m.setFrequency(hz, ClockPIT)
+	m.setFrequency(g.middle(), ClockPIT)
+	m.refined = 1
 	return true
 }

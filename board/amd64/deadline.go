@@ -54,11 +54,11 @@ func (m *machine) startPIT() bool {
 	if m.ticking != 0 {
 		return true
 	}
-	m.pitTSC = 0 // what Refine would measure ends here
+	m.refined = 1 // what Refine would measure ends here
 	startPITCounter()
-	first, _ := pitRead()
+	first := pitRead()
 	for range 10_000 {
-		if count, _ := pitRead(); count != first && first-count < refineMax {
+		if r := pitRead(); r.count != first.count && (r.count-first.count)&pitMask < pitMask/2 {
 			m.ticking = 1
 			out8(pic1Mask, 0xfe)
 			return true

@@ -58,7 +58,7 @@ func FoundLAPIC(spurious, timer, divide uint64) (found, left [3]uint64) {
 	m.lapicBase = base
 	left = registers()
 	m.openLAPIC()
-	m.lapicMeasure(m.lapicStart(), tsc())
+	m.lapicMeasure(m.lapicStart())
 	m.armed = 0
 	if was {
 		enableInterrupts()

@@ -18,6 +18,7 @@ const (
 	lapicCount     = 0x390
 	lapicDivide    = 0x3e0
 	divideBy1      = 0b1011
+	lapicMask      = 0xffff_ffff // of the timer's count
 	lvtMasked      = 1 << 16
 )
 
@@ -65,30 +66,46 @@ func (m *machine) lapicWrite(r, v uint64) {
 	*half(m.lapicBase + r) = uint32(v)
 }
 
-// lapicStart lets the timer count down from its highest value, with its
-// interrupt masked, and returns the count.
-func (m *machine) lapicStart() uint64 {
+// lapicStart lets the timer count down from its highest value, with its interrupt
+// masked, and returns a first reading of it.
+func (m *machine) lapicStart() reading {
 	if m.lapicBase == 0 {
-		return 0
+		return reading{}
 	}
-	m.lapicWrite(lapicInitCount, 0xffff_ffff)
-	return m.lapicRead(lapicCount)
+	m.lapicWrite(lapicInitCount, lapicMask)
+	return m.lapicTimer()
 }
 
-// lapicMeasure finds the timer's frequency from what it counted since
-// lapicStart; where that was too short a time to tell, it waits.
-func (m *machine) lapicMeasure(count0, tsc0 uint64) {
-	const enough = 20_000 // nanoseconds
+// lapicTimer reads the timer, which counts down.
+func (m *machine) lapicTimer() reading {
+	before := tsc()
+	count := m.lapicRead(lapicCount)
+	return reading{lapicMask - count, before, tsc()}
+}
+
+// lapicMeasure finds the timer's frequency from what it counted since first. What
+// it counted is set against the longest time that this may have taken, so that
+// interrupts come early where something delayed the readings; the best of some
+// windows is little too early.
+func (m *machine) lapicMeasure(first reading) {
+	const enough, part, tries = 20_000, 16, 32 // nanoseconds, of a window
 	if m.lapicBase == 0 {
 		return
 	}
-	elapsed := uint64(0)
-	for elapsed < enough {
-		elapsed = scale(tsc()-tsc0, m.tscMult)
+	m.lapicMult = 0
+	for range tries {
+		for scale(tsc()-first.after, m.tscMult) < enough {
+		}
+		last := m.lapicTimer()
+		if last.count < lapicMask { // else it has run out
+			longest := scale(last.after-first.before, m.tscMult)
+			m.lapicMult = max(m.lapicMult, ratio((last.count-first.count)&lapicMask<<32, longest))
+		}
+		if last.unsure()+first.unsure() <= (last.before-first.after)/part {
+			break
+		}
+		first = m.lapicStart()
 	}
-	elapsed = scale(tsc()-tsc0, m.tscMult)
-	ticks := count0 - m.lapicRead(lapicCount)
-	m.lapicMult = ratio(ticks<<32, elapsed)
 	m.lapicWrite(lapicInitCount, 0)
 	if m.lapicMult == 0 {
 		m.closeLAPIC() // it does not count
@@ -98,7 +115,8 @@ func (m *machine) lapicMeasure(count0, tsc0 uint64) {
 }
 
 // SetTimer asks for [VectorTimer] at the given [Nanotime], or at no time for 0.
-// The interrupt may come early, and for the deadline at the latest. It reports false on a machine without a timer.
+// The interrupt may come early, and for the deadline at the latest. It reports
+// false on a machine without a timer.
 func SetTimer(at int64) bool {
 	m := mach
 	if m.lapicBase == 0 {
@@ -119,7 +137,7 @@ func SetTimer(at int64) bool {
 	const longest = 1_000_000_000
 	wait := at - Nanotime()
 	wait = min(max(wait, 1), longest)
-	m.lapicWrite(lapicInitCount, min(max(scale(uint64(wait), m.lapicMult), 1), 0xffff_ffff))
+	m.lapicWrite(lapicInitCount, min(max(scale(uint64(wait), m.lapicMult), 1), lapicMask))
 	return true
 }
 

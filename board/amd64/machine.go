@@ -99,7 +99,8 @@ type machine struct {
 	nanoBase          uint64
 	clockVersion      uint64 // counts corrections
 	tscSource         uint64
-	pitStart, pitTSC  uint64
+	gauge             gauge  // what tscMult was measured by
+	refined           uint64 // not 0: it is as good as it will be
 
 	lapicBase  uint64 // physical and virtual; 0: none
 	x2apic     uint64

@@ -211,6 +211,8 @@ func try(start uint64) {
 			sum.Write(b)
 		}
 	}
+	hz, source = amd64.Clock()
+	fmt.Printf("trial: refined %d MHz from %v\n", hz/1e6, source)
 	use := amd64.MemoryUse()
 	fmt.Printf("trial: %d KiB used, %d KiB at most, of %d MiB; %v\n", use.Now>>10, use.Peak>>10, use.Total>>20,
 		time.Since(began).Round(time.Millisecond))
