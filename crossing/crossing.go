@@ -58,6 +58,7 @@ type Watch interface {
 
 // Jump is where the next kernel starts.
 type Jump struct {
+	Name     string       // what it is, for the console: at most 63 bytes
 	Entry    phys.Addr    // its 64-bit entry
 	ZeroPage phys.Addr    // what RSI holds there
 	Wipe     []phys.Range // memory outside the stage to clear before: it may hold secrets

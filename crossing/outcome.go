@@ -150,7 +150,22 @@ func (p *passage) arm(plan *boot.Plan) {
 
 // to returns the jump to a kernel that was written.
 func (p *passage) to(plan *boot.Plan) Jump {
-	return Jump{Entry: plan.Entry, ZeroPage: plan.ZeroPage, Wipe: p.spent(plan)}
+	return Jump{Name: p.name(plan), Entry: plan.Entry, ZeroPage: plan.ZeroPage, Wipe: p.spent(plan)}
+}
+
+// name says which kernel a plan starts, and with what.
+func (p *passage) name(plan *boot.Plan) string {
+	switch {
+	case p.way.raw == nil:
+		return "a kernel without a handover"
+	case p.handed:
+		return "the next kernel with the new handover"
+	case p.way.outcome == OnErrorRollback:
+		return "the rollback kernel with the untouched handover"
+	case p.way.outcome == OnErrorCold:
+		return "the next kernel without the handover"
+	}
+	return "the next kernel with the untouched handover"
 }
 
 // spent returns the memory that may hold secrets and that nobody needs any more

@@ -42,17 +42,20 @@ func SetStep(name string) {
 }
 
 // SetFallback names the kernel that is started, in the state that [Jump] describes,
-// where the run ends in any other way than by Jump: its 64-bit entry and its zero
-// page, which must be whole by now. wipe is as for Jump. All that the start takes
-// is made ready here, so that it needs no memory then. It replaces the fallback
-// before; where it fails, with the errors of Jump, there is none.
-func SetFallback(entry, zeroPage phys.Addr, wipe ...phys.Range) error {
+// if the run ends in any other way than by Jump: its 64-bit entry and its zero
+// page, which must be whole by now. wipe is as for Jump. The console calls it name,
+// of which 63 bytes are kept. All that the start takes is made ready here, so that
+// it needs no memory then. It replaces the fallback before; if it fails, with the
+// errors of Jump, there is none.
+func SetFallback(name string, entry, zeroPage phys.Addr, wipe ...phys.Range) error {
 	noFallback()
 	if err := checkTarget(entry, zeroPage, wipe); err != nil {
 		return err
 	}
 	m := mach
 	m.fallback.set(entry, zeroPage, wipe)
+	m.fallbackName = [64]byte{}
+	copy(m.fallbackName[:63], name)
 	if !readyJump() {
 		return noTables(zeroPage)
 	}
@@ -120,13 +123,14 @@ func finish(c *Context, cause record.Cause, code uint64, what string) {
 	if c != nil && c.Vector == VectorMachine {
 		wrmsr(msrMCGStatus, 0) // in the midst of one, the next kernel's first would be its last
 	}
-	if c != nil {
+	switch {
+	case cause == record.CauseDeadline:
+		traceStack(c, false) // for the record: it says what the program was doing
+		m.printLate()
+	case c != nil:
 		Print("\nferry: fatal: ")
 		Print(what)
-		if rec.Step[0] != 0 {
-			Print(", in step ")
-			printStep()
-		}
+		printStep()
 		Print("\n")
 		PrintContext(c)
 	}
@@ -136,13 +140,12 @@ func finish(c *Context, cause record.Cause, code uint64, what string) {
 			Print(what)
 			Print(", with exit code ")
 			PrintDec(code)
-			if rec.Step[0] != 0 {
-				Print(", in step ")
-				printStep()
-			}
+			printStep()
 			Print("; ")
 		}
-		Print("starting the fallback at ")
+		Print("starting ")
+		printBytes(m.fallbackName[:])
+		Print(" at ")
 		PrintHex(m.fallback.entry)
 		Print("\n")
 		rec.Outcome = uint32(record.OutcomeFallback)
@@ -153,9 +156,39 @@ func finish(c *Context, cause record.Cause, code uint64, what string) {
 	stand(code)
 }
 
+// printLate says that the deadline has passed: nothing is broken, so that neither
+// registers nor a stack would tell a reader of the console anything.
+func (m *machine) printLate() {
+	ms := m.allowed / 1_000_000
+	Print("\nferry: the time is up: ")
+	PrintDec(ms / 1000)
+	Print(".")
+	for _, digit := range [3]uint64{ms / 100, ms / 10, ms} {
+		Printk('0' + byte(digit%10))
+	}
+	Print(" s were set")
+	printStep()
+	Print("\n")
+	if m.fallbackSet == 0 {
+		Print("ferry: no kernel is ready to be started: memory stays as it is\n")
+	}
+}
+
+// printStep names the step, if there is one.
 func printStep() {
-	for i := 0; i < len(rec.Step) && rec.Step[i&31] != 0; i++ {
-		Printk(rec.Step[i&31])
+	if rec.Step[0] != 0 {
+		Print(", in step ")
+		printBytes(rec.Step[:])
+	}
+}
+
+// printBytes prints text up to its first zero byte.
+func printBytes(b []byte) {
+	for _, c := range b {
+		if c == 0 {
+			return
+		}
+		Printk(c)
 	}
 }
 

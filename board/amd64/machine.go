@@ -108,6 +108,7 @@ type machine struct {
 	lapicSaved lapicState
 	armed      uint64 // Nanotime for which the timer is set; 0: none
 	deadline   uint64 // Nanotime at which the run is over; 0: none
+	allowed    uint64 // nanoseconds that it was set to
 	ticking    uint64 // not 0: the interval timer interrupts
 
 	rng     [5]uint64 // key and counter
@@ -117,8 +118,9 @@ type machine struct {
 
 	next, fallback      target
 	fallbackSet         uint64
-	jumpCR3             uint64 // page tables for the jump, 0 as long as there are none
-	jumpFrames, jumpEnd uint64 // physical: where those tables lie
+	fallbackName        [64]byte // for the console
+	jumpCR3             uint64   // page tables for the jump, 0 as long as there are none
+	jumpFrames, jumpEnd uint64   // physical: where those tables lie
 	leaveSP, leaveFS    uint64
 }
 

@@ -69,7 +69,7 @@ func TestFailuresLeaveARecord(t *testing.T) {
 		{"deadlock", 2, record.CauseExit, 1, "fatal error: all goroutines are asleep", ""},
 		{"kernel", 62, record.CauseException, 1, "fault in the kernel", "ferry: fatal: fault in the kernel"},
 		{"stack", 62, record.CauseException, 1, "fault in the kernel", "main.endless"},
-		{"spin", 62, record.CauseDeadline, 1, "the time that was set is up", "rip"},
+		{"spin", 62, record.CauseDeadline, 1, "the time that was set is up", "memory stays as it is\nexit code"},
 		{"memory", 0, memory, 1, full, ""},
 		{"twice", 62, record.CauseException, 2, "fault in the kernel", "ferry: failed again"},
 	} {
@@ -93,6 +93,9 @@ func TestFailuresLeaveARecord(t *testing.T) {
 			}
 			if r.StepTSC <= r.EntryTSC || r.FailTSC <= r.StepTSC || r.Hz < 100e6 {
 				t.Errorf("entry at %d, step at %d, failure at %d, %d Hz", r.EntryTSC, r.StepTSC, r.FailTSC, r.Hz)
+			}
+			if c.cause == record.CauseDeadline && (r.RIP == 0 || r.Stack[0] != r.RIP) {
+				t.Error("the record does not say what was interrupted")
 			}
 			if strings.HasPrefix(c.text, "fault in the kernel") && (r.Vector != 14 || r.RIP == 0 || r.General[7] == 0 || r.Stack[0] != r.RIP) {
 				t.Error("registers are missing")

@@ -47,7 +47,7 @@ func PrintContext(c *Context) {
 	PrintRegister("\nr14 ", c.R14)
 	PrintRegister(" r15 ", c.R15)
 	Print("\n")
-	printStack(c)
+	traceStack(c, true)
 }
 
 // PrintRegister prints a label and a number in hexadecimal.
@@ -56,15 +56,16 @@ func PrintRegister(label string, v uint64) {
 	PrintHex(v)
 }
 
-// maxFrames bounds a printed stack.
+// maxFrames bounds a stack that is followed.
 const maxFrames = 40
 
-// printStack walks the frame pointers that Go code keeps: at RBP the caller's
-// RBP, above it the return address.
-func printStack(c *Context) {
-	printFrame(c.RIP)
+// traceStack follows the frame pointers that Go code keeps: at RBP the caller's
+// RBP, above it the return address. It keeps what it finds in the record, and
+// prints it if it is told to.
+func traceStack(c *Context, print bool) {
+	traceFrame(c.RIP, print)
 	if c.RSP&7 == 0 && mach.leaf(c.RSP) != 0 && inText(*word(c.RSP)) {
-		printFrame(*word(c.RSP)) // the caller, where the function has no frame of its own
+		traceFrame(*word(c.RSP), print) // the caller, if the function has no frame of its own
 	}
 	bp, low := c.RBP, uint64(0)
 	for range maxFrames {
@@ -75,17 +76,20 @@ func printStack(c *Context) {
 		if pc == 0 {
 			return
 		}
-		printFrame(pc)
+		traceFrame(pc, print)
 		low, bp = bp, *word(bp)
 	}
 }
 
-func printFrame(pc uint64) {
+func traceFrame(pc uint64, print bool) {
 	for i := range rec.Stack {
 		if rec.Stack[i] == 0 {
 			rec.Stack[i] = pc
 			break
 		}
+	}
+	if !print {
+		return
 	}
 	PrintRegister("  ", pc)
 	Print(" ")

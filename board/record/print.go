@@ -32,9 +32,11 @@ func (r *Record) String() string {
 	}
 	line("cause", "%v, %v after entry", Cause(r.Cause), r.since(r.FailTSC))
 	line("error", "%s", phys.Quote(r.Message()))
-	if Cause(r.Cause) == CauseExit {
+	switch Cause(r.Cause) {
+	case CauseExit:
 		line("exit code", "%d", r.ExitCode)
-	} else {
+	case CauseDeadline: // an interrupt: the registers belong to nothing that went wrong
+	default:
 		line("exception", "vector %d, error code %#x, cr2 %#x", r.Vector, r.Error, r.CR2)
 		line("at", "rip %#x, rflags %#x, fs %#x", r.RIP, r.RFLAGS, r.FSBase)
 		for i := 0; i < len(registers); i += 4 {

@@ -52,7 +52,7 @@ func (watch) Fallback(j *crossing.Jump) error {
 		amd64.ClearFallback()
 		return nil
 	}
-	return amd64.SetFallback(j.Entry, j.ZeroPage, j.Wipe...)
+	return amd64.SetFallback(j.Name, j.Entry, j.ZeroPage, j.Wipe...)
 }
 
 // Deadline implements [crossing.Watch].

@@ -46,7 +46,7 @@ func fallback(address string) error {
 	if err != nil {
 		return err
 	}
-	return amd64.SetFallback(entry, zp)
+	return amd64.SetFallback("the fallback", entry, zp)
 }
 
 // place puts the bzImage that lies in the initrd at the address, with its command

@@ -42,7 +42,7 @@ func hide(address string, fail bool) error {
 	if err != nil {
 		return err
 	}
-	if err := amd64.SetFallback(entry, zp); err != nil {
+	if err := amd64.SetFallback("the fallback", entry, zp); err != nil {
 		return err
 	}
 	amd64.ClearFallback()
@@ -89,7 +89,7 @@ func hide(address string, fail bool) error {
 	}
 	wipe := phys.Range{Start: wipeStart, End: wipeEnd}
 	if fail {
-		if err := amd64.SetFallback(entry, zp, wipe); err != nil {
+		if err := amd64.SetFallback("the fallback", entry, zp, wipe); err != nil {
 			return err
 		}
 		panic("the trial panics")
