@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"ferry/boot"
@@ -34,7 +33,8 @@ type Machine struct {
 	Random    func([]byte) // fills with entropy
 	Console   io.Writer    // where the report goes
 
-	MemoryUsed func() uint64 // bytes of the stage's memory used so far; nil: nobody knows
+	MemoryUsed func() uint64   // bytes of the stage's memory used so far; nil: nobody knows
+	Figures    func() []string // what the machine itself reports at the end; nil: nothing
 
 	// Trust is the area of the stage's image that says whose payloads it takes, see
 	// [payload.ParseTrust]; no bytes are an image without a key.
@@ -62,10 +62,6 @@ type Jump struct {
 	Entry    phys.Addr    // its 64-bit entry
 	ZeroPage phys.Addr    // what RSI holds there
 	Wipe     []phys.Range // memory outside the stage to clear before: it may hold secrets
-
-	// Warning is what nobody must miss, for the last line on the console; empty where
-	// there is nothing to warn of.
-	Warning string
 }
 
 // passage is one crossing on its way.
@@ -99,19 +95,17 @@ func Run(m *Machine) (Jump, error) {
 	p := &passage{m: m, memory: m.Memory, target: &target{}}
 	p.report.start(m.Nanotime)
 	jump, err := p.run()
-	p.report.print(m.Console)
-	if err == nil {
-		jump.Warning = p.warning()
-		return jump, nil
-	}
-	if said := p.report.failed(); !errors.Is(said, err) {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintf(m.Console, "ferry: %s\n", line)
+	if err != nil {
+		p.report.halting(err)
+		if said := p.report.failed(); !errors.Is(said, err) {
+			err = errors.Join(err, said)
 		}
-		err = errors.Join(err, said)
+		jump = Jump{}
+	} else if warning := p.warning(); warning != "" {
+		p.report.last(warning)
 	}
-	fmt.Fprintf(m.Console, "ferry: no kernel to start; the handover that came in is untouched\n")
-	return Jump{}, err
+	p.report.print(m.Console, m.Figures)
+	return jump, err
 }
 
 // run is Run without the report. Its error is why there is no kernel to start,

@@ -100,6 +100,9 @@ func (p *passage) lay(o Outcome) {
 	if err == nil {
 		err = p.write(plan)
 	}
+	if err != nil && o == OnErrorRollback {
+		err = fmt.Errorf("the rollback kernel: %w", err)
+	}
 	if p.way.err = err; err == nil {
 		p.way.plan = plan
 		p.arm(plan)

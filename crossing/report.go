@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"ferry/kho"
 	"ferry/memfd"
@@ -62,11 +63,19 @@ type Report struct {
 	Notes      []string
 	Failures   []error
 
-	now  func() int64
-	last int64
+	verdict []string // what is said last
+
+	now          func() int64
+	began, ended int64 // ended: the last step did
 }
 
-func (r *Report) start(now func() int64) { r.now, r.last = now, now() }
+func (r *Report) start(now func() int64) {
+	r.now, r.began = now, now()
+	r.ended = r.began
+}
+
+// elapsed returns how long the crossing has taken.
+func (r *Report) elapsed() time.Duration { return time.Duration(r.now() - r.began) }
 
 // arrived notes what is worth saying about the handover that came in.
 func (r *Report) arrived(in *handover) {
@@ -147,17 +156,47 @@ func (r *Report) seals(in *handover, t *target) {
 // step ends the part of the crossing that began with the step before.
 func (r *Report) step(name string) {
 	t := r.now()
-	r.Steps = append(r.Steps, Step{name, t - r.last})
-	r.last = t
+	r.Steps = append(r.Steps, Step{name, t - r.ended})
+	r.ended = t
 }
 
-func (r *Report) note(s string) { r.Notes = append(r.Notes, s) }
+// note notes something, once.
+func (r *Report) note(s string) {
+	if !slices.Contains(r.Notes, s) {
+		r.Notes = append(r.Notes, s)
+	}
+}
 
-// fail notes a failure; nil is none.
+// fail notes a failure, once; nil is none.
 func (r *Report) fail(err error) {
-	if err != nil {
+	if err != nil && !slices.ContainsFunc(r.Failures, func(f error) bool { return f.Error() == err.Error() }) {
 		r.Failures = append(r.Failures, err)
 	}
+}
+
+// last is what is said at the very end.
+func (r *Report) last(lines ...string) { r.verdict = lines }
+
+// halting notes that there is no kernel to start, and of the reasons those that are
+// no failures.
+func (r *Report) halting(err error) {
+	if len(r.verdict) > 0 {
+		return
+	}
+	said := strings.Split(errorText(r.failed()), "\n")
+	for _, line := range strings.Split(err.Error(), "\n") {
+		if !slices.Contains(said, line) {
+			r.verdict = append(r.verdict, line)
+		}
+	}
+	r.verdict = append(r.verdict, "no kernel to start; the handover that came in is untouched")
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // lines describes the failures, one finding a line.
@@ -175,8 +214,9 @@ func (r *Report) lines() (all []string) {
 // failed returns all failures as one error, nil where there is none.
 func (r *Report) failed() error { return errors.Join(r.Failures...) }
 
-// print writes the report as lines that start with "ferry:".
-func (r *Report) print(w io.Writer) {
+// print writes the report as lines that start with "ferry:", the machine's figures
+// among them.
+func (r *Report) print(w io.Writer, figures func() []string) {
 	for _, line := range r.lines() {
 		fmt.Fprintf(w, "ferry: error: %s\n", line)
 	}
@@ -192,6 +232,13 @@ func (r *Report) print(w io.Writer) {
 		total += s.Nanoseconds
 	}
 	fmt.Fprintf(w, "ferry: %-10s %9.3f ms\n", "total", float64(total)/1e6)
+	var last []string
+	if figures != nil {
+		last = figures()
+	}
+	for _, line := range append(last, r.verdict...) {
+		fmt.Fprintf(w, "ferry: %s\n", line)
+	}
 }
 
 // release quotes a release; older kernels do not name theirs.

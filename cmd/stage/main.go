@@ -23,19 +23,20 @@ func main() {
 		Nanotime:  amd64.Nanotime,
 		Random:    amd64.Random,
 		Console:   console,
-		Watch:     watch{},
+		Watch:     &watch{},
 		Trust:     amd64.Trust(),
 
 		MemoryUsed: func() uint64 { return amd64.MemoryUse().Peak },
+		Figures: func() []string {
+			hz, source := amd64.Clock()
+			use := amd64.MemoryUse()
+			return []string{
+				fmt.Sprintf("entered at tick %d, %d ticks to main, %d to here, %.3f MHz by %v",
+					amd64.EntryTSC(), inMain-amd64.EntryTSC(), amd64.TSC()-amd64.EntryTSC(), float64(hz)/1e6, source),
+				fmt.Sprintf("memory used %d KiB of %d KiB, %d KiB in main", use.Peak>>10, use.Total>>10, usedInMain>>10),
+			}
+		},
 	})
-	hz, source := amd64.Clock()
-	fmt.Fprintf(console, "ferry: entered at tick %d, %d ticks to main, %d to here, %.3f MHz by %v\n",
-		amd64.EntryTSC(), inMain-amd64.EntryTSC(), amd64.TSC()-amd64.EntryTSC(), float64(hz)/1e6, source)
-	use := amd64.MemoryUse()
-	fmt.Fprintf(console, "ferry: memory used %d KiB of %d KiB, %d KiB in main\n", use.Peak>>10, use.Total>>10, usedInMain>>10)
-	if jump.Warning != "" {
-		fmt.Fprintf(console, "ferry: %s\n", jump.Warning)
-	}
 	if err == nil {
 		err = amd64.Jump(jump.Entry, jump.ZeroPage, jump.Wipe...)
 		fmt.Fprintf(console, "ferry: %v\n", err)
@@ -44,10 +45,10 @@ func main() {
 }
 
 // watch is the board's eye on the crossing.
-type watch struct{}
+type watch struct{ told bool }
 
 // Fallback implements [crossing.Watch].
-func (watch) Fallback(j *crossing.Jump) error {
+func (*watch) Fallback(j *crossing.Jump) error {
 	if j == nil {
 		amd64.ClearFallback()
 		return nil
@@ -56,11 +57,12 @@ func (watch) Fallback(j *crossing.Jump) error {
 }
 
 // Deadline implements [crossing.Watch].
-func (watch) Deadline(d time.Duration) {
-	if !amd64.SetDeadline(d) && d > 0 {
+func (w *watch) Deadline(d time.Duration) {
+	if !amd64.SetDeadline(d) && d > 0 && !w.told {
 		fmt.Fprintln(amd64.Console{}, "ferry: no timer on this machine: no deadline is kept")
+		w.told = true
 	}
 }
 
 // Step implements [crossing.Watch].
-func (watch) Step(name string) { amd64.SetStep(name) }
+func (*watch) Step(name string) { amd64.SetStep(name) }
