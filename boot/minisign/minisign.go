@@ -8,6 +8,7 @@
 package minisign
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/binary"
@@ -57,8 +58,11 @@ const maxText = 32 << 10
 // ParseKey reads a public key: a file with a comment and the key, as `minisign
 // -G` writes it, or the key alone.
 func ParseKey(b []byte) (k Key, err error) {
-	if len(b) > maxText {
+	switch {
+	case len(b) > maxText:
 		return k, fmt.Errorf("%w: %d bytes", ErrKey, len(b))
+	case len(bytes.TrimSpace(b)) == 0:
+		return k, fmt.Errorf("%w: the file is empty", ErrKey)
 	}
 	lines := strings.Split(strings.TrimRight(string(b), "\r\n"), "\n")
 	if len(lines) == 2 && strings.HasPrefix(lines[0], untrusted) {
@@ -89,7 +93,7 @@ type Signature struct {
 // ParseSignature reads the file that `minisign -S` writes: comment, signature,
 // trusted comment, and a second signature over the first and that comment.
 func ParseSignature(b []byte) (s Signature, err error) {
-	if len(b) == 0 {
+	if len(bytes.TrimSpace(b)) == 0 {
 		return s, fmt.Errorf("%w: the file is empty", ErrFormat)
 	}
 	if len(b) > maxText {

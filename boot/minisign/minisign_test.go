@@ -124,10 +124,16 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// A file that is there and empty is what a full disk leaves: it is named as such.
-func TestAnEmptySignatureIsNamed(t *testing.T) {
-	if _, err := parseKey(t, key).Verify([]byte(message), nil); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "the file is empty") {
-		t.Error(err)
+// TestAnEmptyFileIsCalledEmpty: it is what a command leaves that failed to sign.
+func TestAnEmptyFileIsCalledEmpty(t *testing.T) {
+	for _, text := range []string{"", "\n", " \r\n\t"} {
+		_, signature := parseKey(t, key).Verify([]byte(message), []byte(text))
+		_, key := ParseKey([]byte(text))
+		for _, err := range []error{signature, key} {
+			if err == nil || !strings.HasSuffix(err.Error(), ": the file is empty") {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
 	}
 }
 

@@ -102,7 +102,7 @@ func (t *Trust) VerifyManifest(p *Payload) (comment string, err error) {
 			ErrUnsigned, ManifestName, SignatureName, t.Key)
 	}
 	if comment, err = t.Key.Verify(p.Raw.Data, p.Signature.Data); err != nil {
-		return "", err
+		return "", fmt.Errorf("%s: %w", SignatureName, err)
 	}
 	if p.Manifest.Serial < t.MinSerial {
 		return "", fmt.Errorf("%w: serial %d, want at least %d", ErrSerial, p.Manifest.Serial, t.MinSerial)

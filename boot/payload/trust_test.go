@@ -165,6 +165,13 @@ func TestVerifyRefusesWhatWasAltered(t *testing.T) {
 			}
 		})
 	}
+	t.Run("an empty signature", func(t *testing.T) {
+		p := open(t, newc(file{"kernel", "KERNEL", regular}, file{"rollback.kernel", "ROLLBACK", regular}, file{"manifest.json", good, regular},
+			file{"manifest.json.minisig", "", regular}))
+		if _, err := plain.Verify(p); !errors.Is(err, minisign.ErrFormat) || err.Error() != "manifest.json.minisig: minisign: not a signature: the file is empty" {
+			t.Errorf("%v", err)
+		}
+	})
 	t.Run("no manifest", func(t *testing.T) {
 		p := open(t, newc(file{"kernel", "KERNEL", regular}, file{"manifest.json.minisig", signature, regular}))
 		if _, err := plain.Verify(p); !errors.Is(err, payload.ErrUnsigned) {
