@@ -50,7 +50,8 @@ type Watch interface {
 	// Fallback names where the machine then goes on: a kernel that is placed
 	// already, nil for none, where it stands still.
 	Fallback(*Jump) error
-	// Deadline says how long the crossing may take from now on; 0 is any time.
+	// Deadline says how long the crossing may take from now on; 0 is any time. When
+	// it has passed, the machine goes on at the fallback.
 	Deadline(time.Duration)
 	// Step names the part of the crossing that begins, for the machine's report.
 	Step(name string)
@@ -123,6 +124,7 @@ func (p *passage) run() (Jump, error) {
 	p.target.beyond = p.options.BeyondLimits
 	p.report.fail(p.target.aim(p.payload.Manifest))
 	p.prepare(raw)
+	p.hurry()
 	if p.report.failed() == nil && p.options.Mode == Cross {
 		var data kho.Data
 		err := guarded(func() (err error) {
@@ -162,7 +164,7 @@ func (p *passage) read() error {
 	p.options, err = ParseOptions(p.params.Cmdline)
 	p.report.fail(err)
 	if p.m.Watch != nil {
-		p.m.Watch.Deadline(p.options.Deadline)
+		p.m.Watch.Deadline(p.options.preparing())
 	}
 	p.step("boot", "payload")
 

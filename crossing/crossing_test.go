@@ -417,7 +417,7 @@ func TestOptions(t *testing.T) {
 	}
 	for _, line := range []string{"ferry.mode=", "ferry.mode=cros", "ferry.on-error=back", "ferry.onerror=halt", "ferry.beyond-limits=yes",
 		"ferry.expect-sessions=", "ferry.expect-sessions=-1", "ferry.expect-sessions=all", "ferry.expect-sessions=4294967296",
-		"ferry.deadline=10", "ferry.deadline=-1s", "ferry.deadline=25h", "ferry.deadline="} {
+		"ferry.deadline=10", "ferry.deadline=-1s", "ferry.deadline=25h", "ferry.deadline=", "ferry.deadline=999ms"} {
 		if _, err := ParseOptions(line); err == nil || !strings.Contains(err.Error(), line) {
 			t.Errorf("%q: got error %v, want one that quotes it", line, err)
 		}

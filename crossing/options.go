@@ -46,24 +46,17 @@ type Options struct {
 	// payload says.
 	ExpectSessions uint64
 
-	// Deadline is how long the crossing may take before it counts as failed; 0
-	// is any time.
+	// Deadline is how long the crossing may take, from its first step on, before it
+	// counts as failed; 0 is any time.
 	Deadline time.Duration
 }
-
-// defaultDeadline is far beyond what a crossing takes, even of half a million
-// sessions on an emulated processor.
-const (
-	defaultDeadline = 5 * time.Minute
-	maxDeadline     = 24 * time.Hour
-)
 
 // prefix marks the words of the command line that are Ferry's and do not reach
 // the next kernel.
 const prefix = "ferry."
 
 // words says what of Ferry's may stand on a command line.
-const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1, ferry.expect-sessions=10 or ferry.deadline=10s (at most 24h; 0: none)"
+const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1, ferry.expect-sessions=10 or ferry.deadline=10s (1s to 24h; 0: none)"
 
 // ParseOptions reads Ferry's words out of a kernel command line; the last one
 // of a name wins. An unknown name or value is an error: a misspelled policy
@@ -101,7 +94,7 @@ func isDeadline(s string) bool {
 		return false
 	}
 	d, err := time.ParseDuration(s)
-	return err == nil && d >= 0 && d <= maxDeadline
+	return err == nil && (d == 0 || d >= MinDeadline && d <= maxDeadline)
 }
 
 // isCount reports whether s is a number of sessions.

@@ -114,7 +114,7 @@ func (w *wary) Step(name string) {
 
 func (w *wary) Edit(a phys.Addr, n uint64) ([]byte, error) {
 	if n > 1<<20 {
-		w.writes = append(w.writes, fmt.Sprintf("armed %v, deadline %v", w.to != nil, w.deadline))
+		w.writes = append(w.writes, fmt.Sprintf("armed %v, deadline %v", w.to != nil, w.deadline.Round(time.Second)))
 	}
 	return w.Memory.Edit(a, n)
 }
@@ -140,7 +140,7 @@ func TestWayOutStaysOpenUntilTheNextKernelIsWhole(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, m.log)
 			}
-			if want := []string{"armed false, deadline 5m0s", tt.second}; !slices.Equal(w.writes, want) {
+			if want := []string{"armed false, deadline 10m0s", tt.second}; !slices.Equal(w.writes, want) {
 				t.Errorf("while the kernels were written: %q, want %q\n%s", w.writes, want, m.log)
 			}
 			if w.to == nil || w.to.Entry != jump.Entry || m.started(*w.to) != "B" {
