@@ -9,8 +9,8 @@ import (
 	"ferry/phys"
 )
 
-// maxCmdline bounds the command line; Linux stops at 2048, Ferry's image offers
-// 4095.
+// maxCmdline bounds the command line. Linux and Ferry's image offer 2047 bytes, but
+// who started us may not have looked.
 const maxCmdline = 64 << 10
 
 // Params is what we were started with. Nothing in it but the data of the nodes

@@ -118,7 +118,7 @@ func (p *passage) wayNext(raw *[kho.DataSize]byte) (next boot.Next, ok bool) {
 		p.way.err = ErrHalt
 	case OnErrorCold:
 		// Without scratch nobody knows yet what memory is free: see fallBack.
-		return next, p.way.err == nil && len(next.Scratch) > 0
+		return p.cold(), p.way.err == nil && len(next.Scratch) > 0
 	case OnErrorRollback:
 		m := p.payload.Manifest
 		if p.way.err = p.badRollback; m.Rollback == nil {
@@ -209,7 +209,7 @@ func (p *passage) fallBack() (Jump, error) {
 		p.report.note(coldNote)
 		if p.way.plan == nil {
 			// Nobody knows where scratch is, and nothing is preserved for anybody.
-			return p.start(p.next)
+			return p.start(p.cold())
 		}
 	case p.way.err != nil:
 		return Jump{}, p.way.err
@@ -349,7 +349,11 @@ func (p *passage) bare() (Jump, error) {
 	}
 	if err == nil {
 		p.report.note("no handover came in: the next kernel boots cold")
-		jump, err = p.start(p.next)
+		next := p.next
+		if p.way.outcome == OnErrorCold {
+			next = p.cold()
+		}
+		jump, err = p.start(next)
 	}
 	if err == nil || !back {
 		return jump, err

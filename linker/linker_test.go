@@ -187,7 +187,7 @@ func TestHeaderSatisfiesKexec(t *testing.T) {
 		{"2 MiB alignment", le.Uint32(image[0x230:]) == 2<<20},
 		{"preferred address aligned", le.Uint64(image[0x258:])%(2<<20) == 0},
 		{"init size default", le.Uint32(image[0x260:]) == 64<<20},
-		{"command line of Linux' length", le.Uint32(image[0x238:]) >= 2047},
+		{"command line of Linux' length", le.Uint32(image[0x238:]) == 2047},
 		{"setup part ends where the flat image starts", (int(image[0x1f1])+1)*512 == setupSize},
 		{"system size", int(le.Uint32(image[0x1f4:]))*16 == len(image)-setupSize},
 		{"payload not compressed", le.Uint64(image[0x248:]) == 0},

@@ -33,8 +33,8 @@ const (
 	versionString  = 0x3d0
 	setupSize      = PageSize
 	setupSectors   = setupSize/512 - 1
-	minAlignShift  = 12 // the board maps the image in 4 KiB pages
-	maxCommandLine = 4095
+	minAlignShift  = 12   // the board maps the image in 4 KiB pages
+	maxCommandLine = 2047 // what Linux takes: the kernel before refuses to load a line that the next one could not take
 )
 
 const (
