@@ -102,7 +102,7 @@ func Run(m *Machine) (Jump, error) {
 			err = errors.Join(err, said)
 		}
 		jump = Jump{}
-	} else if warning := p.warning(); warning != "" {
+	} else if warning := p.warning(); warning != "" && len(p.report.verdict) == 0 {
 		p.report.last(warning)
 	}
 	p.report.print(m.Console, m.Figures)

@@ -329,11 +329,14 @@ func (p *passage) write(plan *boot.Plan) error {
 }
 
 // bare starts a kernel where no handover came in, and so nothing can be lost but
-// one that should have: where the payload says from whom, or how many sessions have
-// to come in, on-error=halt stands still.
+// one that should have: see announced. If the payload says from whom one comes, or how
+// many sessions have to come in, on-error=halt halts.
 func (p *passage) bare() (Jump, error) {
 	m := p.payload.Manifest
 	p.way.outcome = p.options.Outcome(m, p.signed)
+	if err := p.announced(); err != nil {
+		return p.noneCame(err)
+	}
 	missed := p.expect(0)
 	p.report.fail(missed)
 	if p.way.outcome == OnErrorHalt && missed != nil {
