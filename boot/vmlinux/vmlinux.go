@@ -48,27 +48,43 @@ type Kernel struct {
 
 // Open decompresses the kernel of a bzImage and looks for the strings.
 func Open(image []byte) (*Kernel, error) {
+	compression, vmlinux, err := Decompress(image)
+	if err != nil {
+		return nil, err
+	}
+	return Look(image, compression, vmlinux)
+}
+
+// Look is Open for a kernel that [Decompress] returned.
+func Look(image []byte, compression string, vmlinux []byte) (*Kernel, error) {
 	k, err := boot.ParseKernel(image)
 	if err != nil {
 		return nil, err
 	}
-	payload, err := payload(image)
-	if err != nil {
-		return nil, err
-	}
-	found := &Kernel{}
-	var vmlinux []byte
-	if found.Compression, vmlinux, err = decompress(payload, MaxSize); err != nil {
-		return nil, err
-	}
-	if !bytes.HasPrefix(vmlinux, []byte(elfMagic)) {
-		return nil, fmt.Errorf("%w: it starts with % x, want an ELF file", ErrDamaged, vmlinux[:min(4, len(vmlinux))])
-	}
-	found.Formats = findFormats(vmlinux)
-	if found.Release = banner(vmlinux); found.Release == "" {
+	found := &Kernel{Compression: compression, Formats: findFormats(vmlinux), Release: banner(vmlinux)}
+	if found.Release == "" {
 		found.Release = firstWord(k.Release)
 	}
 	return found, nil
+}
+
+// Decompress returns the kernel of a bzImage, an ELF file and what the build has put
+// behind it, and how it was compressed.
+func Decompress(image []byte) (compression string, vmlinux []byte, err error) {
+	if _, err := boot.ParseKernel(image); err != nil {
+		return "", nil, err
+	}
+	payload, err := payload(image)
+	if err != nil {
+		return "", nil, err
+	}
+	if compression, vmlinux, err = decompress(payload, MaxSize); err != nil {
+		return "", nil, err
+	}
+	if !bytes.HasPrefix(vmlinux, []byte(elfMagic)) {
+		return "", nil, fmt.Errorf("%w: it starts with % x, want an ELF file", ErrDamaged, vmlinux[:min(4, len(vmlinux))])
+	}
+	return compression, vmlinux, nil
 }
 
 // Fields of the setup header that name the payload: offsets in the image. Both
