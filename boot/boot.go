@@ -38,6 +38,7 @@ const (
 	offExtInitrd    = 0x0c0 // u32 upper half of ramdisk_image
 	offExtInitrdLen = 0x0c4 // u32 upper half of ramdisk_size
 	offExtCmdline   = 0x0c8 // u32 upper half of cmd_line_ptr
+	offCCBlob       = 0x13c // u32 cc_blob_address
 	offEFI          = 0x1c0 // struct efi_info, 32 bytes
 	offScratch      = 0x1e4 // u32 for the 32-bit entry
 	offE820Entries  = 0x1e8 // u8
@@ -77,11 +78,15 @@ const (
 )
 
 const (
-	loadedHigh  = 1 << 0 // loadflags
-	canUseHeap  = 1 << 7
-	xlf64       = 1 << 0 // xloadflags
-	xlfAbove4G  = 1 << 1
-	xlf5Level   = 1 << 5
+	loadedHigh = 1 << 0 // loadflags
+	kaslrFlag  = 1 << 1
+	canUseHeap = 1 << 7
+	xlf64      = 1 << 0 // xloadflags
+	xlfAbove4G = 1 << 1
+	xlf5Level  = 1 << 5
+
+	xlfMemEncryption = 1 << 7
+
 	entry64     = 0x200 // of the protected-mode code
 	loaderKexec = 0xd0  // type_of_loader as kexec_file_load sets it
 	fourGiB     = 1 << 32

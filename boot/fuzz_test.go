@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ferry/boot"
+	"ferry/boot/opened/openedtest"
 	"ferry/phys"
 )
 
@@ -16,6 +17,8 @@ func FuzzHandover(f *testing.F) {
 	f.Add([]byte{0x50, 2, 0}, []byte{}, []byte{}, "console=ttyS0")              // no nodes
 	f.Add([]byte{0xe8, 1, 3, 0x1c, 2, 9}, []byte{8, 1, 12, 0xff}, []byte{}, "") // a map of 3, a small initrd, a long first node
 	f.Add([]byte{}, []byte{0, 0, 2, 0xdf, 3, 0x23}, []byte{0x58, 2, 0, 0x5b, 2, 0x28}, "x")
+	f.Add([]byte{0x50, 2, 0, 3, 1, 4, 1, 5}, []byte{}, []byte{0}, "quiet")
+	part := openedtest.Part()
 
 	f.Fuzz(func(t *testing.T, page, nodes, header []byte, cmdline string) {
 		m := newMachine(t)
@@ -41,6 +44,11 @@ func FuzzHandover(f *testing.F) {
 		kho := [boot.KHOSize]byte{1}
 		n := boot.Next{Kernel: m.part(payloadAt, kernel), Cmdline: cmdline, KHO: &kho, Seed: []byte("fresh"), Scratch: scratch(),
 			Initrd: m.part(payloadAt+0x10000, []byte("initrd")), Occupied: phys.NewRanges(phys.Range{Start: stageAt, End: stageEnd})}
+		if len(header)%2 == 1 { // the same kernel, opened
+			n.Kernel, n.Opened = boot.Part{}, m.part(payloadAt, part)
+			poke(n.Opened.Bytes[:phys.PageSize], header, 3)
+			n.Random = func(b []byte) { copy(b, page) }
+		}
 		plan, err := p.Place(n)
 		if err != nil {
 			return
@@ -83,7 +91,7 @@ func poke(b, edits []byte, n int) {
 // checkPlan: every place in scratch, none over another or over what must stay.
 func checkPlan(t *testing.T, p *boot.Params, n boot.Next, plan *boot.Plan) {
 	t.Helper()
-	stay := n.Occupied.Add(n.Kernel.Range(), p.CmdlineAt).Add(p.InPlace()...)
+	stay := n.Occupied.Add(n.Kernel.Range(), n.Opened.Range(), p.CmdlineAt).Add(p.InPlace()...)
 	for _, d := range p.SetupData {
 		stay = stay.Add(d.Range())
 	}

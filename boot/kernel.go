@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"ferry/boot/opened"
 	"ferry/phys"
 )
 
@@ -16,7 +17,8 @@ const (
 	maxRelease   = 256     // bytes of the release string that are shown
 )
 
-// Kernel is a bzImage that can be started at its 64-bit entry.
+// Kernel is a kernel that can be started: a bzImage at its 64-bit entry, or an opened
+// one.
 type Kernel struct {
 	Protocol    uint16    // boot protocol, 0x20f is 2.15
 	Release     string    // the release string of the setup part: "7.3.4 (user@host) #1 ..."
@@ -29,8 +31,9 @@ type Kernel struct {
 	CmdlineMax  uint64    // bytes of the command line without terminator
 	InitrdMax   phys.Addr // highest address of the initrd's last byte where Above4G is false
 
-	header []byte // setup header, from 0x1f1
-	code   []byte // protected-mode part
+	header []byte         // setup header, from 0x1f1
+	code   []byte         // protected-mode part of a bzImage
+	opened *opened.Kernel // what an opened one has in its place
 }
 
 // refuse returns the error that the image is no kernel for us.
@@ -44,12 +47,25 @@ func ParseKernel(image []byte) (*Kernel, error) {
 	if len(image) < minImage {
 		return nil, refuse(fmt.Sprintf("%d bytes", len(image)), "a bzImage of at least %d", minImage)
 	}
-	b := image
-	headerEnd := offMagic + int(b[offHeaderLen])
-	setup := (int(b[offSetupSects]) + 1) * 512
-	if b[offSetupSects] == 0 {
+	k, err := parseHeader(image)
+	if err != nil {
+		return nil, err
+	}
+	setup := (int(image[offSetupSects]) + 1) * 512
+	if image[offSetupSects] == 0 {
 		setup = (4 + 1) * 512
 	}
+	if len(image) <= setup {
+		return nil, refuse(fmt.Sprintf("%d bytes", len(image)), "more than the %d of the setup part", setup)
+	}
+	k.Release, k.code = release(image, setup), image[setup:]
+	return k, k.check(uint64(u32(image, offSyssize)) * 16)
+}
+
+// parseHeader checks the setup header, which stands in b where it stands in an
+// image.
+func parseHeader(b []byte) (*Kernel, error) {
+	headerEnd := offMagic + int(b[offHeaderLen])
 	loadflags, xloadflags := b[offLoadflags], u16(b, offXloadflags)
 	switch {
 	case u16(b, offBootFlag) != 0xaa55:
@@ -64,12 +80,9 @@ func ParseKernel(image []byte) (*Kernel, error) {
 		return nil, refuse(fmt.Sprintf("xloadflags %#x without a 64-bit entry", xloadflags), "a 64-bit kernel")
 	case headerEnd < minHeaderLength || headerEnd > offHeaderMax:
 		return nil, refuse(fmt.Sprintf("setup header up to %#x", headerEnd), "%#x to %#x", minHeaderLength, offHeaderMax)
-	case len(image) <= setup:
-		return nil, refuse(fmt.Sprintf("%d bytes", len(image)), "more than the %d of the setup part", setup)
 	}
-	k := &Kernel{
+	return &Kernel{
 		Protocol:    u16(b, offVersion),
-		Release:     release(b, setup),
 		InitSize:    pageUp(uint64(u32(b, offInitSize))),
 		Alignment:   uint64(u32(b, offAlignment)),
 		PrefAddress: phys.Addr(u64(b, offPrefAddress)),
@@ -79,9 +92,7 @@ func ParseKernel(image []byte) (*Kernel, error) {
 		CmdlineMax:  uint64(u32(b, offCmdlineSize)),
 		InitrdMax:   phys.Addr(u32(b, offInitrdMax)),
 		header:      b[offHeader:headerEnd:headerEnd],
-		code:        image[setup:],
-	}
-	return k, k.check(uint64(u32(b, offSyssize)) * 16)
+	}, nil
 }
 
 // check looks at the numbers that placing relies on.

@@ -23,6 +23,7 @@ func (p Part) Range() phys.Range {
 // Next is the kernel to start and what it is to be handed.
 type Next struct {
 	Kernel  Part // a bzImage
+	Opened  Part // the same kernel, opened; with it the bzImage, which may be missing, is for when that is not to be entered
 	Initrd  Part // no bytes: no initrd
 	Cmdline string
 
@@ -39,47 +40,56 @@ type Next struct {
 	// any case.
 	Occupied phys.Ranges
 
-	FiveLevel bool // the processor runs with five levels of page tables
+	// Random fills with entropy, by which it is chosen where an opened kernel goes.
+	// Without it, and with nokaslr, it goes where a bzImage would.
+	Random func([]byte)
+
+	Processor
 }
 
 // Plan says where everything goes. Nothing is written before [Plan.Write].
 type Plan struct {
-	Kernel        phys.Range // load address and init_size
+	Kernel        phys.Range // load address, and the memory that the kernel takes there: a bzImage's init_size
 	Initrd        phys.Range // exact bytes; empty where there is none
 	InitrdInPlace bool       // the initrd is used where the payload has it
 	Block         phys.Range // zero page, command line and setup_data nodes, in this order
 	ZeroPage      phys.Addr  // RSI at the entry
 	Entry         phys.Addr  // 64-bit entry
 	Release       string     // of the kernel
+	Note          string     // why the bzImage is started of a kernel that was opened; empty otherwise
 
 	params   *Params
 	kernel   *Kernel
 	next     Next
 	nodes    []Node    // of the next kernel; their addresses are those they came from
 	handover phys.Addr // payload of the handover node, once written
+
+	slide      uint64 // of an opened kernel, see opened.Kernel.Write
+	randomised bool   // it was chosen by chance
 }
 
 // Place decides where the next kernel and all that it is handed lie, or says
 // which part finds no room. It changes no memory. What n and p refer to must stay
 // as it is until the plan is written.
 func (p *Params) Place(n Next) (*Plan, error) {
-	k, err := ParseKernel(n.Kernel.Bytes)
+	k, from, note, err := n.choose()
+	if err == nil {
+		err = k.Accepts(n.Cmdline, n.FiveLevel)
+	}
+	if err == nil && n.KHO != nil && len(n.Scratch) == 0 {
+		err = fmt.Errorf("%w: a handover without scratch, where no place is safe from preserved memory", ErrNoRoom)
+	}
 	if err != nil {
-		return nil, phys.In("next kernel", n.Kernel.At, err)
+		return nil, phys.In("next kernel", from.At, err)
 	}
-	if err := k.Accepts(n.Cmdline, n.FiveLevel); err != nil {
-		return nil, phys.In("next kernel", n.Kernel.At, err)
-	}
-	if n.KHO != nil && len(n.Scratch) == 0 {
-		return nil, phys.In("next kernel", n.Kernel.At,
-			fmt.Errorf("%w: a handover without scratch, where no place is safe from preserved memory", ErrNoRoom))
-	}
-	plan := &Plan{Release: k.Release, params: p, kernel: k, next: n, nodes: p.carried(n)}
+	plan := &Plan{Release: k.Release, Note: note, params: p, kernel: k, next: n, nodes: p.carried(n)}
 	room := p.room(n, k)
-	if plan.Kernel, err = room.take("kernel", k.InitSize, k.Alignment, k.PrefAddress, !k.Relocatable); err != nil {
-		return nil, phys.In("next", n.Kernel.At, err)
+	if k.opened == nil {
+		if plan.Kernel, err = room.take("kernel", k.InitSize, k.Alignment, k.PrefAddress, !k.Relocatable); err != nil {
+			return nil, phys.In("next", from.At, err)
+		}
+		plan.Entry = plan.Kernel.Start + entry64
 	}
-	plan.Entry = plan.Kernel.Start + entry64
 	if err := plan.placeInitrd(n, room.below(k.InitrdLimit())); err != nil {
 		return nil, phys.In("next", n.Initrd.At, err)
 	}
@@ -91,6 +101,13 @@ func (p *Params) Place(n Next) (*Plan, error) {
 		return nil, phys.In("next", p.ZeroPage, err)
 	}
 	plan.ZeroPage = plan.Block.Start
+	if k.opened != nil {
+		// The last: the initrd has fewer places to go.
+		if err := plan.placeOpened(n, room); err != nil {
+			return nil, phys.In("next", from.At, err)
+		}
+		plan.Entry = plan.Kernel.Start + phys.Addr(k.opened.Entry)
+	}
 	return plan, nil
 }
 

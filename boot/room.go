@@ -26,7 +26,7 @@ func (p *Params) room(n Next, k *Kernel) *room {
 		taken = append(taken, d.Range())
 	}
 	page, _ := phys.Span(p.ZeroPage, phys.PageSize)
-	taken = append(taken, page, pages(p.CmdlineAt), pages(n.Kernel.Range()), pages(n.Initrd.Range()))
+	taken = append(taken, page, pages(p.CmdlineAt), pages(n.Kernel.Range()), pages(n.Opened.Range()), pages(n.Initrd.Range()))
 
 	ram := p.E820.RAM()
 	free := ram.Sub(taken...)

@@ -8,7 +8,7 @@ import (
 
 // Write copies everything to its place. It fails before the first byte where any
 // place is not RAM that mem lets us write; after that it cannot fail. The kernel
-// clears or ignores what lies between the end of its code and init_size.
+// clears or ignores what lies between the end of its code and the end of its place.
 func (plan *Plan) Write(mem phys.Memory) error {
 	kernel, err := mem.Edit(plan.Kernel.Start, plan.Kernel.Size())
 	if err != nil {
@@ -25,7 +25,11 @@ func (plan *Plan) Write(mem phys.Memory) error {
 		}
 		copy(initrd, plan.next.Initrd.Bytes)
 	}
-	copy(kernel, plan.kernel.code)
+	if o := plan.kernel.opened; o != nil {
+		o.Write(kernel, plan.slide)
+	} else {
+		copy(kernel, plan.kernel.code)
+	}
 	plan.fillBlock(block)
 	return nil
 }
@@ -34,6 +38,9 @@ func (plan *Plan) Write(mem phys.Memory) error {
 // alone.
 func (plan *Plan) Written() []phys.Range {
 	code := phys.Addr(len(plan.kernel.code))
+	if o := plan.kernel.opened; o != nil {
+		code = phys.Addr(pageUp(o.Image))
+	}
 	all := []phys.Range{{Start: plan.Kernel.Start, End: plan.Kernel.Start + code}, plan.Block}
 	if !plan.InitrdInPlace {
 		all = append(all, plan.Initrd)
@@ -80,6 +87,9 @@ func (plan *Plan) fillZeroPage(b []byte) {
 		b[offLoader] = loaderKexec
 	}
 	b[offLoadflags] &= loadedHigh // no heap: the 16-bit code is not run
+	if plan.kernel.opened != nil {
+		plan.leaveAsDecompressor(b)
+	}
 	put32(b, offSubarch, u32(old, offSubarch))
 	put64(b, offSubarchData, u64(old, offSubarchData))
 	put64(b, offSetupData, 0)
@@ -88,6 +98,17 @@ func (plan *Plan) fillZeroPage(b []byte) {
 	}
 	join(b, offInitrd, offExtInitrd, uint64(plan.Initrd.Start))
 	join(b, offInitrdLen, offExtInitrdLen, plan.Initrd.Size())
+}
+
+// leaveAsDecompressor sets what the kernel's own decompressor sets in the zero page.
+// It also finds the ACPI root pointer where none is named; the kernel itself looks in
+// the same places.
+func (plan *Plan) leaveAsDecompressor(b []byte) {
+	if plan.randomised {
+		b[offLoadflags] |= kaslrFlag // steers what the kernel randomises by itself
+	}
+	b[offXloadflags] &^= xlfMemEncryption
+	put32(b, offCCBlob, 0)
 }
 
 // Hand gives the kernel of a plan that was written another handover than the one
