@@ -12,10 +12,12 @@ import (
 // Version is the manifest version that this package writes where nothing asks for
 // a later one. Fields that a reader does not know are no error: a field that an
 // older stage must not ignore asks for a later version. Version 2 names the
-// generation, version 3 the sessions that have to come in.
+// generation, version 3 the sessions that have to come in, version 4 a kernel that was
+// opened.
 const (
 	Version         = 2
 	VersionSessions = 3
+	VersionOpened   = 4
 )
 
 // maxManifest bounds the manifest's size in bytes.
@@ -110,8 +112,8 @@ func ParseManifest(b []byte) (Manifest, error) {
 	if err != nil {
 		return m, fmt.Errorf("%w: %w", ErrManifest, err)
 	}
-	if m.Version != Version && m.Version != VersionSessions {
-		return m, fmt.Errorf("%w: version %d, this stage reads versions %d and %d", ErrManifest, m.Version, Version, VersionSessions)
+	if m.Version < Version || m.Version > VersionOpened {
+		return m, fmt.Errorf("%w: version %d, this stage reads versions %d to %d", ErrManifest, m.Version, Version, VersionOpened)
 	}
 	if m.OnError != "" && !slices.Contains(Outcomes(), m.OnError) {
 		return m, fmt.Errorf("%w: on_error %s, want %s", ErrManifest, phys.Quote(m.OnError), strings.Join(Outcomes(), ", "))

@@ -9,7 +9,8 @@
 //
 //	manifest.json          optional, see [Manifest]
 //	manifest.json.minisig  optional, its signature, see [Trust]
-//	kernel                 a bzImage
+//	kernel                 a bzImage; may be missing where there is the next
+//	opened                 optional, the same kernel, see package opened: started where it can be
 //	initrd                 optional, handed on as it is
 //	rollback.kernel        optional, the kernel to go back to after a failure
 //	rollback.initrd        optional, its initrd
@@ -41,6 +42,7 @@ const (
 	ManifestName       = "manifest.json"
 	SignatureName      = "manifest.json.minisig"
 	KernelName         = "kernel"
+	OpenedName         = "opened"
 	InitrdName         = "initrd"
 	RollbackKernelName = "rollback.kernel"
 	RollbackInitrdName = "rollback.initrd"
@@ -54,7 +56,7 @@ type File struct {
 
 // Payload is what an archive holds.
 type Payload struct {
-	Kernel, Initrd                 File
+	Kernel, Opened, Initrd         File
 	RollbackKernel, RollbackInitrd File
 
 	// Raw is the manifest as it stands in the archive, and Signature the file that
@@ -67,13 +69,13 @@ type Payload struct {
 func (p *Payload) files() map[string]*File {
 	return map[string]*File{
 		ManifestName: &p.Raw, SignatureName: &p.Signature,
-		KernelName: &p.Kernel, InitrdName: &p.Initrd,
+		KernelName: &p.Kernel, OpenedName: &p.Opened, InitrdName: &p.Initrd,
 		RollbackKernelName: &p.RollbackKernel, RollbackInitrdName: &p.RollbackInitrd,
 	}
 }
 
-// Open reads the archive up to its trailer. The kernel must be there, and the
-// rollback kernel where the manifest names one; the rest may be missing.
+// Open reads the archive up to its trailer. The kernel must be there in one form or
+// both, and the rollback kernel where the manifest names one; the rest may be missing.
 func Open(archive []byte) (*Payload, error) {
 	p := &Payload{}
 	files := p.files()
@@ -97,8 +99,8 @@ func Open(archive []byte) (*Payload, error) {
 		}
 		at = next
 	}
-	if p.Kernel.Offset == 0 {
-		return nil, fmt.Errorf("%w: no file named %s", ErrArchive, KernelName)
+	if p.Kernel.Offset == 0 && p.Opened.Offset == 0 {
+		return nil, fmt.Errorf("%w: no file named %s or %s", ErrArchive, KernelName, OpenedName)
 	}
 	var err error
 	if p.Manifest, err = ParseManifest(p.Raw.Data); err != nil {

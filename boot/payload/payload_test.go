@@ -63,9 +63,14 @@ func TestOpenReturnsWindowsOnTheArchive(t *testing.T) {
 }
 
 func TestOpenNeedsOnlyAKernel(t *testing.T) {
-	p, err := payload.Open(newc(file{"kernel", "K", regular}))
-	if err != nil || len(p.Initrd.Data) != 0 || p.Manifest.Version != payload.Version || p.Manifest.Cmdline != nil {
-		t.Errorf("%+v, %v", p, err)
+	for _, name := range []string{"kernel", "opened"} {
+		p, err := payload.Open(newc(file{name, "K", regular}))
+		if err != nil || len(p.Initrd.Data) != 0 || p.Manifest.Version != payload.Version || p.Manifest.Cmdline != nil {
+			t.Errorf("%+v, %v", p, err)
+		}
+		if len(p.Kernel.Data)+len(p.Opened.Data) != 1 {
+			t.Errorf("kernel %q, opened %q", p.Kernel.Data, p.Opened.Data)
+		}
 	}
 }
 
@@ -92,15 +97,15 @@ func TestOpenRefuses(t *testing.T) {
 		{"name beyond the end", "name of", payload.ErrArchive, edit(94, "00000FFF")},
 		{"name without bytes", "name of", payload.ErrArchive, edit(94, "00000000")},
 		{"name of 4 GiB", "name of", payload.ErrArchive, edit(94, "FFFFFFFF")},
-		{"no kernel", "no file named kernel", payload.ErrArchive, newc(file{"initrd", "x", regular})},
+		{"no kernel", "no file named kernel or opened", payload.ErrArchive, newc(file{"initrd", "x", regular})},
 		{"kernel is a folder", "not a regular file", payload.ErrArchive, newc(file{"kernel", "", 0o40755})},
 		{"two kernels", "a second file", payload.ErrArchive, newc(file{"kernel", "a", regular}, file{"./kernel", "b", regular})},
 		{"manifest is no JSON", "want '{'", payload.ErrManifest,
 			newc(file{"kernel", "a", regular}, file{"manifest.json", "version=1", regular})},
 		{"manifest of another version", "version 1", payload.ErrManifest,
 			newc(file{"kernel", "a", regular}, file{"manifest.json", `{"version": 1}`, regular})},
-		{"manifest of a later version", "version 4, this stage reads versions 2 and 3", payload.ErrManifest,
-			newc(file{"kernel", "a", regular}, file{"manifest.json", `{"version": 4}`, regular})},
+		{"manifest of a later version", "version 5, this stage reads versions 2 to 4", payload.ErrManifest,
+			newc(file{"kernel", "a", regular}, file{"manifest.json", `{"version": 5}`, regular})},
 		{"sessions that are no number", "a number from 0", payload.ErrManifest,
 			newc(file{"kernel", "a", regular}, file{"manifest.json", `{"version": 3, "expect_sessions": -1}`, regular})},
 		{"manifest without version", "version 0", payload.ErrManifest,
@@ -129,6 +134,7 @@ func TestOpenRefuses(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	f.Add(newc(file{"manifest.json", `{"version": 2}`, regular}, file{"kernel", "KERNEL", regular}, file{"initrd", "x", regular}))
 	f.Add(newc(file{"kernel", "", regular}))
+	f.Add(newc(file{"opened", "K", regular}, file{"kernel", "KERNEL", regular}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := payload.Open(b)
 		if err != nil {
@@ -137,7 +143,7 @@ func FuzzOpen(f *testing.F) {
 			}
 			return
 		}
-		for _, file := range []payload.File{p.Kernel, p.Initrd} {
+		for _, file := range []payload.File{p.Kernel, p.Opened, p.Initrd} {
 			if n := len(file.Data); n > 0 && &b[file.Offset] != &file.Data[0] {
 				t.Errorf("%d bytes are not those at offset %#x", n, file.Offset)
 			}

@@ -50,7 +50,7 @@ func (p *Payload) CheckPart(name string) error {
 }
 
 // partNames are the files that the manifest lists.
-var partNames = []string{KernelName, InitrdName, RollbackKernelName, RollbackInitrdName}
+var partNames = []string{KernelName, OpenedName, InitrdName, RollbackKernelName, RollbackInitrdName}
 
 // check compares one file with what the manifest says of it.
 func (f *File) check(name string, part Part, listed bool) error {

@@ -37,7 +37,7 @@ func (s signer) sign(message string) string {
 
 // whole are the files of an archive that is all that it can be.
 func whole() map[string]string {
-	return map[string]string{"kernel": "KERNEL", "initrd": "INITRD", "rollback.kernel": "BACK", "rollback.initrd": "BACK INITRD"}
+	return map[string]string{"kernel": "KERNEL", "opened": "OPENED", "initrd": "INITRD", "rollback.kernel": "BACK", "rollback.initrd": "BACK INITRD"}
 }
 
 // manifestOf describes the files.
@@ -64,7 +64,7 @@ func archiveOf(manifest, signature string, files map[string]string) []byte {
 	if signature != "" {
 		all = append(all, file{"manifest.json.minisig", signature, regular})
 	}
-	for _, name := range []string{"kernel", "initrd", "rollback.kernel", "rollback.initrd"} {
+	for _, name := range []string{"kernel", "opened", "initrd", "rollback.kernel", "rollback.initrd"} {
 		if data, ok := files[name]; ok {
 			all = append(all, file{name, data, regular})
 		}
@@ -144,6 +144,9 @@ func TestVerifyRefusesWhatWasAltered(t *testing.T) {
 		{"no signature's text", plain, good, "x", whole(), minisign.ErrFormat},
 		{"the kernel", plain, good, signature, with("kernel", "KERNEl"), payload.ErrPart},
 		{"a longer kernel", plain, good, signature, with("kernel", "KERNELx"), payload.ErrPart},
+		{"the opened kernel", plain, good, signature, with("opened", "OPENEd"), payload.ErrPart},
+		{"no opened kernel", plain, good, signature, without("opened"), payload.ErrPart},
+		{"the opened kernel alone", plain, good, signature, without("kernel"), payload.ErrPart},
 		{"the initrd", plain, good, signature, with("initrd", "INITRd"), payload.ErrPart},
 		{"no initrd", plain, good, signature, without("initrd"), payload.ErrPart},
 		{"an empty initrd", plain, good, signature, with("initrd", ""), payload.ErrPart},
@@ -190,7 +193,7 @@ func TestCheckPartLooksAtOneFile(t *testing.T) {
 	if _, err := (&payload.Trust{Key: s.key}).VerifyManifest(p); err != nil {
 		t.Error(err)
 	}
-	for _, name := range []string{"kernel", "initrd", "rollback.kernel", "rollback.initrd", "manifest.json", "other"} {
+	for _, name := range []string{"kernel", "opened", "initrd", "rollback.kernel", "rollback.initrd", "manifest.json", "other"} {
 		bad := name == "kernel" || name == "manifest.json" || name == "other"
 		if err := p.CheckPart(name); errors.Is(err, payload.ErrPart) != bad || (err != nil) != bad {
 			t.Errorf("%s: %v", name, err)

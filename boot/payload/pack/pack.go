@@ -15,9 +15,10 @@ import (
 	"ferry/phys"
 )
 
-// Files are the parts of an archive. All but the kernel may be empty.
+// Files are the parts of an archive. All but the kernel may be empty, which is there
+// as a bzImage, or opened, or both.
 type Files struct {
-	Kernel, Initrd                 []byte
+	Kernel, Opened, Initrd         []byte
 	RollbackKernel, RollbackInitrd []byte
 }
 
@@ -39,22 +40,34 @@ func WriteFiles(w io.Writer, m payload.Manifest, f Files) error {
 	if m.ExpectSessions > 0 {
 		m.Version = payload.VersionSessions
 	}
+	if len(f.Opened) > 0 {
+		m.Version = payload.VersionOpened
+	}
 	m.Parts = map[string]payload.Part{}
 	for _, p := range f.parts() {
 		if len(p.data) > 0 {
 			m.Parts[p.name] = payload.NewPart(p.data)
 		}
 	}
-	var err error
-	if m.Kernel.Release, err = release(f.Kernel, m.Cmdline, m.Kernel.Release); err != nil {
-		return err
+	if len(f.Kernel) > 0 || len(f.Opened) == 0 {
+		k, err := boot.ParseKernel(f.Kernel)
+		if err := describe(&m.Kernel, k, err, m.Cmdline); err != nil {
+			return err
+		}
+	}
+	if len(f.Opened) > 0 {
+		k, err := boot.ParseOpened(f.Opened)
+		if err := describe(&m.Kernel, k, err, m.Cmdline); err != nil {
+			return err
+		}
 	}
 	if len(f.RollbackKernel) > 0 {
 		back := payload.Rollback{}
 		if m.Rollback != nil {
 			back = *m.Rollback
 		}
-		if back.Kernel.Release, err = release(f.RollbackKernel, back.Cmdline, back.Kernel.Release); err != nil {
+		k, err := boot.ParseKernel(f.RollbackKernel)
+		if err := describe(&back.Kernel, k, err, back.Cmdline); err != nil {
 			return fmt.Errorf("rollback kernel: %w", err)
 		}
 		m.Rollback = &back
@@ -71,20 +84,19 @@ func WriteFiles(w io.Writer, m payload.Manifest, f Files) error {
 	return write(w, manifest, nil, f)
 }
 
-// release checks a kernel and its command line, and returns the kernel's release
-// where none is given.
-func release(kernel []byte, cmdline *string, given string) (string, error) {
-	k, err := boot.ParseKernel(kernel)
+// describe checks a kernel that was parsed, and its command line, and fills in its
+// release where none is given.
+func describe(info *payload.KernelInfo, k *boot.Kernel, err error, cmdline *string) error {
 	if err != nil {
-		return "", err
+		return err
 	}
 	if cmdline != nil && uint64(len(*cmdline)) > k.CmdlineMax {
-		return "", fmt.Errorf("%w: %d bytes, the kernel takes %d", boot.ErrCmdline, len(*cmdline), k.CmdlineMax)
+		return fmt.Errorf("%w: %d bytes, the kernel takes %d", boot.ErrCmdline, len(*cmdline), k.CmdlineMax)
 	}
-	if given == "" {
-		given = k.Release
+	if info.Release == "" {
+		info.Release = k.Release
 	}
-	return given, nil
+	return nil
 }
 
 // Sign writes an archive again, with a signature of its manifest, which it
@@ -97,7 +109,8 @@ func Sign(w io.Writer, archive, signature []byte) error {
 	if p.Raw.Offset == 0 {
 		return fmt.Errorf("%w: there is none to sign", payload.ErrManifest)
 	}
-	return write(w, p.Raw.Data, signature, Files{p.Kernel.Data, p.Initrd.Data, p.RollbackKernel.Data, p.RollbackInitrd.Data})
+	return write(w, p.Raw.Data, signature, Files{Kernel: p.Kernel.Data, Opened: p.Opened.Data, Initrd: p.Initrd.Data,
+		RollbackKernel: p.RollbackKernel.Data, RollbackInitrd: p.RollbackInitrd.Data})
 }
 
 // part is a file by its name in the archive.
@@ -108,7 +121,7 @@ type part struct {
 
 func (f Files) parts() []part {
 	return []part{
-		{payload.KernelName, f.Kernel}, {payload.InitrdName, f.Initrd},
+		{payload.KernelName, f.Kernel}, {payload.OpenedName, f.Opened}, {payload.InitrdName, f.Initrd},
 		{payload.RollbackKernelName, f.RollbackKernel}, {payload.RollbackInitrdName, f.RollbackInitrd},
 	}
 }

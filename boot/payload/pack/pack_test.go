@@ -11,6 +11,7 @@ import (
 	"github.com/cavaliergopher/cpio"
 
 	"ferry/boot"
+	"ferry/boot/opened/openedtest"
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
 )
@@ -75,6 +76,35 @@ func TestExpectedSessionsAskForALaterVersion(t *testing.T) {
 	}
 }
 
+// A stage that does not know the part would look for a bzImage.
+func TestOpenedKernelIsPackedInPlaceOfTheOtherOrBeside(t *testing.T) {
+	part := openedtest.Part()
+	for _, kernel := range [][]byte{nil, bzImage("code")} {
+		var b, signed bytes.Buffer
+		if err := pack.WriteFiles(&b, payload.Manifest{ExpectSessions: 1}, pack.Files{Kernel: kernel, Opened: part, Initrd: []byte("initrd")}); err != nil {
+			t.Fatal(err)
+		}
+		if err := pack.Sign(&signed, b.Bytes(), []byte("signature")); err != nil {
+			t.Fatal(err)
+		}
+		for _, archive := range []*bytes.Buffer{&b, &signed} {
+			p, err := payload.Open(archive.Bytes())
+			if err == nil {
+				err = p.Check()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(p.Kernel.Data, kernel) || !bytes.Equal(p.Opened.Data, part) || p.Opened.Offset%4096 != 0 || p.Manifest.Version != payload.VersionOpened {
+				t.Errorf("kernel of %d bytes, opened of %d at %#x, version %d", len(p.Kernel.Data), len(p.Opened.Data), p.Opened.Offset, p.Manifest.Version)
+			}
+			if release := p.Manifest.Kernel.Release; release != map[bool]string{false: openedtest.Release, true: "9.9.9 test"}[kernel != nil] {
+				t.Errorf("release %q", release)
+			}
+		}
+	}
+}
+
 func TestOtherReadersOpenThePackage(t *testing.T) {
 	r := cpio.NewReader(bytes.NewReader(write(t, payload.Manifest{}, bzImage("code"), []byte("initrd"))))
 	var names []string
@@ -119,6 +149,13 @@ func TestWriteRefuses(t *testing.T) {
 		if err := pack.Write(&b, c.m, c.kernel, nil); !errors.Is(err, c.rule) || b.Len() > 0 {
 			t.Errorf("%s: %v, %d bytes written", c.name, err, b.Len())
 		}
+	}
+	if err := pack.WriteFiles(io.Discard, payload.Manifest{}, pack.Files{Opened: openedtest.Part()[:8192]}); !errors.Is(err, boot.ErrKernel) {
+		t.Errorf("a damaged opened kernel: %v", err)
+	}
+	line := strings.Repeat("x", 2048)
+	if err := pack.WriteFiles(io.Discard, payload.Manifest{Cmdline: &line}, pack.Files{Opened: openedtest.Part()}); !errors.Is(err, boot.ErrCmdline) {
+		t.Errorf("long command line of an opened kernel: %v", err)
 	}
 	if err := pack.Write(io.Discard, payload.Manifest{OnError: payload.OnErrorRollback}, bzImage("x"), nil); !errors.Is(err, payload.ErrManifest) {
 		t.Errorf("rollback without a kernel: %v", err)
