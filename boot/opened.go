@@ -105,9 +105,9 @@ func hasWord(cmdline, word string) bool {
 func isBlank(c rune) bool { return c <= ' ' }
 
 // choose returns the kernel in the form in which it is to be started. A damaged part
-// is an error, whatever else is there; note says why an opened kernel that is whole is
+// is an error, whatever else is there; form says why an opened kernel that is whole is
 // not entered.
-func (n *Next) choose() (k *Kernel, from Part, note string, err error) {
+func (n *Next) choose() (k *Kernel, from Part, form string, err error) {
 	if len(n.Opened.Bytes) > 0 {
 		if k, err = ParseOpened(n.Opened.Bytes); err != nil {
 			return nil, n.Opened, "", err
@@ -116,10 +116,10 @@ func (n *Next) choose() (k *Kernel, from Part, note string, err error) {
 		if err == nil || len(n.Kernel.Bytes) == 0 {
 			return k, n.Opened, "", err
 		}
-		note = err.Error()
+		form = fmt.Sprintf("its bzImage is started: %v", err)
 	}
 	k, err = ParseKernel(n.Kernel.Bytes)
-	return k, n.Kernel, note, err
+	return k, n.Kernel, form, err
 }
 
 // placeOpened chooses where an opened kernel goes among what nothing else has, and
@@ -128,11 +128,14 @@ func (plan *Plan) placeOpened(n Next, room *room) (err error) {
 	k := plan.kernel
 	room = room.below(opened.MaxAddr)
 	if k.opened.Randomised() && n.Random != nil && !hasWord(n.Cmdline, "nokaslr") {
-		if at, slide := k.opened.Choose(room.pieces(k.PrefAddress), n.Random); !at.Empty() {
+		free := room.pieces(k.PrefAddress)
+		if at, slide := k.opened.Choose(free, n.Random); !at.Empty() {
 			plan.Kernel, plan.slide, plan.randomised = at, slide, true
+			plan.Form = fmt.Sprintf("it is entered opened, at one of %d places with one of %d offsets", k.opened.Places(free), k.opened.Slides())
 			return nil
 		}
 	}
+	plan.Form = "it is entered opened, where it was linked to be"
 	plan.Kernel, err = room.take("kernel", k.InitSize, k.Alignment, k.PrefAddress, false)
 	return err
 }

@@ -56,7 +56,7 @@ type Plan struct {
 	ZeroPage      phys.Addr  // RSI at the entry
 	Entry         phys.Addr  // 64-bit entry
 	Release       string     // of the kernel
-	Note          string     // why the bzImage is started of a kernel that was opened; empty otherwise
+	Form          string     // of a kernel that was opened: what it is started as, for the operator; empty for others
 
 	params   *Params
 	kernel   *Kernel
@@ -72,7 +72,7 @@ type Plan struct {
 // which part finds no room. It changes no memory. What n and p refer to must stay
 // as it is until the plan is written.
 func (p *Params) Place(n Next) (*Plan, error) {
-	k, from, note, err := n.choose()
+	k, from, form, err := n.choose()
 	if err == nil {
 		err = k.Accepts(n.Cmdline, n.FiveLevel)
 	}
@@ -82,7 +82,7 @@ func (p *Params) Place(n Next) (*Plan, error) {
 	if err != nil {
 		return nil, phys.In("next kernel", from.At, err)
 	}
-	plan := &Plan{Release: k.Release, Note: note, params: p, kernel: k, next: n, nodes: p.carried(n)}
+	plan := &Plan{Release: k.Release, Form: form, params: p, kernel: k, next: n, nodes: p.carried(n)}
 	room := p.room(n, k)
 	if k.opened == nil {
 		if plan.Kernel, err = room.take("kernel", k.InitSize, k.Alignment, k.PrefAddress, !k.Relocatable); err != nil {

@@ -25,13 +25,14 @@ import (
 
 // Machine is what a crossing runs on.
 type Machine struct {
-	Memory    phys.Memory
-	ZeroPage  phys.Addr    // of the boot protocol, as the stage was started with
-	Stage     phys.Range   // the memory that this code runs in
-	FiveLevel bool         // the processor runs with five levels of page tables
-	Nanotime  func() int64 // a clock that does not go back
-	Random    func([]byte) // fills with entropy
-	Console   io.Writer    // where the report goes
+	Memory   phys.Memory
+	ZeroPage phys.Addr    // of the boot protocol, as the stage was started with
+	Stage    phys.Range   // the memory that this code runs in
+	Nanotime func() int64 // a clock that does not go back
+	Random   func([]byte) // fills with entropy
+	Console  io.Writer    // where the report goes
+
+	boot.Processor
 
 	MemoryUsed func() uint64   // bytes of the stage's memory used so far; nil: nobody knows
 	Figures    func() []string // what the machine itself reports at the end; nil: nothing
@@ -183,6 +184,7 @@ func (p *passage) read() error {
 	}
 	m := p.payload.Manifest
 	p.next = p.kernel(p.payload.Kernel, p.payload.Initrd, m.Cmdline)
+	p.next.Opened = p.part(p.payload.Opened)
 	p.report.Next = m.Kernel.Release
 	p.step("digests", "scratch")
 	return nil
@@ -228,7 +230,7 @@ func (p *passage) whole() {
 		p.report.note("THE PAYLOAD NAMES NO DIGESTS: nobody knows whether the kernel that is started is whole; ferry pack names them")
 		return
 	}
-	p.badNext = errors.Join(p.payload.CheckPart(payload.KernelName), p.payload.CheckPart(payload.InitrdName))
+	p.badNext = errors.Join(p.payload.CheckPart(payload.KernelName), p.payload.CheckPart(payload.OpenedName), p.payload.CheckPart(payload.InitrdName))
 	p.report.fail(p.badNext)
 	for _, name := range []string{payload.RollbackKernelName, payload.RollbackInitrdName} {
 		if err := p.payload.CheckPart(name); err != nil {
@@ -246,7 +248,8 @@ func (p *passage) kernel(kernel, initrd payload.File, cmdline *string) boot.Next
 		Initrd:    p.part(initrd),
 		Cmdline:   boot.Without(p.params.Cmdline, prefix),
 		Seed:      make([]byte, 32),
-		FiveLevel: p.m.FiveLevel,
+		Random:    p.m.Random,
+		Processor: p.m.Processor,
 	}
 	if cmdline != nil {
 		next.Cmdline = *cmdline

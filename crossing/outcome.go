@@ -66,6 +66,7 @@ func (p *passage) prepare(raw *[kho.DataSize]byte) {
 func (p *passage) placeAhead(raw *[kho.DataSize]byte) (err error) {
 	if p.way.plan != nil && p.way.outcome == OnErrorPass {
 		p.ahead.plan = p.way.plan
+		p.report.form(p.ahead.plan)
 		return nil
 	}
 	next := p.next
@@ -77,6 +78,9 @@ func (p *passage) placeAhead(raw *[kho.DataSize]byte) (err error) {
 	if p.ahead.plan, err = p.place(beside); err != nil && p.way.plan != nil {
 		p.ahead.instead = true
 		p.ahead.plan, err = p.place(next)
+	}
+	if err == nil {
+		p.report.form(p.ahead.plan)
 	}
 	if err != nil {
 		if d, e := kho.ParseData(p.params.ZeroPage, raw[:]); e == nil {
@@ -173,7 +177,8 @@ func (p *passage) name(plan *boot.Plan) string {
 
 // spent returns the memory that may hold secrets and that nobody needs any more
 // once the kernel of a plan runs: command line, entropy, the payload but for an
-// initrd that is used in place, and what was written for another kernel. It is
+// initrd that is used in place and an opened kernel, which is no secret before it is
+// relocated, and what was written for another kernel. It is
 // nothing as long as a handover that stays was not proved to lie apart from all
 // that: what the zero page and its list say of it may be wrong.
 func (p *passage) spent(plan *boot.Plan) phys.Ranges {
@@ -181,7 +186,7 @@ func (p *passage) spent(plan *boot.Plan) phys.Ranges {
 		return nil
 	}
 	in := p.params
-	spent := phys.NewRanges(in.Initrd, in.CmdlineAt).Add(p.written...)
+	spent := phys.NewRanges(in.Initrd).Sub(p.next.Opened.Range()).Add(in.CmdlineAt).Add(p.written...)
 	if !p.handed {
 		spent = spent.Add(p.pool...)
 	}
@@ -373,12 +378,6 @@ func (p *passage) jump(plan *boot.Plan) Jump {
 	p.report.Next = plan.Release
 	p.report.step("place")
 	return p.to(plan)
-}
-
-// place decides where a kernel and all that it is handed go.
-func (p *passage) place(next boot.Next) (*boot.Plan, error) {
-	next.Occupied = next.Occupied.Add(p.m.Stage)
-	return p.params.Place(next)
 }
 
 // scratch finds memory for the next kernel: what the handover's table calls

@@ -111,7 +111,3 @@ func Random(b []byte) {
 		FillRandom(uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	}
 }
-
-// FiveLevel reports whether the processor runs with five levels of page tables,
-// which a kernel started from here must be able to take over.
-func FiveLevel() bool { return mach.levels == 5 }

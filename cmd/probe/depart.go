@@ -78,7 +78,7 @@ func depart(o options) error {
 		Kernel:  boot.Part{Bytes: stage.Kernel.Data},
 		Initrd:  boot.Part{Bytes: stage.Initrd.Data},
 		Cmdline: words,
-		KHO:     &kho, Seed: seed, Scratch: scratch, FiveLevel: amd64.FiveLevel(),
+		KHO:     &kho, Seed: seed, Scratch: scratch, Processor: boot.Processor{FiveLevel: amd64.FiveLevel()},
 		Occupied: phys.NewRanges(phys.Range{Start: table, End: table + scratchAlign}),
 	})
 	if err != nil {

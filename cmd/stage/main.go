@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ferry/board/amd64"
+	"ferry/boot"
 	"ferry/crossing"
 )
 
@@ -19,7 +20,7 @@ func main() {
 		Memory:    amd64.Memory(),
 		ZeroPage:  info.ZeroPage,
 		Stage:     info.Stage,
-		FiveLevel: amd64.FiveLevel(),
+		Processor: boot.Processor{FiveLevel: amd64.FiveLevel(), HasFiveLevel: amd64.HasFiveLevel(), Encrypted: amd64.Encrypted()},
 		Nanotime:  amd64.Nanotime,
 		Random:    amd64.Random,
 		Console:   console,

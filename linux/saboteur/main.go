@@ -26,7 +26,7 @@ func main() {
 		Memory:    amd64.Memory(),
 		ZeroPage:  info.ZeroPage,
 		Stage:     info.Stage,
-		FiveLevel: amd64.FiveLevel(),
+		Processor: boot.Processor{FiveLevel: amd64.FiveLevel(), HasFiveLevel: amd64.HasFiveLevel(), Encrypted: amd64.Encrypted()},
 		Nanotime:  amd64.Nanotime,
 		Random:    amd64.Random,
 		Console:   console,
