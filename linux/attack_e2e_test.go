@@ -37,7 +37,7 @@ var attacks = []attack{
 	{"the next kernel reads formats that nobody knows", "luo_multi_session", unknownFormats, "", `generation "G"`},
 	{"the next kernel has no live update", "luo_kexec_simple", olderKernel, "", "have no live update"},
 	{"the next kernel cannot hold 2000 sessions", "luo_stress_sessions", olderKernelYet, "", "want at most 819"},
-	{"a signed payload, its next kernel altered", "luo_multi_session", alteredKernel, "", "kernel has SHA-256"},
+	{"a signed payload, its next kernel altered", "luo_multi_session", alteredKernel, "", "opened has SHA-256"},
 	{"a damaged record in the chain of sessions", "luo_kexec_simple", damagedChain,
 		"kho_scratch=32M,0,352M ferry.mode=pass sabotage.damage=name-padding", "bytes behind the end of"},
 	{"the next kernel cannot hold 500 files", "luo_stress_files", olderKernelStill, "", "want at most 128"},
@@ -151,7 +151,7 @@ func alteredKernel(t *testing.T, at *attacked) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b[int(p.Kernel.Offset)+len(p.Kernel.Data)/2] ^= 1
+	b[int(p.Opened.Offset)+len(p.Opened.Data)/2] ^= 1
 	if err := os.WriteFile(at.payload, b, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -254,5 +254,8 @@ func (k *Kernel) checkTable(name string, table []byte, size uint64) error {
 	return nil
 }
 
+// Pages returns what the image has but for its pages of zeros, in order.
+func (k *Kernel) Pages() []byte { return k.pages }
+
 // Relocations returns how many addresses are relocated.
 func (k *Kernel) Relocations() int { return (len(k.wide) + len(k.narrow)) / place }

@@ -61,11 +61,18 @@ func Look(image []byte, compression string, vmlinux []byte) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
+	return look(k, compression, vmlinux), nil
+}
+
+// LookOpened is Look for a kernel that was opened.
+func LookOpened(k *boot.Kernel) *Kernel { return look(k, "none", k.Opened().Pages()) }
+
+func look(k *boot.Kernel, compression string, vmlinux []byte) *Kernel {
 	found := &Kernel{Compression: compression, Formats: findFormats(vmlinux), Release: banner(vmlinux)}
 	if found.Release == "" {
 		found.Release = firstWord(k.Release)
 	}
-	return found, nil
+	return found
 }
 
 // Decompress returns the kernel of a bzImage, an ELF file and what the build has put

@@ -12,7 +12,6 @@ import (
 	"ferry/boot"
 	"ferry/boot/minisign"
 	"ferry/boot/payload"
-	"ferry/boot/vmlinux"
 	"ferry/crossing"
 	"ferry/phys"
 )
@@ -100,13 +99,13 @@ func (k *check) all(image []byte) (err error) {
 	if k.scratch, err = k.host.scratch(); err != nil {
 		return err
 	}
-	next, err := k.kernel("next kernel", k.parts.Kernel, k.parts.Initrd, m.Kernel, m.Cmdline, &b.nextLine)
+	next, err := k.kernel(nextName, k.parts.Kernel, k.parts.Opened, k.parts.Initrd, m.Kernel, m.Cmdline, &b.nextLine)
 	if err != nil {
 		return fmt.Errorf("payload %s: next kernel: %w", k.cmd.Payload, err)
 	}
 	if m.Rollback != nil {
 		b.back = described(m.Rollback.Kernel)
-		back, err := k.kernel("rollback kernel", k.parts.RollbackKernel, k.parts.RollbackInitrd, m.Rollback.Kernel, m.Rollback.Cmdline, &b.backLine)
+		back, err := k.kernel("rollback kernel", k.parts.RollbackKernel, payload.File{}, k.parts.RollbackInitrd, m.Rollback.Kernel, m.Rollback.Cmdline, &b.backLine)
 		if err != nil {
 			return fmt.Errorf("payload %s: rollback kernel: %w", k.cmd.Payload, err)
 		}
@@ -171,30 +170,29 @@ func (k *check) digests() error {
 
 // kernel wants a kernel of the payload to be what the manifest says, and to take what the crossing gives it on this
 // machine. gets becomes its command line, in words.
-func (k *check) kernel(what string, image, initrd payload.File, info payload.KernelInfo, own *string, gets *string) (*boot.Kernel, error) {
-	kernel, err := boot.ParseKernel(image.Data)
-	if err != nil {
-		return nil, err
-	}
-	fiveLevel, err := k.host.fiveLevel()
+func (k *check) kernel(what string, image, opened, initrd payload.File, info payload.KernelInfo, own *string, gets *string) (*boot.Kernel, error) {
+	cpu, err := k.host.processor()
 	if err != nil {
 		return nil, err
 	}
 	r, l := k.review, k.line.passedOn(own)
-	if err := kernel.Accepts(l.text, fiveLevel); errors.Is(err, boot.ErrCmdline) {
+	kernel, found, openErr, err := r.form(what, image.Data, opened.Data, l.text, cpu)
+	if err != nil {
+		return nil, err
+	}
+	if err := kernel.Accepts(l.text, cpu.FiveLevel); errors.Is(err, boot.ErrCmdline) {
 		r.doubt(fmt.Sprintf("the %s does not take the command line that it would get: %v", what, err), "it cannot be started, which is a failure",
 			"give a shorter one with --cmdline, or ferry pack --cmdline")
 	} else if err != nil {
 		return nil, err
 	}
-	found, openErr := vmlinux.Open(image.Data)
 	r.told(what, info, "the manifest", found, openErr)
 	r.dropped(k.cmd, what, own)
 	r.live(what, l.text, k.running)
 	r.memory(what, l.text, k.running, k.scratch, k.host.ramTop())
 	r.root(what, l.text, k.running, initrd.Data)
 	r.initrd(what, initrd.Data, k.host.hadInitrd())
-	r.builds(what, what != "next kernel", kernel, k.host)
+	r.builds(what, what != nextName, kernel, k.host)
 	*gets = l.String()
 	return kernel, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ferry/boot"
 	"ferry/crossing"
 	"ferry/phys"
 )
@@ -48,19 +49,33 @@ func (h host) release() string {
 	return release
 }
 
-// fiveLevel reports whether the processors run with five levels of page tables, and so enter the next kernel. Linux
-// takes the flag away where it runs with four.
-func (h host) fiveLevel() (bool, error) {
+// processor returns what a next kernel depends on of the processors, as they will enter it. Linux takes the flag of five
+// levels of page tables away where it runs with four; how long virtual addresses can be it says in any case. Of memory that
+// is encrypted the stage finds out.
+func (h host) processor() (cpu boot.Processor, err error) {
 	b, err := fs.ReadFile(h.root, "proc/cpuinfo")
 	if err != nil {
-		return false, &problem{"cannot read the processor's flags", "mount -t proc proc /proc", err}
+		return cpu, &problem{"cannot read the processor's flags", "mount -t proc proc /proc", err}
 	}
+	flags := false
 	for line := range strings.Lines(string(b)) {
-		if name, flags, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "flags" {
-			return hasWord(flags, "la57"), nil
+		name, value, _ := strings.Cut(line, ":")
+		switch strings.TrimSpace(name) {
+		case "flags":
+			flags, cpu.FiveLevel = true, hasWord(value, "la57")
+		case "address sizes":
+			cpu.HasFiveLevel = strings.Contains(value, " 57 bits virtual")
+		case "": // the end of the first processor
+			if flags {
+				cpu.HasFiveLevel = cpu.HasFiveLevel || cpu.FiveLevel
+				return cpu, nil
+			}
 		}
 	}
-	return false, errors.New("/proc/cpuinfo names no flags")
+	if cpu.HasFiveLevel = cpu.HasFiveLevel || cpu.FiveLevel; !flags {
+		return cpu, errors.New("/proc/cpuinfo names no flags")
+	}
+	return cpu, nil
 }
 
 // loaded reports whether a kexec image is loaded. Where sysfs is not mounted nothing is known, which is no error.

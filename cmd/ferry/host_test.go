@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"ferry/boot"
 	"ferry/phys"
 )
 
@@ -158,28 +159,30 @@ func TestEveryErrnoSaysWhatToDo(t *testing.T) {
 	}
 }
 
-func TestHostReadsWhetherTheProcessorRunsWithFiveLevels(t *testing.T) {
+func TestHostReadsHowManyLevelsTheProcessorRunsWith(t *testing.T) {
 	tests := []struct {
 		name, cpuinfo string
-		five          bool
+		cpu           boot.Processor
 		want          string // in the error
 	}{
-		{"four", "processor\t: 0\nflags\t\t: fpu lm\n", false, ""},
-		{"five", "processor\t: 0\nflags\t\t: fpu la57 lm\n", true, ""},
-		{"another flag", "flags\t\t: xla57\nbugs\t\t: la57\n", false, ""},
-		{"no flags", "processor\t: 0\n", false, "no flags"},
+		{"four", "processor\t: 0\nflags\t\t: fpu lm\naddress sizes\t: 46 bits physical, 48 bits virtual\n\n", boot.Processor{}, ""},
+		{"five", "processor\t: 0\nflags\t\t: fpu la57 lm\naddress sizes\t: 52 bits physical, 57 bits virtual\n\n", boot.Processor{FiveLevel: true, HasFiveLevel: true}, ""},
+		{"four, of five", "processor\t: 0\nflags\t\t: fpu lm\naddress sizes\t: 52 bits physical, 57 bits virtual\n\nprocessor\t: 1\n", boot.Processor{HasFiveLevel: true}, ""},
+		{"nobody says how long addresses are", "flags\t\t: fpu la57\n", boot.Processor{FiveLevel: true, HasFiveLevel: true}, ""},
+		{"another flag", "flags\t\t: xla57\nbugs\t\t: la57\n", boot.Processor{}, ""},
+		{"no flags", "processor\t: 0\n", boot.Processor{}, "no flags"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			root := live()
 			root["proc/cpuinfo"] = &fstest.MapFile{Data: []byte(tt.cpuinfo)}
-			five, err := host{root}.fiveLevel()
-			if five != tt.five || (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v, %v; want %v, error with %q", five, err, tt.five, tt.want)
+			cpu, err := host{root}.processor()
+			if cpu != tt.cpu || (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%+v, %v; want %+v, error with %q", cpu, err, tt.cpu, tt.want)
 			}
 		})
 	}
-	if _, err := (host{fstest.MapFS{}}).fiveLevel(); err == nil || !strings.Contains(err.Error(), "mount -t proc") {
+	if _, err := (host{fstest.MapFS{}}).processor(); err == nil || !strings.Contains(err.Error(), "mount -t proc") {
 		t.Errorf("error %v, want one that says how to mount proc", err)
 	}
 }

@@ -17,6 +17,13 @@ type packed struct {
 	kernel        *boot.Kernel
 	info          payload.KernelInfo
 	reads         string // what it reads, for the operator
+
+	compression string
+	vmlinux     []byte // what is compressed in the image
+	undone      error  // why that is not known
+
+	opened       []byte // part of the payload, nil if the kernel is not opened
+	openedKernel *boot.Kernel
 }
 
 // readKernel reads a kernel and its initrd, and finds out which generation of formats the kernel reads, or takes what the
@@ -34,9 +41,12 @@ func (r *review) readKernel(name, initrd, generation, flag string) (k *packed, e
 	if k.kernel, err = boot.ParseKernel(k.image); err != nil {
 		return nil, fmt.Errorf("kernel %s: %w", name, err)
 	}
-	found, openErr := vmlinux.Open(k.image)
+	k.compression, k.vmlinux, k.undone = vmlinux.Decompress(k.image)
+	found, openErr := (*vmlinux.Kernel)(nil), k.undone
 	if openErr == nil {
-		k.info.Release = found.Release
+		if found, openErr = vmlinux.Look(k.image, k.compression, k.vmlinux); openErr == nil {
+			k.info.Release = found.Release
+		}
 	}
 	if generation != "" {
 		return k, k.is(generation, flag, found, openErr, r)

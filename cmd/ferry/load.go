@@ -74,7 +74,11 @@ func (c *loadCmd) load(h host, out io.Writer) error {
 func (c *checked) print(out io.Writer, h host) {
 	say := sayer(out)
 	for _, p := range c.places {
-		say(p.need.name, fmt.Sprintf("%s, room at %s", size(p.need.size), p.at))
+		where := "room at"
+		if p.need.chance {
+			where = "anywhere, for example at"
+		}
+		say(p.need.name, fmt.Sprintf("%s, %s %s", size(p.need.size), where, p.at))
 	}
 	c.review.print(say)
 	c.briefing.print(say)

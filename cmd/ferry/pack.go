@@ -24,6 +24,7 @@ type packCmd struct {
 	Room       uint64        `placeholder:"MiB" help:"MiB of the largest scratch area of the host: refuse what does not fit."`
 	Generation string        `placeholder:"NAME" help:"Generation of formats that the next kernel reads (ferry abi lists them). Default: what its image says; one that does not say is refused."`
 	From       string        `placeholder:"RELEASE" help:"Release or generation of the kernel that will hand over, for what its memory leaves open: 6.16 and 6.17 look like 6.18. Default: that of the rollback kernel, or unknown."`
+	Form       formFlags     `embed:""`
 	Rollback   rollbackFlags `embed:"" prefix:"rollback-"`
 	OnError    string        `placeholder:"OUTCOME" enum:",rollback,pass,cold,halt" default:"" help:"What follows a failure: rollback (the kernel before boots with the untouched handover), pass (the next kernel boots with it), cold (it boots without, state is lost) or halt. Default: rollback where there is a kernel for it, halt where the next kernel is known not to read the handover; else what the stage's command line says, which counts only for an unsigned payload."`
 	Serial     uint64        `help:"Number of this payload: raise it with each, if images demand a least one."`
@@ -51,6 +52,7 @@ func (c *packCmd) pack(out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	form := kernels[0].open(c.Form, c.Cmdline)
 	m, parts := c.manifest(kernels)
 	reason := ""
 	if m.OnError, reason, err = r.policy(c.OnError, m); err != nil {
@@ -87,6 +89,7 @@ func (c *packCmd) pack(out io.Writer) error {
 		return err
 	}
 	say := sayer(text(out, files...))
+	say("next kernel is packed", form)
 	for _, n := range needs {
 		say(n.name, size(n.size))
 	}
@@ -113,7 +116,10 @@ func (c *packCmd) kernels(r *review) ([]*packed, error) {
 func (c *packCmd) manifest(kernels []*packed) (payload.Manifest, pack.Files) {
 	next := kernels[0]
 	m := payload.Manifest{Serial: c.Serial, Kernel: next.info, From: c.From, Cmdline: c.Cmdline, ExpectSessions: c.Expect}
-	parts := pack.Files{Kernel: next.image, Initrd: next.initrd}
+	parts := pack.Files{Opened: next.opened, Initrd: next.initrd}
+	if next.opened == nil || c.Form.WithCompressed {
+		parts.Kernel = next.image
+	}
 	for _, back := range kernels[1:] {
 		m.Rollback = &payload.Rollback{Kernel: back.info, Cmdline: c.Rollback.Cmdline}
 		if m.From == "" {
@@ -173,16 +179,18 @@ func (c *packCmd) briefing(m payload.Manifest, kernels []*packed, reason string)
 // does not fit where the operator said how much there is.
 func (c *packCmd) room(stage *boot.Kernel, kernels []*packed, archive uint64) (most []need, err error) {
 	for _, k := range kernels {
-		needs := needs(stage, k.kernel, archive)
-		if c.Room != 0 {
-			area, _ := phys.Span(256*mib, c.Room*mib)
-			if _, err := place([]phys.Range{area}, needs); err != nil {
-				return nil, fmt.Errorf("kernel %s of %s (init_size %s) and initrd of %s do not fit in %d MiB: %w", k.name,
-					size(uint64(len(k.image))), size(k.kernel.InitSize), size(uint64(len(k.initrd))), c.Room, err)
+		for _, form := range k.forms(c.Form) {
+			needs := needs(stage, form, archive)
+			if c.Room != 0 {
+				area, _ := phys.Span(256*mib, c.Room*mib)
+				if _, err := place([]phys.Range{area}, needs); err != nil {
+					return nil, fmt.Errorf("kernel %s of %s (init_size %s) and initrd of %s do not fit in %d MiB: %w", k.name,
+						size(uint64(len(k.image))), size(form.InitSize), size(uint64(len(k.initrd))), c.Room, err)
+				}
 			}
-		}
-		if total(needs) > total(most) {
-			most = needs
+			if total(needs) > total(most) {
+				most = needs
+			}
 		}
 	}
 	return most, nil

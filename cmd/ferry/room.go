@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ferry/boot"
+	"ferry/boot/opened"
 	"ferry/boot/payload"
 	"ferry/phys"
 )
@@ -18,6 +19,8 @@ type need struct {
 	min   phys.Addr // lowest address
 	limit phys.Addr // end of the memory that serves, 0 for no limit
 	fixed bool      // min is the only address
+
+	chance bool // the stage chooses one of all places
 }
 
 const mib = 1 << 20
@@ -29,22 +32,28 @@ func needs(stage, kernel *boot.Kernel, archive uint64) []need {
 	small := func(name string, align uint64, low phys.Addr) need {
 		return need{name: name, size: 64 << 10, align: align, min: low}
 	}
-	next := image("next kernel", kernel)
+	next := image(nextName, kernel)
 	next.limit, next.fixed = kernel.Limit(), !kernel.Relocatable
 	block := small("its zero page and command line", phys.PageSize, mib)
 	block.limit = kernel.Limit()
-	return []need{
+	all := []need{
 		small("scratch table", 64<<10, 0),
 		small("purgatory", phys.PageSize, 0x3000),
 		small("zero page and command line", phys.PageSize, 0x3000),
 		image("stage", stage),
 		{name: payloadName, size: archive, align: phys.PageSize, min: 16 * mib},
-		next,
-		block,
 	}
+	if o := kernel.Opened(); o != nil {
+		next.limit, next.chance = min(kernel.Limit(), opened.MaxAddr), o.Randomised()
+		return append(all, block, next)
+	}
+	return append(all, next, block)
 }
 
-const payloadName = "payload"
+const (
+	payloadName = "payload"
+	nextName    = "next kernel"
+)
 
 // image is what kexec, or the stage, reserves for a kernel.
 func image(name string, k *boot.Kernel) need {
@@ -62,7 +71,11 @@ func placeAll(areas []phys.Range, needs []need, kernel *boot.Kernel, initrd payl
 	start := at[i].Start + phys.Addr(initrd.Offset)
 	end := start + phys.Addr(len(initrd.Data))
 	if len(initrd.Data) > 0 && (!start.Aligned(phys.PageSize) || end > kernel.InitrdLimit()) {
-		needs = slices.Insert(needs, len(needs)-1, need{name: "copy of its initrd", size: uint64(len(initrd.Data)),
+		last := len(needs) - 1
+		if kernel.Opened() != nil { // which is placed the last, behind its zero page
+			last--
+		}
+		needs = slices.Insert(needs, last, need{name: "copy of its initrd", size: uint64(len(initrd.Data)),
 			align: phys.PageSize, min: mib, limit: kernel.InitrdLimit()})
 		if at, err = place(areas, needs); err != nil {
 			return nil, err

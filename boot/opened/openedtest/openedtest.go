@@ -46,6 +46,7 @@ func Image(edits ...func(*opened.Image)) *opened.Image {
 		}
 	}
 	clear(i.Bytes[phys.PageSize : 2*phys.PageSize]) // a page of zeros inside a segment
+	copy(i.Bytes[2*phys.PageSize+100:], "\x00Linux version 7.3.4 (user@host)\x00kho-v4\x00luo-v5\x00memfd-v2\x00")
 	put := func(at uint32, size int, v uint64) {
 		le.PutUint32(i.Bytes[at:], uint32(v))
 		if size == 8 {
@@ -97,7 +98,7 @@ func Setup() []byte {
 // ELF returns the ELF file of the kernel with its relocations behind it.
 func ELF() []byte {
 	i := Image()
-	const headers, first, second = 64 + 3*56, 0x1000, 0x1000 + textSize
+	const first, second = 0x1000, 0x1000 + textSize
 	const sections = second + dataSize
 	b := make([]byte, sections+64)
 	copy(b, "\x7fELF\x02\x01\x01")
@@ -125,7 +126,6 @@ func ELF() []byte {
 	segment(2, 4, 0, first, 0, 16, 16, 4) // a note
 	copy(b[first:], i.Bytes[:textSize])
 	copy(b[second:], i.Bytes[Data:])
-	copy(b[headers:first], "Linux version 7.3.4 (user@host)\x00kho-v4\x00luo-v5\x00memfd-v2\x00")
 	for _, list := range [][]uint32{i.Wide, i.Narrow} {
 		b = append(b, 0, 0, 0, 0)
 		for n := range list { // not in order
