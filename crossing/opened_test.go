@@ -212,7 +212,7 @@ func TestOpenedKernelIsTheWayOut(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, m.log)
 		}
-		if want := []string{"armed false, deadline 5m0s"}; !slices.Equal(w.writes, want) {
+		if want := []string{"armed false, deadline 10m0s"}; !slices.Equal(w.writes, want) {
 			t.Errorf("while the kernel was written: %q, want %q", w.writes, want)
 		}
 		m.enters(jump)
@@ -252,7 +252,7 @@ func TestFaultBeforeTheJumpGoesBack(t *testing.T) {
 			t.Errorf("room %v: armed at %q, want %q", room, armed, want)
 		}
 		second := map[bool]string{true: "armed true, deadline 5m0s", false: "armed false, deadline 0s"}[room]
-		if want := []string{"armed false, deadline 5m0s", second}; !slices.Equal(w.writes, want) {
+		if want := []string{"armed false, deadline 10m0s", second}; !slices.Equal(w.writes, want) {
 			t.Errorf("room %v: while the kernels were written: %q, want %q", room, w.writes, want)
 		}
 		if w.to == nil || w.to.Entry != jump.Entry {

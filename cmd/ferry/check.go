@@ -240,11 +240,11 @@ func (k *check) words(m payload.Manifest) {
 	}
 }
 
-// leastDeadline is what the stage may need for itself on a slow processor: a second, and to read, compare and copy so many
+// leastDeadline is what the stage may need for itself on a slow processor: two seconds, and to read, compare and copy so many
 // bytes of a payload.
 func leastDeadline(archive uint64) time.Duration {
 	const perSecond = 100 << 20
-	return (time.Second + time.Duration(archive)*time.Second/perSecond).Round(100 * time.Millisecond)
+	return (2*time.Second + time.Duration(archive)*time.Second/perSecond).Round(100 * time.Millisecond)
 }
 
 // mapped returns the contents of a file in place, and what gives them back.

@@ -106,7 +106,7 @@ func TestLoadRefusesWhatLosesSomething(t *testing.T) {
 		{"a range less", trip{load: loadCmd{Append: "memmap=16M$0x7000000"}}, "memmap=16M$0x7000000, which the running kernel has not"},
 		{"rollback to nothing", trip{load: loadCmd{Append: "ferry.on-error=rollback", AcceptHalt: true}}, "the payload has no rollback kernel"},
 		{"on to what does not read it", trip{load: loadCmd{Append: "ferry.on-error=pass"}, host: version("7.1.13")}, "gets the handover of generation E as it is"},
-		{"no time", trip{load: loadCmd{Append: "ferry.deadline=10ms"}}, "ferry.deadline=10ms"},
+		{"no time", trip{load: loadCmd{Append: "ferry.deadline=1s"}}, "ferry.deadline=1s"},
 		{"sessions that nobody counts", trip{pack: packCmd{Expect: 3}, load: loadCmd{Append: "ferry.mode=pass"}}, "3 sessions have to come in that nobody counts"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
