@@ -38,6 +38,8 @@ var attacks = []attack{
 	{"the next kernel has no live update", "luo_kexec_simple", olderKernel, "", "have no live update"},
 	{"the next kernel cannot hold 2000 sessions", "luo_stress_sessions", olderKernelYet, "", "want at most 819"},
 	{"a signed payload, its next kernel altered", "luo_multi_session", alteredKernel, "", "opened has SHA-256"},
+	{"an unsigned payload, 400 bytes of its next kernel altered", "luo_multi_session", damagedKernel, "", "opened has SHA-256"},
+	{"fewer sessions than somebody counts on", "luo_kexec_simple", missedSession, "", "want at least 100"},
 	{"a damaged record in the chain of sessions", "luo_kexec_simple", damagedChain,
 		"kho_scratch=32M,0,352M ferry.mode=pass sabotage.damage=name-padding", "bytes behind the end of"},
 	{"the next kernel cannot hold 500 files", "luo_stress_files", olderKernelStill, "", "want at most 128"},
@@ -156,6 +158,26 @@ func alteredKernel(t *testing.T, at *attacked) {
 		t.Fatal(err)
 	}
 	at.stage = stage
+}
+
+// damagedKernel changes bytes in the middle of the next kernel, as a bad disk does.
+func damagedKernel(t *testing.T, at *attacked) {
+	pack(t, at.inner...)
+	b := contents(t, at.payload)
+	p, err := payload.Open(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 400 {
+		p.Opened.Data[len(p.Opened.Data)/2+i] ^= 0xff
+	}
+	if err := os.WriteFile(at.payload, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func missedSession(t *testing.T, at *attacked) {
+	pack(t, append(at.inner, "--expect-sessions", "100")...)
 }
 
 // damagedChain puts the saboteur before Ferry. It writes behind the end of a
