@@ -9,14 +9,13 @@ import "strings"
 // "luo-v4-kho-block-v1". Only the spelling is looked at: a string that has no
 // version is a base.
 func ParseCompatible(s string) (base string, components []string) {
-	parts := strings.Split(s, ";")
-	base, components = parts[0], parts[1:]
+	base, rest, more := strings.Cut(s, ";")
+	if more {
+		components = strings.Split(rest, ";")
+	}
 	if end := versionEnd(base); end > 0 && end < len(base) && base[end] == '-' {
 		components = append([]string{base[end+1:]}, components...)
 		base = base[:end]
-	}
-	if len(components) == 0 {
-		components = nil
 	}
 	return base, components
 }

@@ -10,12 +10,14 @@ import (
 	"ferry/kho"
 	"ferry/kho/khotest"
 	"ferry/phys"
+	"ferry/phys/phystest"
 )
 
 // sound proves what Open promises of a handover that it accepts, by means of its
 // own, and that a draft of it commits to another one that is sound.
 func sound(t *testing.T, f *fixture) {
 	t.Helper()
+	bounded(t, f)
 	h, err := kho.Open(f.mem, f.data, f.hint)
 	if err != nil {
 		var e *phys.Error
@@ -184,18 +186,28 @@ func FuzzList(f *testing.F) {
 	})
 }
 
+// FuzzTestModule lets the fuzzer write the tree of the kernel's own test: all of it,
+// or the beginning of one that is bulky.
 func FuzzTestModule(f *testing.F) {
 	g := fixtureAs(f, kho.V1)
 	tested(g, 5, true)
 	s, _ := g.open().Subtree(kho.TestName)
-	f.Add(bytes.Clone(g.edit(s.Data, s.Size)))
+	f.Add(byte(0), bytes.Clone(g.edit(s.Data, s.Size)))
 	g = fixtureAs(f, kho.V1)
 	tested(g, 7, false)
 	s, _ = g.open().Subtree(kho.TestName)
-	f.Add(bytes.Clone(g.edit(s.Data, s.Size)))
-	f.Fuzz(func(t *testing.T, tree []byte) {
+	f.Add(byte(0), bytes.Clone(g.edit(s.Data, s.Size)))
+	_, trees := bulky(f, phys.Block{Addr: loneBlock})
+	for i := range trees {
+		f.Add(byte(i+1), []byte{})
+	}
+	f.Fuzz(func(t *testing.T, kind byte, tree []byte) {
 		f := fixtureAs(t, kho.V1)
-		tested(f, 5, true)
+		if n := int(kind) % (len(trees) + 1); n > 0 {
+			testedBulky(f, trees[n-1])
+		} else {
+			tested(f, 5, true)
+		}
 		s, _ := f.open().Subtree(kho.TestName)
 		copy(f.edit(s.Data, 8192), tree)
 		sound(t, f)
@@ -207,6 +219,7 @@ func FuzzParseCompatible(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		phystest.Bounded(t, 1<<10+uint64(32*len(s)), func() { kho.ParseCompatible(s) })
 		base, components := kho.ParseCompatible(s)
 		n := len(base)
 		for _, c := range components {
@@ -256,6 +269,7 @@ func FuzzVmalloc(f *testing.F) {
 			}
 		}
 		m := f.open().Map
+		phystest.Bounded(t, heapOfObject, func() { m.Vmalloc(areaAt, v, nil) })
 		area, err := m.Vmalloc(areaAt, v, nil)
 		if err != nil {
 			return
@@ -276,6 +290,7 @@ func FuzzMetadata(f *testing.F) {
 	kho.Metadata{Release: "7.3.4", Count: 2}.Put(b)
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
+		phystest.Bounded(t, heapOfObject, func() { kho.ParseMetadata(0x1000, b) })
 		m, err := kho.ParseMetadata(0x1000, b)
 		if err != nil {
 			return
@@ -296,6 +311,7 @@ func FuzzReservedMemory(f *testing.F) {
 	}
 	f.Add(bytes.Clone(page))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		phystest.Bounded(t, heapOfObject, func() { kho.ParseReserved(0x1000, b) })
 		regions, err := kho.ParseReserved(0x1000, b)
 		if err != nil {
 			return

@@ -185,16 +185,25 @@ func (h *Handover) openTree(hint *Format) error {
 	if b := (phys.Block{Addr: d.FDT}); !h.Map.Preserved(b) {
 		return notPreserved("root device tree", b)
 	}
-	var bad phys.Errors // no more than the tree has nodes
+	var bad phys.Errors
 	for n := range root.Children() {
 		s, err := h.subtree(n)
 		if err != nil {
 			bad = append(bad, phys.In("root device tree", n.Addr(), err))
 		}
+		if len(bad) == maxFindings {
+			return append(bad, errMore)
+		}
 		h.Subtrees = append(h.Subtrees, s)
 	}
 	return bad.Err()
 }
+
+// maxFindings bounds how many sub-trees are found damaged. A page has room for 300,
+// a report has not.
+const maxFindings = 14
+
+var errMore = errors.New("too much is damaged: the rest of the sub-trees was not looked at")
 
 // unfinished proves a handover that preserves nothing, not even its own device
 // tree, to name nothing either.

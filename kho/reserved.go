@@ -73,7 +73,7 @@ func compatible(n fdt.Node, want string) error {
 
 // region reads the node of one region.
 func region(n fdt.Node) (Region, error) {
-	r := Region{Name: string(n.Name())}
+	var r Region
 	if err := compatible(n, reserveCompatible); err != nil {
 		return r, err
 	}
@@ -90,10 +90,11 @@ func region(n fdt.Node) (Region, error) {
 	}
 	var ok bool
 	r.Range, ok = phys.Span(phys.Addr(start), size)
-	if !ok || size == 0 || start%phys.PageSize != 0 || size%phys.PageSize != 0 || len(r.Name) > maxRegionName {
-		return r, &phys.Error{Object: "reserved memory", Addr: n.Addr(), Found: fmt.Sprintf("region %s, %#x bytes at %#x", phys.Quote(r.Name), size, start),
+	if !ok || size == 0 || start%phys.PageSize != 0 || size%phys.PageSize != 0 || len(n.Name()) > maxRegionName {
+		return r, &phys.Error{Object: "reserved memory", Addr: n.Addr(), Found: fmt.Sprintf("region %s, %#x bytes at %#x", phys.Quote(n.Name()), size, start),
 			Want: fmt.Sprintf("whole pages, a name of at most %d bytes", maxRegionName), Err: ErrReserved}
 	}
+	r.Name = string(n.Name())
 	return r, nil
 }
 
