@@ -51,6 +51,7 @@ func FuzzRestore(f *testing.F) {
 			copy(page[:16], headers)
 			headers = headers[min(16, len(headers)):]
 		}
+		phystest.Bounded(t, 16<<10, func() { blockset.Restore(blockset.NewChecker(mem, in, nil), l, phys.Addr(head), nil) })
 		s, err := blockset.Restore(blockset.NewChecker(mem, in, nil), l, phys.Addr(head), nil)
 		if err != nil {
 			return

@@ -44,6 +44,15 @@ func seeds(t testing.TB) (all [][]byte) {
 	return append(all, realSeed(t))
 }
 
+// restoreBounded restores a state of a few blocks, which takes little of the heap,
+// whatever they say: chunks of the lists of runs, the checker's first lines, and what
+// is found wrong.
+func restoreBounded(t testing.TB, mem phys.Memory, d *draft) (st *State, err error) {
+	t.Helper()
+	phystest.Bounded(t, 64<<10, func() { st, err = restoreFrom(blockset.NewChecker(mem, d, nil), d, base, d.size) })
+	return st, err
+}
+
 // readWriteRead restores the state in data, serializes it and restores it again.
 // It returns the error of the first restoring alone.
 func readWriteRead(t *testing.T, data []byte) error {
@@ -64,7 +73,7 @@ func readWriteRead(t *testing.T, data []byte) error {
 			d.size = f.ser.size
 		}
 	}
-	in, err := restoreFrom(blockset.NewChecker(mem, d, nil), d, base, d.size)
+	in, err := restoreBounded(t, mem, d)
 	if err != nil {
 		return err
 	}
@@ -173,7 +182,7 @@ func readCrossRead(t *testing.T, data []byte) error {
 		copy(page, data[:n])
 		data = data[n:]
 	}
-	in, err := restoreFrom(blockset.NewChecker(mem, d, nil), d, base, d.size)
+	in, err := restoreBounded(t, mem, d)
 	if err != nil {
 		return err
 	}

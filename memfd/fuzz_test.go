@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"testing"
 
+	"ferry/blockset"
 	"ferry/kho"
 	"ferry/memfd"
 	"ferry/phys"
+	"ferry/phys/phystest"
 )
 
 // FuzzOpen lets the fuzzer write structure, chunk and array of a file.
@@ -70,6 +72,13 @@ func fuzzOpen(f *testing.F, format *memfd.Format, size int) {
 		edit(a, size)
 		edit(chunkAt, 16)
 		edit(arrayAt, 4096)
+		phystest.Bounded(t, 64<<10, func() {
+			c := blockset.NewChecker(d.Memory(), h.Map, h.Scratch)
+			if file, err := memfd.Open(format, h, c, a); err == nil && file.Check(c) == nil {
+				file.Whole()
+			}
+			memfd.Open(format, h, nil, a)
+		})
 		if err := c.Block("root device tree", phys.Block{Addr: h.Data.FDT}); err != nil {
 			t.Fatal(err) // leaves every draft
 		}
