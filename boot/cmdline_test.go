@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"ferry/boot"
+	"ferry/phys/phystest"
 )
 
 // ignorePlace leaves out of comparisons where and how an option stands in its line.
@@ -91,7 +92,14 @@ func TestWithoutTakesOutWholeWordsOnly(t *testing.T) {
 func FuzzWithout(f *testing.F) {
 	f.Add(`console=ttyS0 ferry.mode=pass "ferry.x=a b" kho=on -- ferry.init`)
 	f.Add(`a="b c" ferry.note="x y" =z "`)
+	f.Add(strings.Repeat("a ", 32<<10))
+	f.Add(strings.Repeat("ferry.a ", 8<<10))
 	f.Fuzz(func(t *testing.T, line string) {
+		phystest.Bounded(t, 4<<10, func() {
+			for range boot.Options(line) {
+			}
+		})
+		phystest.Bounded(t, 4<<10+4*uint64(len(line)), func() { boot.Without(line, "ferry.") })
 		var want []boot.Option
 		for o := range boot.Options(line) {
 			if !strings.HasPrefix(o.Name, "ferry.") {

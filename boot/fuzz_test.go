@@ -8,6 +8,7 @@ import (
 	"ferry/boot"
 	"ferry/boot/opened/openedtest"
 	"ferry/phys"
+	"ferry/phys/phystest"
 )
 
 // FuzzHandover reads a damaged zero page with damaged nodes, places a damaged
@@ -29,6 +30,7 @@ func FuzzHandover(f *testing.F) {
 		m.node(boot.SetupE820Ext, make([]byte, 40))
 		poke(m.page, page, 3)
 		poke(m.bytes(nodesAt, 256), nodes, 2)
+		bounded(t, m)
 		p, damage := boot.Read(m, zeroPage)
 		if damage != nil {
 			var e *phys.Error
@@ -75,6 +77,35 @@ func FuzzHandover(f *testing.F) {
 			t.Errorf("handover %v, %v", got, err)
 		}
 	})
+}
+
+// bounded fails the test if reading what the stage was started with takes more than
+// the copies that [boot.Params] has of it - the zero page, the memory map, and the
+// command line - and as much again.
+func bounded(t *testing.T, m *machine) {
+	t.Helper()
+	var p *boot.Params
+	phystest.Bounded(t, 2*(64<<10+24<<10), func() { p, _ = boot.Read(m, zeroPage) })
+	if p == nil {
+		return
+	}
+	phystest.Bounded(t, 4<<10, func() { p.KHO(); p.InPlace() })
+	phystest.Bounded(t, 8*uint64(len(p.E820)*24)+4<<10, func() { p.E820.RAM() })
+}
+
+func TestReadingTakesWhatItCopies(t *testing.T) {
+	m := newMachine(t)
+	line := bytes.Repeat([]byte("ferry.x "), 8<<10)
+	copy(m.bytes(ramStart, uint64(len(line))), line[:len(line)-1])
+	m.put32(0x228, ramStart)
+	m.hugeMap()
+	for range 30 {
+		m.node(boot.SetupIMA, make([]byte, 16))
+	}
+	bounded(t, m)
+	if p, _ := boot.Read(m, zeroPage); p == nil || len(p.Cmdline) != len(line)-1 || len(p.E820) != 1024 {
+		t.Error("it was not read")
+	}
 }
 
 // poke applies edits of n bytes each to b: an offset in n-1 bytes, then the value.

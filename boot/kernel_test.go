@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ferry/boot"
+	"ferry/phys/phystest"
 )
 
 func TestParseKernelReadsARealHeader(t *testing.T) {
@@ -75,6 +76,7 @@ func FuzzParseKernel(f *testing.F) {
 	f.Add(head)
 	f.Add(small())
 	f.Fuzz(func(t *testing.T, b []byte) {
+		phystest.Bounded(t, 8<<10, func() { boot.ParseKernel(b) })
 		k, err := boot.ParseKernel(b)
 		if err != nil {
 			if !errors.Is(err, boot.ErrKernel) {

@@ -98,27 +98,29 @@ func (d damages) Error() string {
 // Unwrap returns the damages, for errors.Is and errors.As.
 func (d damages) Unwrap() []error { return d }
 
-// readCmdline copies the command line page by page, because its length shows
-// only at its end.
+// readCmdline looks for the end of the command line page by page, because nothing
+// says how long it is, and copies it then.
 func (p *Params) readCmdline(mem phys.Memory) error {
 	at := phys.Addr(split(p.Page[:], offCmdline, offExtCmdline))
 	if at == 0 {
 		return nil
 	}
-	var line []byte
-	for next := at; len(line) < maxCmdline; next = next.Page() + phys.PageSize {
+	for next := at; next-at < maxCmdline; next = next.Page() + phys.PageSize {
 		b, err := mem.View(next, uint64(next.Page()+phys.PageSize-next))
 		if err != nil {
 			return phys.In("command line", next, err)
 		}
 		end := bytes.IndexByte(b, 0)
 		if end < 0 {
-			line = append(line, b...)
 			continue
 		}
-		line = append(line, b[:end]...)
+		r := phys.Range{Start: at, End: next + phys.Addr(end)}
+		line, err := mem.View(r.Start, r.Size())
+		if err != nil {
+			return phys.In("command line", at, err)
+		}
 		p.Cmdline = string(line)
-		p.CmdlineAt = phys.Range{Start: at, End: at + phys.Addr(len(line)) + 1}
+		p.CmdlineAt = phys.Range{Start: at, End: r.End + 1}
 		return nil
 	}
 	return damaged("command line", at, fmt.Sprintf("no end within %d bytes", maxCmdline), "a zero byte", ErrZeroPage)

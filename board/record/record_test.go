@@ -183,6 +183,12 @@ func FuzzDecode(f *testing.F) {
 		l.ConsoleBytes = 1<<64 - 1
 	}))
 	f.Fuzz(func(t *testing.T, a uint64, b []byte) {
+		phystest.Bounded(t, 64<<10, func() {
+			if r, err := record.Decode(phys.Addr(a), b); err == nil {
+				_ = r.String()
+				r.LastWords()
+			}
+		})
 		r, err := record.Decode(phys.Addr(a), b)
 		if (r == nil) != (err != nil) {
 			t.Fatalf("%v, %v", r, err)

@@ -64,12 +64,13 @@ func ParseKey(b []byte) (k Key, err error) {
 	case len(bytes.TrimSpace(b)) == 0:
 		return k, fmt.Errorf("%w: the file is empty", ErrKey)
 	}
-	lines := strings.Split(strings.TrimRight(string(b), "\r\n"), "\n")
+	text := strings.TrimRight(string(b), "\r\n")
+	lines := strings.SplitN(text, "\n", 3)
 	if len(lines) == 2 && strings.HasPrefix(lines[0], untrusted) {
 		lines = lines[1:]
 	}
 	if len(lines) != 1 {
-		return k, fmt.Errorf("%w: %d lines, want a comment and a key", ErrKey, len(lines))
+		return k, fmt.Errorf("%w: %d lines, want a comment and a key", ErrKey, strings.Count(text, "\n")+1)
 	}
 	raw, err := decode(lines[0], keySize)
 	if err != nil || string(raw[:2]) != algorithm {
@@ -99,7 +100,7 @@ func ParseSignature(b []byte) (s Signature, err error) {
 	if len(b) > maxText {
 		return s, fmt.Errorf("%w: %d bytes", ErrFormat, len(b))
 	}
-	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	lines := strings.SplitN(strings.TrimSuffix(string(b), "\n"), "\n", 5)
 	for i := range lines {
 		lines[i] = strings.TrimSuffix(lines[i], "\r")
 	}

@@ -1,6 +1,7 @@
 package minisign
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ferry/phys/phystest"
 )
 
 // The message of RFC 7693, appendix A, and lengths around a block; the digests are
@@ -200,7 +203,11 @@ func FuzzVerify(f *testing.F) {
 	k := parseKey(f, key)
 	f.Add([]byte(message), []byte(signature))
 	f.Add([]byte(message), []byte(legacy))
+	f.Add([]byte(message), bytes.Repeat([]byte("\n"), 32<<10))
+	f.Add([]byte(message), []byte(strings.Replace(signature, "comment:", "comment:"+strings.Repeat("x", 20<<10), 1)))
 	f.Fuzz(func(t *testing.T, m, sig []byte) {
+		phystest.Bounded(t, 16<<10+4*uint64(len(sig)), func() { k.Verify(m, sig) })
+		phystest.Bounded(t, 16<<10+4*uint64(len(sig)), func() { ParseKey(sig) })
 		if _, err := k.Verify(m, sig); err == nil && string(m) != message {
 			t.Errorf("%q was never signed", m)
 		}

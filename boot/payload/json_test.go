@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"ferry/boot/payload"
+	"ferry/phys/phystest"
 )
 
 func TestManifestIsReadAsItIsWritten(t *testing.T) {
@@ -67,7 +69,17 @@ func TestManifestRefuses(t *testing.T) {
 func FuzzManifest(f *testing.F) {
 	f.Add([]byte(manifestOf(f, whole(), nil)))
 	f.Add([]byte(`{"version": 2, "from": "\ud83d\udea2", "x": [1, -2e3, true, null, {"y": ""}], "cmdline": "a"}`))
+	for _, s := range []string{`"a":{},`, `"a":[[[[[[[[`, `"aaaa":"\u0041",`, "\"\xff", `"parts":{"k":{"size":1}},`} {
+		f.Add([]byte("{" + strings.Repeat(s, (64<<10-2)/len(s))))
+	}
+	var keys strings.Builder
+	for i := range 6000 {
+		fmt.Fprintf(&keys, `"%x":0,`, i)
+	}
+	f.Add([]byte("{" + keys.String() + `"version":2}`))
+	f.Add([]byte(`{"x":[` + strings.Repeat(`{"a":0},`, 8000) + `0]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		phystest.Bounded(t, 16<<10+16*uint64(len(b)), func() { payload.ParseManifest(b) })
 		got, err := payload.ParseManifest(b)
 		if err != nil || len(b) == 0 {
 			return

@@ -84,11 +84,11 @@ func Open(archive []byte) (*Payload, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: entry at offset %#x: %w", ErrArchive, at, err)
 		}
-		name := string(bytes.TrimPrefix(e.name, []byte("./")))
-		if name == trailer {
+		name := bytes.TrimPrefix(e.name, []byte("./"))
+		if string(name) == trailer {
 			break
 		}
-		if file := files[name]; file != nil {
+		if file := files[string(name)]; file != nil {
 			if !e.regular {
 				return nil, fmt.Errorf("%w: %s at offset %#x: not a regular file", ErrArchive, name, at)
 			}

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"ferry/boot/payload"
+	"ferry/phys/phystest"
 )
 
 // file is one entry of a hand-made archive.
@@ -135,7 +137,9 @@ func FuzzOpen(f *testing.F) {
 	f.Add(newc(file{"manifest.json", `{"version": 2}`, regular}, file{"kernel", "KERNEL", regular}, file{"initrd", "x", regular}))
 	f.Add(newc(file{"kernel", "", regular}))
 	f.Add(newc(file{"opened", "K", regular}, file{"kernel", "KERNEL", regular}))
+	f.Add(newc(slices.Repeat([]file{{strings.Repeat("n", 4000), "", regular}}, 1000)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		phystest.Bounded(t, 16<<10+16*(64<<10), func() { payload.Open(b) }) // for the largest manifest
 		p, err := payload.Open(b)
 		if err != nil {
 			if !errors.Is(err, payload.ErrArchive) && !errors.Is(err, payload.ErrManifest) {

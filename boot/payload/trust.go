@@ -124,7 +124,7 @@ func releaseNumbers(release string) (n [3]uint64, ok bool) {
 	if end < 0 {
 		end = len(release)
 	}
-	fields := strings.Split(strings.TrimRight(release[:end], "."), ".")
+	fields := strings.SplitN(strings.TrimRight(release[:end], "."), ".", len(n)+1)
 	if len(fields) < 2 || len(fields) > len(n) {
 		return n, false
 	}
