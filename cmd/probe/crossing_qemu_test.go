@@ -7,6 +7,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -64,6 +65,43 @@ func TestACrossingWithoutSessionsSaysSoLast(t *testing.T) {
 		last := lines[len(lines)-1]
 		if code != 0 || !ok || strings.HasPrefix(last, "ferry: NO SESSION CAME IN") != want {
 			t.Errorf("%s sessions: exit code %d, last line %q:\n%s", sessions, code, last, log)
+		}
+	}
+}
+
+// TestTimeIsUpOnMetal lets the time end in the midst of a crossing: QEMU counts
+// instructions, a nanosecond each, so that it does on every host.
+func TestTimeIsUpOnMetal(t *testing.T) {
+	log, code := cross(t, "probe.sessions=510000 probe.files=0 probe.expect=untouched ferry.deadline=1s", "ICOUNT=1", "TIMEOUT=300")
+	log = strings.ReplaceAll(log, "\r", "")
+	late := regexp.MustCompile(`\nferry: the time is up, 1\.0\d\d s after the start, in step (kho|luo|files|serialize|commit|verify)\n` +
+		`ferry: starting the next kernel with the untouched handover at 0x[0-9a-f]+\n`)
+	if code != 0 || !late.MatchString(log) || !strings.Contains(log, "probe B: PASSED") || strings.Contains(log, "rip 0x") {
+		t.Errorf("exit code %d, want 0 and the way out, without registers:\n%s", code, log)
+	}
+}
+
+// TestNothingCameOnMetal boots Ferry itself, as `kexec -c` would: no handover comes.
+func TestNothingCameOnMetal(t *testing.T) {
+	const none, quietly = "no handover came in, want one, as the command line says \"liveupdate=on\"", "no handover came in: the next kernel boots cold"
+	for words, want := range map[string]string{
+		"liveupdate=on ferry.on-error=rollback": none,
+		"liveupdate=on":                         none,
+		"liveupdate=on ferry.on-error=cold":     "ferry: NO HANDOVER CAME IN, though the command line says",
+		"quiet":                                 quietly,
+	} {
+		cmd := exec.Command("../../qemu.sh", build+"ferry.bzimage")
+		cmd.Env = append(os.Environ(), "INITRD="+build+"payload-F.cpio", "APPEND="+words+" probe.role=b", "TIMEOUT=60")
+		out, err := cmd.CombinedOutput()
+		if _, exited := err.(*exec.ExitError); err != nil && !exited {
+			t.Fatal(err)
+		}
+		log := strings.ReplaceAll(string(out), "\r", "")
+		if !strings.Contains(log, want) || strings.Contains(log, "probe B: entered") != (want != none) {
+			t.Errorf("%q: want %q and the probe if it boots cold:\n%s", words, want, log)
+		}
+		if halted := strings.HasSuffix(log, "on-error=cold would\nferry: no kernel to start; memory stays as it is\n"); halted != (want == none) {
+			t.Errorf("%q: the last words are %q", words, log[max(0, len(log)-200):])
 		}
 	}
 }
