@@ -36,6 +36,9 @@ type Checker struct {
 	set     Preserved
 	scratch phys.Ranges
 	owned   BlockSet
+
+	base     *Checker  // whose blocks are others' as well
+	disputed *BlockSet // blocks that two asked for, which are nobody's; may be nil
 }
 
 // NewChecker returns a checker of addresses in mem, given the blocks that the
@@ -43,6 +46,21 @@ type Checker struct {
 func NewChecker(mem phys.Memory, set Preserved, scratch phys.Ranges) *Checker {
 	return &Checker{mem: mem, set: set, scratch: scratch}
 }
+
+// Beside returns a checker for the same handover that refuses what c has passed and
+// keeps account of its own blocks beside c, which does not learn of them.
+func (c *Checker) Beside() *Checker {
+	return &Checker{mem: c.mem, set: c.set, scratch: c.scratch, base: c}
+}
+
+// Forget makes the blocks that c has passed free again, but for those of the checker
+// that it stands beside.
+func (c *Checker) Forget() { c.owned.Clear() }
+
+// Dispute makes set the blocks that c gives to nobody: those that are in it, and those
+// that somebody asks for after another one, which enter it. Whoever came first is
+// found by asking again, with another checker and the same set.
+func (c *Checker) Dispute(set *BlockSet) { c.disputed = set }
 
 // Page proves a page of order 0 and returns a window on it, for reading. object
 // is what the error calls it.
@@ -64,8 +82,27 @@ func (c *Checker) Block(object string, b phys.Block) error {
 	return nil
 }
 
-// Owned returns which of 64 blocks were passed: see [BlockSet.Word].
-func (c *Checker) Owned(o phys.Order, first uint64) uint64 { return c.owned.Word(o, first) }
+// Share is Block for memory that may be several objects': one that c itself has passed
+// is not refused. It reports whether b is one.
+func (c *Checker) Share(object string, b phys.Block) (shared bool, err error) {
+	if e := c.sound(b); e != nil {
+		e.Object = object
+		return false, e
+	}
+	if c.others(b) {
+		return false, &phys.Error{Object: object, Addr: b.Addr, Found: twice, Want: blockOfItsOwn, Err: ErrShared}
+	}
+	return !c.owned.Add(b), nil
+}
+
+// Owned returns which of 64 blocks were passed, by the checker that c stands beside
+// too: see [BlockSet.Word].
+func (c *Checker) Owned(o phys.Order, first uint64) (w uint64) {
+	for ; c != nil; c = c.base {
+		w |= c.owned.Word(o, first)
+	}
+	return w
+}
 
 // page is Page with an error that has no object yet.
 func (c *Checker) page(a phys.Addr) ([]byte, *phys.Error) {
@@ -84,10 +121,30 @@ func (c *Checker) claim(b phys.Block) *phys.Error {
 	if e := c.sound(b); e != nil {
 		return e
 	}
-	if !c.owned.Add(b) {
-		return fault(b.Addr, "already part of another object", "a block of its own", ErrShared)
+	switch {
+	case c.others(b):
+	case c.owned.Add(b):
+		return nil
+	case c.disputed != nil:
+		c.disputed.Add(b)
 	}
-	return nil
+	return fault(b.Addr, twice, blockOfItsOwn, ErrShared)
+}
+
+// What is found where a block has an owner, and what is wanted.
+const (
+	twice         = "already part of another object"
+	blockOfItsOwn = "a block of its own"
+)
+
+// others reports whether b is a block of a checker that c stands beside, or disputed.
+func (c *Checker) others(b phys.Block) bool {
+	for o := c.base; o != nil; o = o.base {
+		if o.owned.Has(b) {
+			return true
+		}
+	}
+	return c.disputed != nil && c.disputed.Has(b)
 }
 
 // sound proves all of b but its ownership.

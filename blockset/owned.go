@@ -18,10 +18,11 @@ import (
 // Memory is taken a few lines at a time and no line is ever copied. The zero
 // value is empty.
 type BlockSet struct {
-	slots []slot // open addressing, a power of two, at most 3/4 full
-	lines int    // slots in use
-	fresh []line // lines not used yet
-	mul   uint64 // odd and random, so that no handover can aim for collisions
+	slots []slot  // open addressing, a power of two, at most 3/4 full
+	lines int     // slots in use
+	fresh []line  // lines not used yet
+	spare []*line // lines that Clear freed
+	mul   uint64  // odd and random, so that no handover can aim for collisions
 	shift int
 	last  slot // line used last: neighbours mostly follow each other
 }
@@ -65,14 +66,39 @@ func (s *BlockSet) Add(b phys.Block) bool {
 	return absent
 }
 
+// Has reports whether b, whose order must not exceed [phys.MaxOrder], is in the set.
+func (s *BlockSet) Has(b phys.Block) bool {
+	k := key(b)
+	return s.word(k)>>(k%64)&1 != 0
+}
+
+// Clear empties the set. Its memory is used again.
+func (s *BlockSet) Clear() {
+	if s.lines == 0 {
+		return
+	}
+	for _, p := range s.slots {
+		if p.key != 0 {
+			*p.line = line{}
+			s.spare = append(s.spare, p.line)
+		}
+	}
+	clear(s.slots)
+	s.lines, s.last = 0, slot{}
+}
+
 // Word returns which of 64 blocks of order o are in the set: bit i stands for
 // block number first+i of that order, counted from address 0; first is a multiple
 // of 64.
 func (s *BlockSet) Word(o phys.Order, first uint64) uint64 {
+	return s.word(uint64(1)<<(orderBase-o) | first)
+}
+
+// word returns the 64 bits of which that of key k is one.
+func (s *BlockSet) word(k uint64) uint64 {
 	if len(s.slots) == 0 {
 		return 0
 	}
-	k := uint64(1)<<(orderBase-o) | first
 	if n := k>>lineShift + 1; s.last.key != n {
 		p := s.probe(n)
 		if p.key == 0 {
@@ -90,13 +116,23 @@ func (s *BlockSet) find(key uint64) *line {
 	}
 	p := s.probe(key)
 	if p.key == 0 {
-		if len(s.fresh) == 0 {
-			s.fresh = make([]line, freshLines)
-		}
-		*p = slot{key, &s.fresh[0]}
-		s.fresh, s.lines = s.fresh[1:], s.lines+1
+		*p = slot{key, s.take()}
+		s.lines++
 	}
 	return p.line
+}
+
+// take returns an empty line.
+func (s *BlockSet) take() (l *line) {
+	if n := len(s.spare) - 1; n >= 0 {
+		l, s.spare = s.spare[n], s.spare[:n]
+		return l
+	}
+	if len(s.fresh) == 0 {
+		s.fresh = make([]line, freshLines)
+	}
+	l, s.fresh = &s.fresh[0], s.fresh[1:]
+	return l
 }
 
 // probe returns the slot of key or the free slot where it belongs.

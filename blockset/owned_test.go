@@ -128,3 +128,28 @@ func TestProvingLargeMemoryTakesLittle(t *testing.T) {
 		})
 	}
 }
+
+func TestAClearedSetIsEmptyAndTakesNoNewMemory(t *testing.T) {
+	var s blockset.BlockSet
+	blocks := make([]phys.Block, 500)
+	for i := range blocks { // a line each
+		blocks[i] = phys.Block{Addr: phys.Addr(i+1) << 32}
+	}
+	fill := func() {
+		for _, b := range blocks {
+			if s.Has(b) || !s.Add(b) || !s.Has(b) {
+				t.Fatalf("%v", b)
+			}
+		}
+	}
+	fill()
+	s.Clear()
+	if n := testing.AllocsPerRun(20, func() { fill(); s.Clear() }); n > 0 {
+		t.Errorf("%v allocations to fill it again, want none", n)
+	}
+	for _, b := range blocks {
+		if s.Has(b) || s.Word(0, uint64(b.Addr.PFN())) != 0 {
+			t.Errorf("%v is still there", b)
+		}
+	}
+}
