@@ -64,13 +64,24 @@ type Area struct {
 
 	mem   phys.Memory
 	lists [][]byte // the addresses in each chunk
+	flags error    // the descriptor has unknown flags
+	gap   error    // the first of the addresses behind the end of a list
+}
+
+// Odd says what no kernel writes in the descriptor or the chunks, though readers pass
+// over it; it is nil where there is nothing such.
+func (a *Area) Odd() error {
+	if a.flags != nil {
+		return a.flags
+	}
+	return a.gap
 }
 
 // Vmalloc reads and proves the area that v, which was read at address at,
 // describes: chunks and blocks preserved with their exact orders, as many pages as
-// v says, every chunk but the last full, and none twice. It takes 32 bytes a chunk
-// from the heap. An area of no pages is an error; owners express it by no
-// descriptor at all. An error's address is that of the word that is wrong.
+// v says, every chunk but the last full, and none twice. What readers pass over is no
+// error: see [Area.Odd]. It takes 32 bytes a chunk from the heap. An area of no pages
+// is an error; owners express it by no descriptor at all. An error's address is that of the word that is wrong.
 //
 // claim is called with each chunk page before its addresses are proved, and may
 // refuse it: whoever keeps account of owners spends nothing on a chunk that is
@@ -80,8 +91,6 @@ func (m *Map) Vmalloc(at phys.Addr, v Vmalloc, claim func(chunk phys.Block) erro
 		return &phys.Error{Object: "vmalloc area", Addr: at + offset, Found: found, Want: want, Err: ErrVmalloc}
 	}
 	switch {
-	case v.Flags&^(VmallocAlloc|VmallocHuge) != 0:
-		return nil, bad(vmallocFlags, fmt.Sprintf("flags %#x", v.Flags), "flags 0x1 and 0x2 alone")
 	case v.Order > uint16(maxAlloc):
 		return nil, bad(vmallocOrder, fmt.Sprintf("order %d", v.Order), fmt.Sprintf("at most %d", maxAlloc))
 	case v.Pages == 0 || v.Pages&(1<<v.Order-1) != 0:
@@ -90,6 +99,9 @@ func (m *Map) Vmalloc(at phys.Addr, v Vmalloc, claim func(chunk phys.Block) erro
 		return nil, bad(0, "no chunk", fmt.Sprintf("one for %d blocks", v.Pages>>v.Order))
 	}
 	a := &Area{Vmalloc: v, mem: m.mem}
+	if v.Flags&^(VmallocAlloc|VmallocHuge) != 0 {
+		a.flags = bad(vmallocFlags, fmt.Sprintf("flags %#x", v.Flags), "flags 0x1 and 0x2 alone")
+	}
 	if err := a.read(m, at, claim); err != nil {
 		return nil, phys.In(fmt.Sprintf("vmalloc area %v", at), at, err)
 	}
@@ -99,6 +111,9 @@ func (m *Map) Vmalloc(at phys.Addr, v Vmalloc, claim func(chunk phys.Block) erro
 // read reads the chunks; the address of the first one was read at link.
 func (a *Area) read(m *Map, link phys.Addr, claim func(chunk phys.Block) error) error {
 	bad := func(found, want string) error {
+		if a.gap != nil {
+			return a.gap // what is missing may be behind it
+		}
 		return &phys.Error{Object: "link", Addr: link, Found: found, Want: want, Err: ErrVmalloc}
 	}
 	var passed chain
@@ -158,7 +173,7 @@ func (c *chain) again(a phys.Addr) bool {
 }
 
 // checkChunk proves the addresses in one chunk, of at most left blocks, and
-// returns how many there are.
+// returns how many there are. Readers stop at the first zero.
 func (a *Area) checkChunk(m *Map, chunk phys.Addr, page []byte, left int) (n int, err error) {
 	name := func(i int) (object string, at phys.Addr) {
 		return fmt.Sprintf("chunk %s slot %d", chunk, i), chunk + phys.Addr(chunkData+8*i)
@@ -181,14 +196,15 @@ func (a *Area) checkChunk(m *Map, chunk phys.Addr, page []byte, left int) (n int
 			return 0, notPreservedAt(object, at, "block", b)
 		}
 	}
-	if bytes.Equal(list[8*n:], noSlots[8*n:]) {
+	if bytes.Equal(list[8*n:], noSlots[8*n:]) || a.gap != nil {
 		return n, nil
 	}
 	i := n
 	for binary.LittleEndian.Uint64(list[8*i:]) == 0 {
 		i++
 	}
-	return 0, slot(i, phys.Addr(binary.LittleEndian.Uint64(list[8*i:])).String(), "zeros after the end of the list")
+	a.gap = slot(i, phys.Addr(binary.LittleEndian.Uint64(list[8*i:])).String(), "zeros after the end of the list")
+	return n, nil
 }
 
 // noSlots is what the list of a chunk is without addresses.

@@ -85,7 +85,6 @@ func TestVmallocRefuses(t *testing.T) {
 		rule   error
 		object string
 	}{
-		{"flags unknown", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Flags = 4; return areaAt + 12 }, kho.ErrVmalloc, "area"},
 		{"order too large", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			v.Order, v.Pages = 11, 1<<11
 			return areaAt + 14
@@ -132,14 +131,6 @@ func TestVmallocRefuses(t *testing.T) {
 			v.Pages -= 2
 			return v.First + 8*6
 		}, kho.ErrVmalloc, "slot 5"},
-		{"a block after the end of the list", func(f *fixture, v *kho.Vmalloc, b []phys.Addr) phys.Addr {
-			f.setWord(second(f, v)+8*(1+600-511+1), uint64(b[0]))
-			return second(f, v) + 8*(1+600-511+1)
-		}, kho.ErrVmalloc, "slot 90"},
-		{"a word in the last slot of all", func(f *fixture, v *kho.Vmalloc, b []phys.Addr) phys.Addr {
-			f.setWord(second(f, v)+8*511, 1)
-			return second(f, v) + 8*511
-		}, kho.ErrVmalloc, "slot 510"},
 		{"middle chunk not full", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr {
 			f.setWord(v.First+8*511, 0)
 			return v.First
@@ -185,6 +176,39 @@ func TestVmallocFollowsNoLoop(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestReadersPassOverWhatNoKernelWrites: kho_restore_vmalloc knows two flags, and stops
+// at the first empty slot of a chunk.
+func TestReadersPassOverWhatNoKernelWrites(t *testing.T) {
+	second := func(f *fixture, v *kho.Vmalloc) phys.Addr { return phys.Addr(f.word(v.First)) }
+	for _, c := range []struct {
+		name   string
+		damage func(f *fixture, v *kho.Vmalloc, blocks []phys.Addr) phys.Addr
+		rule   error
+		object string
+	}{
+		{"flags unknown", func(f *fixture, v *kho.Vmalloc, _ []phys.Addr) phys.Addr { v.Flags = 4; return areaAt + 12 }, kho.ErrVmalloc, "area"},
+		{"a block after the end of the list", func(f *fixture, v *kho.Vmalloc, b []phys.Addr) phys.Addr {
+			f.setWord(second(f, v)+8*(1+600-511+1), uint64(b[0]))
+			return second(f, v) + 8*(1+600-511+1)
+		}, kho.ErrVmalloc, "slot 90"},
+		{"a word in the last slot of all", func(f *fixture, v *kho.Vmalloc, b []phys.Addr) phys.Addr {
+			f.setWord(second(f, v)+8*511, 1)
+			return second(f, v) + 8*511
+		}, kho.ErrVmalloc, "slot 510"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			v, blocks := vmalloced(f, 600, 1)
+			at := c.damage(f, &v, blocks)
+			area, err := f.open().Map.Vmalloc(areaAt, v, nil)
+			if err != nil || area.Len() != 600 {
+				t.Fatal(err)
+			}
+			refusedAs(t, area.Odd(), c.rule, at, c.object)
+		})
 	}
 }
 
