@@ -28,6 +28,7 @@ type Format struct {
 	sealed bool   // has seals and flags
 
 	written bool // every writer clears folios that nobody wrote to, and says so
+	twice   bool // the writers let one file be preserved more than once
 }
 
 // table is every format, the oldest first. Removing a format is deleting its file
@@ -50,6 +51,10 @@ func ByHandler(handler []byte) *Format {
 
 // Handler returns the compatible string of the format's file handler.
 func (f *Format) Handler() string { return f.handler }
+
+// Twice reports whether the kernels of the format let a file be preserved more than
+// once, so that two files may have memory together.
+func (f *Format) Twice() bool { return f.twice }
 
 // HoldsSeals reports whether the format records seals.
 func (f *Format) HoldsSeals() bool { return f.sealed }
@@ -77,14 +82,20 @@ func (f *Format) open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File,
 	if err != nil {
 		return nil, err
 	}
+	if f.isUnreadable(b) {
+		return &File{Addr: a, format: f, h: h, unreadable: true}, nil
+	}
 	u := binary.LittleEndian.Uint64
 	file := &File{Addr: a, Meta: Meta{Pos: u(b[f.pos:]), Size: u(b[f.size:]), Seals: SealSeal},
 		Folios: u(b[f.count:]), format: f, h: h}
 	if f.sealed {
 		file.Seals = binary.LittleEndian.Uint32(b[f.seals:])
 		if flags := binary.LittleEndian.Uint32(b[f.flags:]); flags != 0 {
-			return nil, bad(a+phys.Addr(f.flags), fmt.Sprintf("flags %#x", flags), "0")
+			file.note(f.flags, "flags %#x, which no kernel sets and none reads", flags)
 		}
+	}
+	if file.Pos > math.MaxInt64 {
+		file.note(f.pos, "position %#x, which no file can have: it will be 0", file.Pos)
 	}
 	if err := file.check(); err != nil {
 		return nil, err
@@ -93,7 +104,7 @@ func (f *Format) open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File,
 	v := kho.ParseVmalloc(b[f.folios:f.end()])
 	if file.Folios == 0 {
 		if v != (kho.Vmalloc{}) {
-			return nil, bad(at, "an array without folios", "zeros")
+			file.note(f.folios, "an array of %d pages at %v for no folios, which nobody reads", v.Pages, v.First)
 		}
 		return file, nil
 	}
@@ -107,10 +118,20 @@ func (f *Format) open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File,
 	if file.area, err = h.Map.Vmalloc(at, v, claim); err != nil {
 		return nil, phys.In("folio array", at, err)
 	}
+	if odd := file.area.Odd(); odd != nil && file.odd == "" {
+		file.odd = "folio array: " + odd.Error()
+	}
 	if c == nil {
 		return file, nil
 	}
 	return file, file.claim(c)
+}
+
+// note keeps what is odd in the field of the structure at offset.
+func (f *File) note(offset uint64, format string, args ...any) {
+	if f.odd == "" {
+		f.odd = fmt.Sprintf("structure %v: ", f.Addr+phys.Addr(offset)) + fmt.Sprintf(format, args...)
+	}
 }
 
 // page returns the page of the structure, proved with c, or where that is nil by
@@ -131,8 +152,6 @@ func (f *File) check() error {
 	switch {
 	case f.Size > math.MaxInt64:
 		return bad(at(f.format.size), fmt.Sprintf("size %#x", f.Size), "at most 2^63-1")
-	case f.Pos > math.MaxInt64:
-		return bad(at(f.format.pos), fmt.Sprintf("position %#x", f.Pos), "at most 2^63-1")
 	case f.Seals&^allSeals != 0:
 		return bad(at(f.format.seals), fmt.Sprintf("seals %#x", f.Seals), fmt.Sprintf("seals %#x at most", allSeals))
 	case f.Folios > filePages(f.Size) || (f.Folios == 0) != (f.Size == 0):
@@ -172,10 +191,10 @@ func (f *File) entry(i uint64) (folio Folio, at phys.Addr, err error) {
 		return folio, at, nil
 	}
 	var ok bool
-	if folio.Block, ok = f.h.Map.Head(pfn.Addr()); !ok {
-		return folio, at, &phys.Error{Object: "entry", Addr: at, Found: fmt.Sprintf("memory %v, not the head of a preserved block", pfn.Addr()),
-			Want: "a block of the preserved-memory map", Err: kho.ErrPreserved}
+	if folio.Block, ok = f.h.Map.Head(pfn.Addr()); ok {
+		return folio, at, nil
 	}
+	folio.Block, folio.Lost = phys.Block{Addr: pfn.Addr()}, true
 	return folio, at, nil
 }
 

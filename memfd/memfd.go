@@ -69,6 +69,7 @@ type Folio struct {
 	Block phys.Block // address 0 stands for a hole of one page
 	Index uint64     // where it stands in the file, in pages; a multiple of its size
 	Flags uint16     // Dirty, UpToDate
+	Lost  bool       // the memory is not preserved, so that nobody knows how much it was
 }
 
 // Hole reports whether the entry has no memory: the next kernel skips it.
@@ -80,18 +81,21 @@ type File struct {
 	Addr   phys.Addr // of the structure
 	Folios uint64    // entries of the array
 
-	format *Format
-	h      *kho.Handover
-	area   *kho.Area // the array; nil where there are no entries
-	survey *survey   // nil before the array was walked
+	format     *Format
+	h          *kho.Handover
+	area       *kho.Area // the array; nil where there are no entries
+	survey     *survey   // nil before the array was walked
+	odd        string
+	unreadable bool
+	asIs       bool // not to be repaired
 }
 
 // survey is what a walk over all folios finds.
 type survey struct {
 	unset   int        // folios that lack a flag
+	lost    uint64     // folios whose memory is not preserved
+	missing uint64     // entry of the first of these
 	largest phys.Order // of a folio
-	stale   uint64     // first index of a folio that was never written to
-	anew    bool       // there is one
 	gap     uint64     // first index without memory
 	behind  uint64     // entry of the array that should have given it some
 	holes   bool       // there is one
@@ -99,6 +103,10 @@ type survey struct {
 
 // Format returns the format that the file was read in.
 func (f *File) Format() *Format { return f.format }
+
+// Odd says what no kernel writes, though none minds it: empty where there is nothing
+// such. It is carried as it is.
+func (f *File) Odd() string { return f.odd }
 
 // Open reads the memfd in format f whose structure lies at a. c, made for h,
 // proves and remembers the pages of the structure and of the array, so that no
@@ -145,8 +153,6 @@ func (f *File) place(folio Folio, free uint64, at phys.Addr) (next uint64, err e
 		return 0, &phys.Error{Object: "entry", Addr: at, Found: found, Want: want, Err: ErrFolio}
 	}
 	switch end := filePages(f.Size); {
-	case folio.Flags&^allFlags != 0:
-		return bad(fmt.Sprintf("flags %#x", folio.Flags), fmt.Sprintf("flags %#x at most", allFlags))
 	case folio.Index%pages != 0:
 		return bad(fmt.Sprintf("index %d", folio.Index), fmt.Sprintf("a multiple of its %d pages", pages))
 	case folio.Index < free:
@@ -157,21 +163,79 @@ func (f *File) place(folio Folio, free uint64, at phys.Addr) (next uint64, err e
 	return folio.Index + pages, nil
 }
 
-// Check walks the array and makes the file the owner of its folios with c. It
+// Check walks the array and makes the file the only owner of its folios with c. It
 // costs time with the number of folios, and a bit of memory a page.
 func (f *File) Check(c *blockset.Checker) error {
+	return f.each(func(b phys.Block) error { return c.Block("memory", b) })
+}
+
+// Share is Check for a file that may have memory together with others: see
+// [Format.Twice]. Each of them has a structure and an array of its own, which name the
+// same folios. It calls shared for the blocks that c has passed for another file
+// already.
+func (f *File) Share(c *blockset.Checker, shared func(phys.Block)) error {
+	return f.each(func(b phys.Block) error {
+		again, err := c.Share("memory", b)
+		if again {
+			shared(b)
+		}
+		return err
+	})
+}
+
+// each walks the array and calls claim for the memory of each folio that is preserved.
+func (f *File) each(claim func(phys.Block) error) error {
 	i := -1
 	return f.walk(func(folio Folio) error {
 		i++
-		if folio.Hole() {
+		if folio.Hole() || folio.Lost {
 			return nil
 		}
-		if err := c.Block("memory", folio.Block); err != nil {
+		if err := claim(folio.Block); err != nil {
 			return phys.In(fmt.Sprintf("memfd %v: folio %d", f.Addr, i), f.Addr, err)
 		}
 		return nil
 	})
 }
+
+// Lost returns how many folios name memory that is not preserved, with an error about
+// the first of them, nil where there is none. Linux 6.19 and 7.0 leave such a file
+// where two sessions preserved one memfd and one of them was given up: that takes the
+// memory out of the handover, and not out of the other session's array. In any release
+// the kernel that comes to such a folio gives up, answers EIO, and lets go of those
+// before and behind.
+func (f *File) Lost() (n uint64, err error) {
+	s, err := f.look()
+	if err != nil || s.lost == 0 {
+		return 0, err
+	}
+	folio, at, err := f.entry(s.missing)
+	if err != nil {
+		return 0, err
+	}
+	return s.lost, &phys.Error{Object: fmt.Sprintf("memfd %v: folio %d: entry", f.Addr, s.missing), Addr: at,
+		Found: fmt.Sprintf("memory %v", folio.Block.Addr), Want: "the head of a preserved block", Err: kho.ErrPreserved}
+}
+
+// LostOutside proves that no folio whose memory is not preserved lies in rs.
+func (f *File) LostOutside(rs phys.Ranges) error {
+	if n, _ := f.Lost(); n == 0 {
+		return nil
+	}
+	i := -1
+	return f.Walk(func(folio Folio) error {
+		i++
+		if in, hit := rs.Overlaps(folio.Block.Range()); folio.Lost && hit {
+			return &phys.Error{Object: fmt.Sprintf("memfd %v: folio %d", f.Addr, i), Addr: folio.Block.Addr,
+				Found: fmt.Sprintf("memory in %v that is not preserved", in), Want: "memory that a file can have had", Err: kho.ErrPreserved}
+		}
+		return nil
+	})
+}
+
+// AsIs says that the file is not to be repaired: its memory is others' as well, so
+// that all of them have to go on naming it.
+func (f *File) AsIs() { f.asIs = true }
 
 // walk is Walk that remembers what it finds.
 func (f *File) walk(visit func(Folio) error) error {
@@ -179,12 +243,14 @@ func (f *File) walk(visit func(Folio) error) error {
 	i, next, follows := uint64(0), uint64(0), uint64(0)
 	err := f.Walk(func(folio Folio) error {
 		i++
+		if folio.Lost {
+			if s.lost++; s.lost == 1 {
+				s.missing = i - 1
+			}
+		}
 		if !folio.Hole() {
 			if folio.Flags != allFlags {
 				s.unset++
-			}
-			if folio.Flags&UpToDate == 0 && !s.anew {
-				s.stale, s.anew = folio.Index, true
 			}
 			s.largest = max(s.largest, folio.Block.Order)
 			if folio.Index > next && !s.holes {
@@ -213,36 +279,27 @@ func (f *File) look() (survey, error) {
 	return *f.survey, nil
 }
 
-// Whole proves that every page of the file has memory, and contents where the
-// kernels of the format give every page some: Linux fills holes when it preserves
-// a file, so that one which arrives with holes has lost what was there.
+// Whole proves that every page of the file has memory: Linux fills holes when it
+// preserves a file, so that one which arrives with holes has lost what was there.
 func (f *File) Whole() error {
 	s, err := f.look()
-	if err != nil {
+	if err != nil || s.lost > 0 || !s.holes { // of what is lost nobody knows how much it was
 		return err
 	}
-	at := f.Addr + phys.Addr(f.format.count)
-	switch {
-	case s.holes:
-		where := ""
-		if s.behind < f.Folios {
-			_, entry, _ := f.entry(s.behind)
-			where = fmt.Sprintf(" (entry %d at %v is of another)", s.behind, entry)
-		}
-		return phys.In("memfd", at, bad(at, fmt.Sprintf("%d folios, and page %d of %d in none of them%s", f.Folios, s.gap, filePages(f.Size), where), "memory for every page"))
-	case s.anew && f.format.written:
-		return phys.In("memfd", f.area.Block(0).Addr, &phys.Error{Object: "folio array", Addr: f.area.Block(0).Addr,
-			Found: fmt.Sprintf("page %d never written to", s.stale), Want: "contents, as every kernel of " + f.format.handler + " gives each page", Err: ErrFolio})
+	at, where := f.Addr+phys.Addr(f.format.count), ""
+	if s.behind < f.Folios {
+		_, entry, _ := f.entry(s.behind)
+		where = fmt.Sprintf(" (entry %d at %v is of another)", s.behind, entry)
 	}
-	return nil
+	return phys.In("memfd", at, bad(at, fmt.Sprintf("%d folios, and page %d of %d in none of them%s", f.Folios, s.gap, filePages(f.Size), where), "memory for every page"))
 }
 
-// Unset returns how many folios were recorded without [Dirty] or [UpToDate]; see
-// [File.Rewrite]. It walks the array unless [File.Check] did, which is what proves
-// the array: of a file whose array is unsound it returns 0.
+// Unset returns how many folios were recorded with other flags than [Dirty] and
+// [UpToDate], and are to be repaired: see [File.Rewrite]. It walks the array unless [File.Check] did, which is
+// what proves the array: of a file whose array is unsound it returns 0.
 func (f *File) Unset() int {
 	s, err := f.look()
-	if err != nil {
+	if err != nil || f.asIs || s.lost > 0 {
 		return 0
 	}
 	return s.unset
@@ -262,6 +319,10 @@ func (f *File) Contents(visit func(off, n uint64, data []byte) error) error {
 		return nil
 	}
 	err := f.Walk(func(folio Folio) error {
+		if folio.Lost {
+			return &phys.Error{Object: fmt.Sprintf("memfd %v: page %d", f.Addr, folio.Index), Addr: folio.Block.Addr,
+				Found: "memory that is not preserved", Want: "contents", Err: kho.ErrPreserved}
+		}
 		if folio.Hole() {
 			return nil
 		}

@@ -50,25 +50,34 @@ func (f *File) fitsSeals(as *Format) error {
 // old structure leaves d; array and folios are shared with the old handover. A
 // file that needs no change stays where it is.
 //
-// Folios that were recorded without [Dirty] or [UpToDate] are repaired on the
-// way, whichever format they go to: there is a new array, with both flags for
-// each, and what lacked UpToDate, whose memory was never written, is replaced by a
-// new zeroed block of the same order. The old array and those blocks leave d; not
-// a byte of them is changed.
+// Folios that were not recorded with [Dirty] and [UpToDate] are repaired on the way,
+// whichever format they go to: there is a new array, with both flags for each. What
+// lacked UpToDate was never written to in the formats whose kernels write down the
+// flags of the moment: it is replaced by a new zeroed block of the same order. In the
+// others the contents are there, and only the flag is damaged. The old array and those blocks leave d; not
+// a byte of them is changed. A file with folios whose memory is not preserved, and one
+// that is to stay as it is ([File.AsIs]), goes on with the array that it has.
 func (f *File) Rewrite(d *kho.Draft, as *Format) (phys.Addr, error) {
-	s, err := f.look()
-	if err != nil {
+	if _, err := f.look(); err != nil {
 		return 0, err
 	}
-	if as == f.format && s.unset == 0 {
+	unset := f.Unset()
+	switch {
+	case as == f.format && unset == 0:
 		return f.Addr, nil
+	case f.unreadable:
+		a, err := WriteUnreadable(d, as)
+		if err == nil {
+			err = d.Retire(phys.Block{Addr: f.Addr})
+		}
+		return a, err
 	}
 	file := File{Meta: f.Meta, Folios: f.Folios, format: as}
 	a, err := file.write(d, func() (v kho.Vmalloc, err error) {
 		switch {
 		case f.area == nil:
 			return v, nil
-		case s.unset == 0:
+		case unset == 0:
 			return f.area.Vmalloc, nil
 		}
 		return f.repair(d, &file)
@@ -87,7 +96,7 @@ func (f *File) Rewrite(d *kho.Draft, as *Format) (phys.Addr, error) {
 func (f *File) repair(d *kho.Draft, file *File) (v kho.Vmalloc, err error) {
 	w := file.array(d)
 	err = f.Walk(func(folio Folio) error {
-		if !folio.Hole() && folio.Flags&UpToDate == 0 {
+		if !folio.Hole() && folio.Flags&UpToDate == 0 && !f.format.written {
 			old := folio.Block
 			if err := d.Retire(old); err != nil {
 				return err
@@ -123,6 +132,9 @@ func (f *File) repair(d *kho.Draft, file *File) (v kho.Vmalloc, err error) {
 // [File.Rewrite] repairs must have both flags and, where it never was up to date,
 // zeroed memory of its own.
 func (f *File) Same(want *File) error {
+	if f.unreadable != want.unreadable {
+		return fmt.Errorf("memfd %v: unreadable %v, want %v as memfd %v: %w", f.Addr, f.unreadable, want.unreadable, want.Addr, ErrDiffer)
+	}
 	got, was := f.Meta, want.Meta
 	if !f.format.sealed || !want.format.sealed {
 		got.Seals, was.Seals = got.Seals|SealSeal, was.Seals|SealSeal
@@ -138,7 +150,7 @@ func (f *File) Same(want *File) error {
 			return err
 		}
 		if folio != old {
-			if err := f.isRepair(folio, old); err != nil {
+			if err := f.isRepair(folio, old, want.format); err != nil {
 				return fmt.Errorf("memfd %v: folio %d: %+v, want %+v of memfd %v: %w", f.Addr, i, folio, old, want.Addr, err)
 			}
 		}
@@ -147,12 +159,12 @@ func (f *File) Same(want *File) error {
 	})
 }
 
-// isRepair proves that folio is what [File.Rewrite] makes of old, which lacks a
-// flag.
-func (f *File) isRepair(folio, old Folio) error {
+// isRepair proves that folio is what [File.Rewrite] makes of old, of a file in format
+// from, which lacks a flag.
+func (f *File) isRepair(folio, old Folio, from *Format) error {
 	repaired := old
 	repaired.Flags = allFlags
-	fresh := old.Flags&UpToDate == 0
+	fresh := old.Flags&UpToDate == 0 && !from.written
 	if fresh {
 		repaired.Block.Addr = folio.Block.Addr
 	}
