@@ -5,6 +5,7 @@ import (
 
 	"ferry/board/amd64"
 	"ferry/cmd/probe/standin"
+	"ferry/phys"
 )
 
 // arrive is Linux B: it consumes the handover and says whether it is what A left.
@@ -45,11 +46,34 @@ func arrive(o options) error {
 	if p.FDT == o.fdt {
 		return fmt.Errorf("the handover at %v is A's own: Ferry did not write a new one", p.FDT)
 	}
+	if o.expect == damaged {
+		return arriveDamaged(mem, o, p)
+	}
 	got, left, err := standin.Receive(mem, o.to, p.FDT, p.Scratch, p.ScratchSize)
 	if err != nil {
 		return err
 	}
 	return compare(o, left, got)
+}
+
+// arriveDamaged takes a handover in which one or two files of the first session cannot
+// be retrieved, and wants all else to be there.
+func arriveDamaged(mem phys.Memory, o options, p standin.Payload) error {
+	got, left, failed, err := standin.ReceiveDamaged(mem, o.to, p.FDT, p.Scratch, p.ScratchSize)
+	if err != nil {
+		return err
+	}
+	for _, f := range failed {
+		fmt.Printf("probe B: session %d token %#x: %v\n", f.Session, f.Token, f.Why)
+		if f.Session != 0 {
+			return fmt.Errorf("session %d lost a file", f.Session)
+		}
+	}
+	if len(failed) == 0 || len(failed) > 2 || got.Sessions != left.Sessions || got.Files != left.Files || got.Regions != left.Regions {
+		return fmt.Errorf("%d files cannot be retrieved, want 1 or 2; arrived %+v, left %+v", len(failed), got, left)
+	}
+	fmt.Printf("probe B: PASSED: all arrived but %d files, which cannot be retrieved\n", len(failed))
+	return nil
 }
 
 // compare prints what left and what arrived, and fails where they differ in

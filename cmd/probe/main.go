@@ -16,7 +16,7 @@
 //	probe.plain                       memfds without seals
 //	probe.odd=NAME,NAME               what kernels seldom write, see package standin
 //	probe.break=NAME                  break the handover, see package standin
-//	probe.expect=crossed|untouched|cold    what B has to find
+//	probe.expect=crossed|damaged|untouched|cold    what B has to find
 //
 // Words that start with ferry. are passed on.
 package main

@@ -13,6 +13,7 @@ import (
 // What B may be told to expect.
 const (
 	crossed   = "crossed"
+	damaged   = "damaged" // crossed, but for a file or two of the first session
 	untouched = "untouched"
 	cold      = "cold"
 )

@@ -3,6 +3,7 @@ package standin
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"ferry/phys"
 )
@@ -21,7 +22,7 @@ type Damage struct {
 // DamagesOf lists the ways to break a handover of the generation: each is one
 // that a kernel follows into memory that is not what it says.
 func DamagesOf(g *Generation) (all []Damage) {
-	for _, list := range [][]Damage{mapDamages, listDamages, radixDamages, sessionDamages, memfdDamages, arrayDamages, blockDamages} {
+	for _, list := range [][]Damage{mapDamages, listDamages, radixDamages, sessionDamages, fileDamages, arrayDamages, blockDamages} {
 		for _, d := range list {
 			if d.when(g) {
 				all = append(all, d)
@@ -29,6 +30,12 @@ func DamagesOf(g *Generation) (all []Damage) {
 		}
 	}
 	return all
+}
+
+// Alone reports whether the damage costs a file or two, and nothing else: a kernel
+// comes to it when it looks at those. See [ReceiveDamaged].
+func (w Damage) Alone() bool {
+	return slices.ContainsFunc(fileDamages, func(d Damage) bool { return d.Name == w.Name })
 }
 
 // DamageOf returns the generation's damage of the name.

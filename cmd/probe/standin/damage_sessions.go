@@ -79,6 +79,20 @@ var sessionDamages = []Damage{
 		copy(b[fileSize+56:fileSize+64], b[56:64])
 		return fmt.Sprintf("token %#x", le.Uint64(b[56:]))
 	}},
+}
+
+// memfd returns the record, the structure and the descriptor of the first file.
+func (d *damager) memfd() (rec, structure, desc []byte) {
+	rec = d.files()
+	structure = d.page(phys.Addr(le.Uint64(rec[48:])))
+	return rec, structure, structure[d.from.layout().array:]
+}
+
+// token is what an error about the file of the record has to name.
+func token(rec []byte) string { return fmt.Sprintf("file token %#x", le.Uint64(rec[56:])) }
+
+// fileDamages break what is behind a file.
+var fileDamages = []Damage{
 	{"file-without-memory", (*Generation).Sessions, func(d *damager) string {
 		b := d.files()
 		le.PutUint64(b[48:], 0)
@@ -92,33 +106,19 @@ var sessionDamages = []Damage{
 	{"folio-outside-map", (*Generation).Sessions, func(d *damager) string {
 		at := d.unused()
 		le.PutUint64(d.folios(d.files()), uint64(at.PFN())|3<<52)
-		return ": memory " + at.String() + ", not the head of a preserved block"
+		return at.String()
 	}},
 	{"folio-of-two-files", (*Generation).Sessions, func(d *damager) string {
 		b := d.files()
 		folio := d.folios(b)[:8]
 		copy(d.folios(b[fileSize:]), folio)
-		return "folio 0: memory " + phys.PFN(le.Uint64(folio)&(1<<52-1)).Addr().String() + ": already part of another object"
+		return phys.PFN(le.Uint64(folio) & (1<<52 - 1)).Addr().String()
 	}},
 	{"folio-index", (*Generation).Sessions, func(d *damager) string {
 		b := d.folios(d.files())
 		le.PutUint64(b[16+8:], 0)
 		return "folio 1"
 	}},
-}
-
-// memfd returns the record, the structure and the descriptor of the first file.
-func (d *damager) memfd() (rec, structure, desc []byte) {
-	rec = d.files()
-	structure = d.page(phys.Addr(le.Uint64(rec[48:])))
-	return rec, structure, structure[d.from.layout().array:]
-}
-
-// token is what an error about the file of the record has to name.
-func token(rec []byte) string { return fmt.Sprintf("file token %#x", le.Uint64(rec[56:])) }
-
-// memfdDamages break what is behind a file.
-var memfdDamages = []Damage{
 	{"size-negative", (*Generation).Sessions, func(d *damager) string {
 		rec, structure, _ := d.memfd()
 		le.PutUint64(structure[8:], 1<<63)

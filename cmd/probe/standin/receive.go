@@ -18,6 +18,15 @@ type consumer struct {
 	scratch []phys.Range
 	magic   map[phys.Addr]phys.Order // heads of preserved blocks not yet restored
 	census  Census
+	damaged bool // some files cannot be retrieved
+	failed  []Failed
+}
+
+// Failed is a file that cannot be retrieved.
+type Failed struct {
+	Session int
+	Token   uint64
+	Why     error
 }
 
 // Receive consumes the handover whose root FDT lies at fdt, as Linux of the
@@ -25,14 +34,27 @@ type consumer struct {
 // file has to be there with every byte; every preserved block has to be
 // somebody's.
 func Receive(mem phys.Memory, g *Generation, fdt, scratch phys.Addr, scratchSize uint64) (got, left Census, err error) {
+	c := &consumer{Generation: g, mem: mem, magic: make(map[phys.Addr]phys.Order)}
+	err = c.all(fdt, scratch, scratchSize)
+	return c.census, c.left, err
+}
+
+// ReceiveDamaged is Receive of a handover in which some files cannot be retrieved. It
+// returns those, as Linux would find out. Their memory may be nobody's; all else has
+// to be there.
+func ReceiveDamaged(mem phys.Memory, g *Generation, fdt, scratch phys.Addr, scratchSize uint64) (got, left Census, failed []Failed, err error) {
+	c := &consumer{Generation: g, mem: mem, magic: make(map[phys.Addr]phys.Order), damaged: true}
+	err = c.all(fdt, scratch, scratchSize)
+	return c.census, c.left, c.failed, err
+}
+
+func (c *consumer) all(fdt, scratch phys.Addr, scratchSize uint64) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the handover makes the stand-in for Linux fault: %v", r)
 		}
 	}()
-	c := &consumer{Generation: g, mem: mem, magic: make(map[phys.Addr]phys.Order)}
-	err = c.receive(fdt, scratch, scratchSize)
-	return c.census, c.left, err
+	return c.receive(fdt, scratch, scratchSize)
 }
 
 func (c *consumer) receive(fdt, scratch phys.Addr, scratchSize uint64) error {
@@ -74,6 +96,9 @@ func (c *consumer) receive(fdt, scratch phys.Addr, scratchSize uint64) error {
 		return err
 	}
 	for a, order := range c.magic {
+		if len(c.failed) > 0 {
+			break
+		}
 		return fmt.Errorf("%d preserved blocks belong to nobody, one at %v of order %d", len(c.magic), a, order)
 	}
 	return nil
