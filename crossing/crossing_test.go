@@ -305,6 +305,9 @@ func damages() map[string]func(m *machine) string {
 		},
 	}
 	for _, d := range standin.DamagesOf(standin.F) {
+		if d.Alone() {
+			continue
+		}
 		all[d.Name] = func(m *machine) string {
 			named, err := d.Do(m.made, scratch[0].Start)
 			if err != nil {

@@ -33,6 +33,14 @@ func (f *findings) add(err error) {
 	}
 }
 
+// join adds the findings of g.
+func (f *findings) join(g findings) {
+	for _, err := range g.list {
+		f.add(err)
+	}
+	f.more += g.more
+}
+
 // err returns the findings as one error, nil where there is none.
 func (f *findings) err() error {
 	if len(f.list) == 0 {

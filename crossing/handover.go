@@ -19,33 +19,14 @@ type handover struct {
 	leaks leaks
 }
 
-// memfds counts the files whose handler is known.
-type memfds struct {
-	files   int
-	formats []*memfd.Format // of the files, in order of appearance
-	folios  uint64
-	unset   int // folios that are not recorded as written to and up to date
-}
-
-func (m *memfds) add(f *memfd.Format, file *memfd.File) {
-	m.files++
-	m.folios += file.Folios
-	m.unset += file.Unset()
-	for _, known := range m.formats {
-		if known == f {
-			return
-		}
-	}
-	m.formats = append(m.formats, f)
-}
-
 // restore reads and proves the handover that d names. hint is the format of its
-// producer where that is known; step is called between its parts; accept, where it
-// is not nil, has a say on each memfd. Every block has one owner: whoever claims
-// it second is refused. What is wrong with one object does not keep the others
-// from being looked at, as far as they can be found without it. With an error the
-// handover that is returned is what was read until then, nil where that is nothing.
-func (p *passage) restore(d kho.Data, hint *kho.Format, step func(done, next string), accept func(*memfd.File) error) (*handover, error) {
+// producer where that is known; step is called between its parts; from is the handover
+// that this one was made of, nil where it came in; accept, where it is not nil,
+// has a say on each memfd. Every other block has one owner: whoever claims it second is
+// refused. What is wrong with one object does not keep the others from being looked at,
+// as far as they can be found without it. With an error the handover that is returned
+// is what was read until then, nil where that is nothing.
+func (p *passage) restore(d kho.Data, hint *kho.Format, step func(done, next string), from *handover, accept func(*memfd.File) error) (*handover, error) {
 	in := &handover{}
 	var bad findings
 	var err error
@@ -62,17 +43,8 @@ func (p *passage) restore(d kho.Data, hint *kho.Format, step func(done, next str
 		return in, bad.err()
 	}
 	step("luo", "files")
-	in.eachMemfd(check, func(f *memfd.Format, file *memfd.File) error {
-		in.memfd.add(f, file)
-		if err := file.Check(check); err != nil {
-			return err
-		}
-		if err := file.Whole(); err != nil || accept == nil {
-			return err
-		}
-		return accept(file)
-	}, &bad)
-	in.leaks.find(in.Map, check)
+	files := &filesReader{handover: in, check: check, from: from, accept: accept}
+	in.leaks.find(in.Map, files.read(&bad))
 	step("files", "serialize")
 	return in, bad.err()
 }
@@ -161,48 +133,4 @@ func (in *handover) claim(check *blockset.Checker, object string, r phys.Range) 
 		a = b.Range().End
 	}
 	return nil
-}
-
-// eachMemfd opens every file whose handler is that of memfds and calls visit. A
-// memfd of a format that nobody knows is a finding: it would cost the next kernel
-// all of its sessions. The data of files of other handlers are theirs to read, and
-// no addresses that could have two owners.
-func (in *handover) eachMemfd(check *blockset.Checker, visit func(*memfd.Format, *memfd.File) error, bad *findings) {
-	known := memfd.Formats()
-	for s, err := range in.state.Sessions() {
-		if err != nil {
-			bad.add(phys.In("luo", 0, err))
-			return
-		}
-		for f, err := range s.Files() {
-			if err != nil {
-				bad.add(phys.In("luo", 0, err))
-				return
-			}
-			name := func() string { return fmt.Sprintf("luo: %v: file token %#x", s, f.Token()) }
-			format := memfd.ByHandler(f.Handler())
-			if format == nil {
-				err := memfd.Unknown(f.Handler())
-				if err == nil {
-					err = nearHandler(known, f)
-				}
-				if err != nil {
-					bad.add(phys.In(name(), phys.Addr(f.Data()), err))
-				}
-				continue
-			}
-			file, err := memfd.Open(format, in.Handover, check, phys.Addr(f.Data()))
-			if err == nil {
-				err = visit(format, file)
-			}
-			if err != nil {
-				bad.add(phys.In(name(), phys.Addr(f.Data()), err))
-			}
-		}
-	}
-}
-
-// reopen opens a memfd of a handover that was proved.
-func (in *handover) reopen(f luo.File) (*memfd.File, error) {
-	return memfd.Open(memfd.ByHandler(f.Handler()), in.Handover, nil, phys.Addr(f.Data()))
 }

@@ -23,7 +23,7 @@ import (
 // those of chains, or arrays, of sessions and of files. What is written is what is
 // known before the new map is: the counts of out are what the state is written as,
 // memory is what was used so far, and the last steps are on the console alone. There
-// are no findings: a crossing that has any leaves no tree.
+// are warnings, but no findings: a crossing that has any leaves no tree.
 const (
 	reportTree       = "ferry"
 	reportCompatible = "ferry-report-v1"
@@ -105,6 +105,9 @@ func (t *target) formats() string {
 // text is what the report says so far, cut to fit.
 func (r *Report) text() string {
 	var b strings.Builder
+	for _, line := range r.Warnings {
+		fmt.Fprintln(&b, "warning:", line)
+	}
 	for _, n := range r.Notes {
 		fmt.Fprintln(&b, n)
 	}

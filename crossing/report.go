@@ -60,6 +60,7 @@ type Report struct {
 	In, Out    Census
 	Changed    kho.Stats
 	Steps      []Step
+	Warnings   []string // what does not arrive whole, beside all else that does
 	Notes      []string
 	Failures   []error
 
@@ -82,6 +83,7 @@ func (r *Report) arrived(in *handover) {
 	if m, ok, _ := in.Metadata(); ok { // what is wrong with it is a finding
 		r.From = m.Release
 	}
+	r.Warnings = append(r.Warnings, in.memfd.warnings.lines()...)
 	r.kept(in.leaks)
 	for _, h := range in.state.Handlers() {
 		if memfd.ByHandler([]byte(h.Name)) == nil {
@@ -219,6 +221,9 @@ func (r *Report) failed() error { return errors.Join(r.Failures...) }
 func (r *Report) print(w io.Writer, figures func() []string) {
 	for _, line := range r.lines() {
 		fmt.Fprintf(w, "ferry: error: %s\n", line)
+	}
+	for _, line := range r.Warnings {
+		fmt.Fprintf(w, "ferry: warning: %s\n", line)
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "ferry: %s\n", n)

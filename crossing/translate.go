@@ -3,6 +3,7 @@ package crossing
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"ferry/boot/payload"
 	"ferry/kho"
@@ -21,7 +22,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 		return none, err
 	}
 	t := p.target
-	in, err := p.restore(data, t.hint, p.step, t.accept)
+	in, err := p.restore(data, t.hint, p.step, nil, t.accept)
 	if in != nil {
 		p.way.unread = p.unread(in.Handover)
 		p.arm(p.way.plan)
@@ -113,7 +114,7 @@ func (t *target) accept(file *memfd.File) error {
 func (t *target) settle(in *handover) error {
 	st := in.state
 	t.kho, t.luo = in.Format(), st.Format()
-	t.rewrite = in.memfd.unset > 0
+	t.rewrite = in.memfd.unset > 0 || in.memfd.damaged != nil
 	if t.gen == nil {
 		return t.fits(in)
 	}
@@ -154,14 +155,19 @@ func (t *target) write(in *handover, d *kho.Draft) error {
 	}
 	o := luo.Options{Format: t.luo, BeyondLimits: t.beyond}
 	if t.rewrite {
-		o.Rewrite = func(_ luo.Session, f luo.File) (string, uint64, error) { return t.rewritten(in, d, f) }
+		n := -1
+		o.Rewrite = func(_ luo.Session, f luo.File) (string, uint64, error) {
+			n++
+			return t.rewritten(in, d, f, n)
+		}
 	}
 	return luo.Serialize(in.state, d, o)
 }
 
-// rewritten returns the handler and the data of a file in the new handover. A
-// file whose handler is not known stays what it is.
-func (t *target) rewritten(in *handover, d *kho.Draft, f luo.File) (handler string, data uint64, err error) {
+// rewritten returns the handler and the data of file n in the new handover. A file
+// whose handler is not known stays what it is, and one that is damaged becomes one that
+// cannot be retrieved.
+func (t *target) rewritten(in *handover, d *kho.Draft, f luo.File, n int) (handler string, data uint64, err error) {
 	from := memfd.ByHandler(f.Handler())
 	if from == nil {
 		return string(f.Handler()), f.Data(), nil
@@ -170,9 +176,16 @@ func (t *target) rewritten(in *handover, d *kho.Draft, f luo.File) (handler stri
 	if to == nil {
 		to = from
 	}
+	if in.memfd.damaged.has(n) {
+		a, err := memfd.WriteUnreadable(d, to)
+		return to.Handler(), uint64(a), err
+	}
 	file, err := in.reopen(f)
 	if err != nil {
 		return "", 0, err
+	}
+	if in.memfd.shared.has(n) {
+		file.AsIs()
 	}
 	a, err := file.Rewrite(d, to)
 	return to.Handler(), uint64(a), err
@@ -181,13 +194,16 @@ func (t *target) rewritten(in *handover, d *kho.Draft, f luo.File) (handler stri
 // verify reads the new handover the way it read the old one, and compares what
 // the two preserve.
 func (p *passage) verify(d kho.Data, in *handover, pool phys.Ranges, t *target) error {
-	out, err := p.restore(d, t.kho, func(string, string) {}, nil)
+	out, err := p.restore(d, t.kho, func(string, string) {}, in, nil)
 	if err != nil {
 		return err
 	}
 	p.report.Out = out.census()
 	if err := sameScratch(in, out, pool); err != nil {
 		return err
+	}
+	if out.memfd.damaged != nil {
+		return fmt.Errorf("damaged files: %s", strings.Join(out.memfd.warnings.lines(), "; "))
 	}
 	if out.Format() != t.kho {
 		return fmt.Errorf("handover in %v, want %v", out.Format(), t.kho)
@@ -262,13 +278,18 @@ func (t *target) sameState(in, out *handover) error {
 	}
 	var same func(got, want luo.File) error
 	if t.rewrite {
-		same = func(got, want luo.File) error { return sameFile(in, out, got, want) }
+		n := -1
+		same = func(got, want luo.File) error {
+			n++
+			return sameFile(in, out, got, want, in.memfd.damaged.has(n))
+		}
 	}
 	return out.state.Diff(in.state, same)
 }
 
-// sameFile compares a file of the new handover with the one that it was.
-func sameFile(in, out *handover, got, want luo.File) error {
+// sameFile compares a file of the new handover with the one that it was. One that was
+// damaged has to be one that cannot be retrieved.
+func sameFile(in, out *handover, got, want luo.File, damaged bool) error {
 	if memfd.ByHandler(want.Handler()) == nil {
 		if string(got.Handler()) != string(want.Handler()) || got.Data() != want.Data() {
 			return fmt.Errorf("handler %s with data %#x, want %s with %#x", phys.Quote(got.Handler()), got.Data(), phys.Quote(want.Handler()), want.Data())
@@ -281,6 +302,12 @@ func sameFile(in, out *handover, got, want luo.File) error {
 	now, err := out.reopen(got)
 	if err != nil {
 		return err
+	}
+	if damaged {
+		if !now.Unreadable() {
+			return fmt.Errorf("memfd %v can be retrieved, want one that cannot", now.Addr)
+		}
+		return nil
 	}
 	before, err := in.reopen(want)
 	if err != nil {

@@ -44,7 +44,7 @@ func newCrossed(t *testing.T, shape standin.Shape) crossed {
 
 func (c crossed) open(t *testing.T) *handover {
 	t.Helper()
-	in, err := c.restore(c.data, nil, func(string, string) {}, nil)
+	in, err := c.restore(c.data, nil, func(string, string) {}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,11 +100,11 @@ func TestARewrittenFileIsWhatItWas(t *testing.T) {
 		return luo.File(record)
 	}
 	want := file("iommu-v1", 0x1000)
-	if err := sameFile(nil, nil, file("iommu-v1", 0x1000), want); err != nil {
+	if err := sameFile(nil, nil, file("iommu-v1", 0x1000), want, false); err != nil {
 		t.Errorf("the same: %v", err)
 	}
 	for name, got := range map[string]luo.File{"handler": file("iommu-v2", 0x1000), "data": file("iommu-v1", 0x2000)} {
-		if sameFile(nil, nil, got, want) == nil {
+		if sameFile(nil, nil, got, want, false) == nil {
 			t.Errorf("another %s was taken for the same file", name)
 		}
 	}
@@ -117,10 +117,10 @@ func TestARewrittenFileIsWhatItWas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := sameFile(c.in, c.in, f, f); err != nil {
+			if err := sameFile(c.in, c.in, f, f, false); err != nil {
 				t.Errorf("the same memfd: %v", err)
 			}
-			if err := sameFile(c.in, c.in, want, f); err == nil || !strings.Contains(err.Error(), "want a memfd") {
+			if err := sameFile(c.in, c.in, want, f, false); err == nil || !strings.Contains(err.Error(), "want a memfd") {
 				t.Errorf("another handler for a memfd: %v", err)
 			}
 		}

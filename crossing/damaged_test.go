@@ -1,0 +1,97 @@
+package crossing
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"ferry/cmd/probe/standin"
+	"ferry/phys"
+)
+
+// TestADamagedFileCostsNoOther breaks a file in every way that is known, in every
+// generation, and crosses to every other. What Linux then finds is all but that file.
+func TestADamagedFileCostsNoOther(t *testing.T) {
+	for _, from := range standin.Generations {
+		for _, to := range standin.Generations {
+			if !from.Sessions() || !to.Sessions() {
+				continue
+			}
+			shape := standin.Carried(from, to, standin.Shape{Sessions: 3, Files: 6, Fill: 2, Regions: 1, RegionOrder: 2})
+			for _, d := range standin.DamagesOf(from) {
+				if !d.Alone() {
+					continue
+				}
+				t.Run(from.Name+" to "+to.Name+"/"+d.Name, func(t *testing.T) {
+					m := newMachineOf(t, from, shape, "ferry.on-error=halt")
+					m.next(to.Name, from.Name)
+					named, err := d.Do(m.made, scratch[0].Start)
+					if err != nil {
+						t.Fatal(err)
+					}
+					before := m.pages()
+					jump, err := Run(&m.Machine)
+					m.unchanged(before)
+					if err != nil || strings.Contains(m.log.String(), "ferry: error: ") {
+						t.Fatalf("%v\n%s", err, m.log)
+					}
+					if !slices.ContainsFunc(strings.Split(m.log.String(), "\n"), func(line string) bool {
+						return strings.HasPrefix(line, "ferry: warning: luo: session 0 ") && strings.Contains(line, named)
+					}) {
+						t.Errorf("no warning names %q:\n%s", named, m.log)
+					}
+					m.arrivesBut(m.arrive(jump), to)
+				})
+			}
+		}
+	}
+}
+
+// arrivesBut wants everything to be there but one of the first two files of the first
+// session, or both.
+func (m *machine) arrivesBut(a arrived, to *standin.Generation) {
+	m.t.Helper()
+	u := func(i int) uint64 { return le.Uint64(a.kho[8*i:]) }
+	got, left, failed, err := standin.ReceiveDamaged(m.Memory, to, phys.Addr(u(0)), phys.Addr(u(2)), u(3))
+	if err != nil {
+		m.t.Fatalf("the next kernel: %v\n%s", err, m.log)
+	}
+	if got.Sessions != left.Sessions || got.Files != left.Files || got.Regions != left.Regions {
+		m.t.Errorf("arrived %+v, left %+v", got, left)
+	}
+	if len(failed) == 0 || len(failed) > 2 || slices.ContainsFunc(failed, func(f standin.Failed) bool { return f.Session != 0 }) {
+		m.t.Errorf("files that cannot be retrieved: %+v, want one or two of the first session\n%s", failed, m.log)
+	}
+	for _, f := range failed {
+		m.t.Logf("session %d token %#x: %v", f.Session, f.Token, f.Why)
+	}
+}
+
+// TestADamagedFileStaysSoOverCrossings: a kernel that is handed a file which cannot be
+// retrieved hands it on to nobody; but a crossing right behind another one reads it.
+func TestADamagedFileStaysSoOverCrossings(t *testing.T) {
+	m := newMachineOf(t, standin.C, standin.Carried(standin.C, standin.F, standin.Shape{Sessions: 2, Files: 6}), "")
+	d, err := standin.DamageOf(standin.C, "array-too-long")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Do(m.made, scratch[0].Start); err != nil {
+		t.Fatal(err)
+	}
+	from := standin.C
+	for _, to := range []*standin.Generation{standin.F, standin.F, standin.D, standin.E} {
+		m.next(to.Name, from.Name)
+		m.log.Reset()
+		jump, err := Run(&m.Machine)
+		if err != nil || strings.Contains(m.log.String(), "ferry: error: ") {
+			t.Fatalf("to %s: %v\n%s", to.Name, err, m.log)
+		}
+		if want := map[bool]string{true: "arrives as a file that cannot be retrieved", false: "an earlier crossing found it damaged"}[from == standin.C]; !strings.Contains(m.log.String(), want) {
+			t.Errorf("to %s: no warning says %q\n%s", to.Name, want, m.log)
+		}
+		a := m.arrive(jump)
+		m.arrivesBut(a, to)
+		m.kexec(a.kho)
+		from = to
+	}
+}

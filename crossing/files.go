@@ -1,0 +1,331 @@
+package crossing
+
+import (
+	"errors"
+	"fmt"
+
+	"ferry/blockset"
+	"ferry/luo"
+	"ferry/memfd"
+	"ferry/phys"
+)
+
+// memfds is what came of the files whose handler is known.
+type memfds struct {
+	files   int
+	formats []*memfd.Format // of the files, in order of appearance
+	folios  uint64
+	unset   int // folios that are not recorded as written to and up to date
+
+	damaged  marks // files that are written as ones that cannot be retrieved
+	shared   marks // files that have memory together with others
+	warnings warnings
+}
+
+func (m *memfds) add(f *memfd.Format, file *memfd.File) {
+	m.files++
+	m.folios += file.Folios
+	m.unset += file.Unset()
+	for _, known := range m.formats {
+		if known == f {
+			return
+		}
+	}
+	m.formats = append(m.formats, f)
+}
+
+// marks is a set of files by number: they are counted over all sessions, whatever
+// their handlers.
+type marks []uint64
+
+func (m *marks) set(n int) {
+	for n/64 >= len(*m) {
+		*m = append(*m, 0)
+	}
+	(*m)[n/64] |= 1 << (n % 64)
+}
+
+func (m marks) has(n int) bool { return n/64 < len(m) && m[n/64]>>(n%64)&1 != 0 }
+
+// warnings are what does not arrive whole, or not as it should be, though all else
+// does.
+type warnings struct {
+	list []string
+	more int
+}
+
+func (w *warnings) add(s string) {
+	if len(w.list) == maxFindings {
+		w.more++
+		return
+	}
+	w.list = append(w.list, s)
+}
+
+// lines returns the warnings, the last of which may say how many more there are.
+func (w *warnings) lines() []string {
+	if w.more == 0 {
+		return w.list
+	}
+	return append(w.list[:len(w.list):len(w.list)], fmt.Sprintf("%d warnings more", w.more))
+}
+
+// file is the record of a file with its place in the state.
+type file struct {
+	luo.File
+	n       int // its number
+	session luo.Session
+}
+
+// in puts the name of the file before that of err's object.
+func (f file) in(err error) error {
+	return phys.In(fmt.Sprintf("luo: %v: file token %#x", f.session, f.Token()), phys.Addr(f.Data()), err)
+}
+
+// eachFile calls visit for every file, with the format of its handler, nil where that
+// is none of memfds. The error is that a record could not be read.
+func (in *handover) eachFile(visit func(file, *memfd.Format)) error {
+	n := 0
+	for s, err := range in.state.Sessions() {
+		if err != nil {
+			return phys.In("luo", 0, err)
+		}
+		for f, err := range s.Files() {
+			if err != nil {
+				return phys.In("luo", 0, err)
+			}
+			visit(file{f, n, s}, memfd.ByHandler(f.Handler()))
+			n++
+		}
+	}
+	return nil
+}
+
+// reopen opens a memfd of a handover that was proved.
+func (in *handover) reopen(f luo.File) (*memfd.File, error) {
+	return memfd.Open(memfd.ByHandler(f.Handler()), in.Handover, nil, phys.Addr(f.Data()))
+}
+
+// filesReader reads the files of a handover.
+type filesReader struct {
+	*handover
+	check  *blockset.Checker       // knows the owners of all that is no file
+	from   *handover               // that this one was made of, nil for one that came in
+	accept func(*memfd.File) error // has a say on each memfd, if it is not nil
+	broken error                   // a record that could not be read
+}
+
+// read proves every file, and returns what knows the owners of their memory too. What
+// it adds to bad costs the next kernel all of its sessions, or is what accept says.
+//
+// A damaged memfd costs no other file anything. No kernel looks at one before somebody
+// retrieves it or its session is finished, and then there is an error for it alone. So
+// a file that is not sound is marked as damaged: it is written as one for which there
+// is an error, and which refers to nothing.
+func (r *filesReader) read(bad *findings) *blockset.Checker {
+	own, sound, known := r.check.Beside(), true, memfd.Formats()
+	var refused findings
+	r.broken = r.eachFile(func(f file, format *memfd.Format) {
+		switch {
+		case format == nil:
+			bad.add(unknownHandler(known, f))
+		case sound:
+			m, err := memfd.Open(format, r.Handover, own, phys.Addr(f.Data()))
+			if err == nil {
+				err = r.whole(m, own)
+			}
+			if sound = err == nil; sound {
+				r.take(f, m, &refused)
+			}
+		}
+	})
+	if !sound {
+		r.memfd, refused = memfds{}, findings{}
+		own = r.sort(&refused)
+	}
+	bad.join(refused)
+	bad.add(r.broken)
+	return own
+}
+
+// unknownHandler refuses a memfd of a format that nobody knows: it would cost the next
+// kernel all of its sessions. The data of files of other handlers are theirs to read,
+// and no addresses that could have two owners.
+func unknownHandler(known []*memfd.Format, f file) error {
+	err := memfd.Unknown(f.Handler())
+	if err == nil {
+		err = nearHandler(known, f.File)
+	}
+	if err != nil {
+		err = f.in(err)
+	}
+	return err
+}
+
+// whole proves all of a file behind its structure, as the only owner of its memory.
+// Folios that are not preserved may lie anywhere but in scratch, where no file can have
+// had memory and new pages are taken from: nothing may come to be named by mistake.
+func (r *filesReader) whole(m *memfd.File, c *blockset.Checker) error {
+	err := m.Check(c)
+	if err == nil {
+		err = m.Whole()
+	}
+	if err == nil && r.from == nil {
+		err = m.LostOutside(r.Scratch)
+	}
+	return err
+}
+
+// twice reports whether files of the format may have memory together.
+func (r *filesReader) twice(f *memfd.Format) bool {
+	return f.Twice() || r.from != nil && r.from.memfd.shared != nil
+}
+
+// take counts a file that is given back, as far as its memory goes.
+func (r *filesReader) take(f file, m *memfd.File, refused *findings) {
+	if r.memfd.shared.has(f.n) {
+		m.AsIs()
+	}
+	r.memfd.add(m.Format(), m)
+	if n, err := m.Lost(); n > 0 {
+		r.warn(f, err, "%d of its %d folios are not preserved: it cannot be retrieved (EIO), nor could it without Ferry", n, m.Folios)
+	}
+	if m.Odd() != "" {
+		r.warn(f, nil, "%s", m.Odd())
+	}
+	if m.Unreadable() {
+		r.warn(f, nil, "an earlier crossing found it damaged: it cannot be retrieved (EINVAL)")
+	}
+	if r.accept == nil {
+		return
+	}
+	if err := r.accept(m); err != nil {
+		refused.add(f.in(err))
+	}
+}
+
+// warn adds a warning about a file: what is wrong with it, and what follows.
+func (r *filesReader) warn(f file, wrong error, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if wrong == nil {
+		wrong = &phys.Error{Object: "memfd", Addr: phys.Addr(f.Data()), Found: text}
+		text = ""
+	}
+	if wrong = f.in(wrong); text != "" {
+		text = "; " + text
+	}
+	r.memfd.warnings.add(wrong.Error() + text)
+}
+
+// damage marks a file as damaged.
+func (r *filesReader) damage(f file, err error) {
+	r.memfd.damaged.set(f.n)
+	r.warn(f, err, "it arrives as a file that cannot be retrieved (EINVAL), and its memory stays preserved")
+}
+
+// sound calls visit for the memfds that are not marked as damaged. One for which it
+// returns an error is from then on; sound reports whether there was none.
+func (r *filesReader) sound(visit func(file, *memfd.Format) error) bool {
+	all := true
+	err := r.eachFile(func(f file, format *memfd.Format) {
+		if format == nil || r.memfd.damaged.has(f.n) {
+			return
+		}
+		if err := visit(f, format); err != nil {
+			r.damage(f, err)
+			all = false
+		}
+	})
+	if r.broken == nil {
+		r.broken = err
+	}
+	return all
+}
+
+// sort tells sound files from damaged ones, of which there are some. First each is
+// looked at for itself, so that damage is not laid to the file that it points to. Then
+// they are held against each other. What two files name is neither's: nobody can tell
+// whose contents it is. Only folios may be named by several files, where kernels write
+// such: the next kernel gives them to whoever asks first, and an error to the others.
+func (r *filesReader) sort(refused *findings) *blockset.Checker {
+	alone := r.check.Beside()
+	walked, most := uint64(0), r.Map.Count()*maxNamed+minNamed
+	r.sound(func(f file, format *memfd.Format) error {
+		alone.Forget()
+		m, err := memfd.Open(format, r.Handover, alone, phys.Addr(f.Data()))
+		if err != nil {
+			return err
+		}
+		if walked += m.Folios; walked > most {
+			return errTooMany
+		}
+		return r.whole(m, alone)
+	})
+	var disputed, together blockset.BlockSet
+	for {
+		structures := r.check.Beside()
+		structures.Dispute(&disputed)
+		folios := structures.Beside()
+		folios.Dispute(&disputed)
+		together.Clear()
+		undisputed := r.sound(func(f file, format *memfd.Format) error {
+			_, err := memfd.Open(format, r.Handover, structures, phys.Addr(f.Data()))
+			return err
+		})
+		undisputed = r.sound(func(f file, format *memfd.Format) error {
+			m, err := r.reopen(f.File)
+			if err != nil {
+				return err
+			}
+			if r.twice(format) {
+				return m.Share(folios, func(b phys.Block) { together.Add(b) })
+			}
+			return m.Check(folios)
+		}) && undisputed
+		if undisputed {
+			r.share(&together)
+			r.sound(func(f file, _ *memfd.Format) error {
+				m, err := r.reopen(f.File)
+				if err == nil {
+					r.take(f, m, refused)
+				}
+				return err
+			})
+			return folios
+		}
+	}
+}
+
+// Each folio has an entry in one array, or in few where files have memory together:
+// there are no more entries than this many times the preserved blocks, and some. It
+// keeps the work of looking at each file for itself in proportion.
+const (
+	maxNamed = 16
+	minNamed = 1 << 16
+)
+
+var errTooMany = errors.New("more folios in all files than there is preserved memory for")
+
+// share marks the files that name a block of together, and warns of all but the first
+// of those that name the same.
+func (r *filesReader) share(together *blockset.BlockSet) {
+	var named blockset.BlockSet
+	r.sound(func(f file, _ *memfd.Format) error {
+		m, err := r.reopen(f.File)
+		if err != nil {
+			return err
+		}
+		second := false
+		return m.Walk(func(folio memfd.Folio) error {
+			if folio.Hole() || folio.Lost || !together.Has(folio.Block) {
+				return nil
+			}
+			r.memfd.shared.set(f.n)
+			if first := named.Add(folio.Block); !first && !second {
+				second = true
+				r.warn(f, nil, "its memory, from %v on, is that of a file before it too: whichever is retrieved first gets it, and the answer for the other is EIO, as without Ferry", folio.Block.Addr)
+			}
+			return nil
+		})
+	})
+}
