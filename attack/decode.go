@@ -21,9 +21,10 @@ var (
 var errDecode = errors.New("the independent decoder cannot read it")
 
 // Decode reads the handover that d names, laid out as form, trusting it. Words
-// that a kernel of generation to cannot be given are left out.
-func Decode(mem phys.Memory, d kho.Data, form, to *Form) (*Model, error) {
-	return decode(&Model{mem: mem, form: form, to: to}, d)
+// that a kernel of generation to cannot be given are left out, and the files that were
+// given up on the way: without, the GivenUp of what arrived.
+func Decode(mem phys.Memory, d kho.Data, form, to *Form, without map[FileKey]bool) (*Model, error) {
+	return decode(&Model{mem: mem, form: form, to: to, without: without}, d)
 }
 
 func decode(m *Model, d kho.Data) (*Model, error) {
@@ -39,12 +40,12 @@ func decode(m *Model, d kho.Data) (*Model, error) {
 
 // again is Decode into the memory of m, what a model read before that nobody needs
 // any more, where it is not nil.
-func (m *Model) again(mem phys.Memory, d kho.Data, form, to *Form) (*Model, error) {
+func (m *Model) again(mem phys.Memory, d kho.Data, form, to *Form, without map[FileKey]bool) (*Model, error) {
 	if m == nil {
-		return Decode(mem, d, form, to)
+		return Decode(mem, d, form, to, without)
 	}
 	clear(m.Leaves)
-	*m = Model{mem: mem, form: form, to: to, Words: m.Words[:0], Blocks: m.Blocks[:0], Nodes: m.Nodes[:0], by: m.by[:0], Leaves: m.Leaves}
+	*m = Model{mem: mem, form: form, to: to, without: without, Words: m.Words[:0], Areas: m.Areas[:0], Blocks: m.Blocks[:0], Nodes: m.Nodes[:0], by: m.by[:0], Leaves: m.Leaves}
 	return decode(m, d)
 }
 

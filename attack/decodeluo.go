@@ -97,8 +97,21 @@ func (m *Model) file(s, f int, by, home phys.Addr, rec []byte) {
 		return
 	}
 	m.text(Handler, s, f, make([]byte, 48))
+	key := FileKey{int32(s), int32(f)}
+	if m.without[key] {
+		m.add(NotRetrieved, s, f, 0)
+		return
+	}
 	m.own(data, by)
 	page := m.view(data, phys.PageSize)
+	if m.notRetrieved(page) {
+		m.add(NotRetrieved, s, f, 0)
+		if m.GivenUp == nil {
+			m.GivenUp = make(map[FileKey]bool)
+		}
+		m.GivenUp[key] = true
+		return
+	}
 	m.add(Position, s, f, le.Uint64(page))
 	m.add(Size, s, f, le.Uint64(page[8:]))
 	if page = page[16:]; m.form.seals {
@@ -129,6 +142,21 @@ func (m *Model) file(s, f int, by, home phys.Addr, rec []byte) {
 	if left > 0 {
 		m.fail("session %d file %d: %d bytes of folios are missing", s, f, left)
 	}
+}
+
+// notRetrieved reports whether the structure of a file says one page of contents, in an
+// array of one page and no chunks, and nothing else: kernels answer EINVAL for it.
+func (m *Model) notRetrieved(page []byte) bool {
+	want := make([]byte, 48)
+	le.PutUint64(want[8:], phys.PageSize)
+	rest := want[16:]
+	if m.form.seals {
+		rest = want[24:]
+	}
+	le.PutUint64(rest, 1)
+	le.PutUint32(rest[16:], 1) // pages
+	le.PutUint16(rest[20:], 1) // flags: from vmalloc
+	return bytes.Equal(page[:48], want)
 }
 
 // area calls each with every block of a vmalloc area as long as it wants more.

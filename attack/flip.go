@@ -157,13 +157,14 @@ type Verdict uint8
 // Verdicts.
 const (
 	Refused  Verdict = iota // the report names what was hit, and the handover is handed on untouched
+	Told                    // a warning names what was hit; what it says is lost is lost, and all else is as it was
 	Carried                 // it is a value, and arrived as it now is
 	Harmless                // what the handover says is what it said before
 	Defect                  // anything else
 	verdicts
 )
 
-var verdictNames = [verdicts]string{"refused", "carried", "harmless", "defect"}
+var verdictNames = [verdicts]string{"refused", "told", "carried", "harmless", "defect"}
 
 func (v Verdict) String() string { return verdictNames[v] }
 
@@ -224,25 +225,73 @@ func (s *Subject) judge(o Outcome, a phys.Addr, bit uint) (Verdict, string) {
 		}
 		return Refused, ""
 	}
-	came, err := s.came.again(s.Memory, s.data(), s.From, s.To)
+	got, err := s.Arrived(o)
 	if err != nil {
-		return Defect, "accepted, but " + err.Error()
+		return Defect, err.Error()
 	}
-	s.came = came
-	if err := s.Carried(o, came); err != nil {
-		return Defect, "not carried: " + err.Error()
+	came, err := s.Came(got)
+	if err != nil {
+		return Defect, err.Error()
 	}
-	ks := changed(s.Before.Words, came.Words)
+	told := s.told(o.Log, a, bit)
+	ks := changed(without(s.Before.Words, got.GivenUp), came.Words)
+	if len(got.GivenUp) > 0 {
+		return s.givenUp(got, ks, told, o.Log)
+	}
 	if len(ks) == 0 {
 		return Harmless, ""
 	}
 	slices.Sort(ks)
 	var names []string
 	for _, k := range ks {
-		if !slices.Contains(values, k) {
+		switch {
+		case slices.Contains(values, k):
+		case told:
+			return Told, k.String()
+		default:
 			return Defect, fmt.Sprintf("accepted with another %v", k)
 		}
 		names = append(names, k.String())
 	}
 	return Carried, strings.Join(names, ", ")
+}
+
+// givenUp judges a crossing that gave up files: a warning has to name what was hit, and
+// each of the files; and nothing of any other file, nor of anything else, may be other
+// than it was. ks are the kinds in which it is.
+func (s *Subject) givenUp(got *Model, ks []Kind, told bool, log []byte) (Verdict, string) {
+	if !told {
+		return Defect, "a file is given up without naming what was hit"
+	}
+	for _, w := range got.Words {
+		if w.Kind == Token && got.GivenUp[FileKey{w.Session, w.File}] &&
+			!bytes.Contains(log, fmt.Appendf(nil, ": file token %#x", w.Value)) {
+			return Defect, fmt.Sprintf("session %d file %d is given up without a word", w.Session, w.File)
+		}
+	}
+	for _, k := range ks {
+		if k != Unowned { // what was theirs is nobody's now
+			return Defect, fmt.Sprintf("with a file given up, another %v", k)
+		}
+	}
+	if len(got.GivenUp) > 2 {
+		return Defect, fmt.Sprintf("%d files are given up", len(got.GivenUp))
+	}
+	return Told, NotRetrieved.String()
+}
+
+// without returns the words without what they say of the memory of some files.
+func without(words []Word, files map[FileKey]bool) (left []Word) {
+	if len(files) == 0 {
+		return words
+	}
+	for _, w := range words {
+		switch {
+		case !files[FileKey{w.Session, w.File}] || w.Kind < Position || w.Kind > FolioIndex:
+			left = append(left, w)
+		case w.Kind == Position:
+			left = append(left, Word{NotRetrieved, w.Session, w.File, 0})
+		}
+	}
+	return left
 }

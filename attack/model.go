@@ -59,6 +59,7 @@ const (
 	FolioOrder
 	FolioFlags
 	FolioIndex
+	NotRetrieved
 	FLBs
 	FLBName
 	FLBData
@@ -83,7 +84,7 @@ const (
 
 var kindNames = [kinds]string{"scratch table", "liveupdate number", "session name", "files of a session", "handler", "token", "opaque data",
 	"position", "size", "seals", "folios of a file", "place of a folio", "order of a folio", "flags of a folio", "index of a folio",
-	"number of FLBs", "FLB name", "FLB data", "users of an FLB", "sub-tree name", "sub-tree place", "sub-tree size", "unknown sub-tree",
+	"file that cannot be retrieved", "number of FLBs", "FLB name", "FLB data", "users of an FLB", "sub-tree name", "sub-tree place", "sub-tree size", "unknown sub-tree",
 	"region name", "region start", "region size", "preserved pages of a region", "magic of a test", "checksum of a test", "folio of a test",
 	"version of the metadata", "release in the metadata", "kexecs in the metadata", "preserved memory of nobody"}
 
@@ -96,6 +97,9 @@ type Word struct {
 	Value         uint64
 }
 
+// FileKey is which file of which session.
+type FileKey struct{ Session, File int32 }
+
 // Model is what a handover says, in no generation's form: the words in a fixed
 // order.
 type Model struct {
@@ -104,6 +108,10 @@ type Model struct {
 	keep   bool         // note refs
 	refs   []ref
 	by     []phys.Addr // who refers to each of them; 0: nobody
+
+	// GivenUp are the files that cannot be retrieved, as Ferry writes them. What came
+	// in is read without them: nothing of them counts but that they are there.
+	GivenUp map[FileKey]bool
 
 	// Leaves are the bitmaps of the map: where each lies, and the block that its
 	// first bit stands for.
@@ -117,6 +125,8 @@ type Model struct {
 	form *Form
 	to   *Form
 	bad  error
+
+	without map[FileKey]bool // files of which nothing is read
 }
 
 // ref is a record that says where an object is.

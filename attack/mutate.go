@@ -3,6 +3,7 @@
 package attack
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -215,16 +216,19 @@ func (m *Mutator) Judge(o Outcome) string {
 		}
 		return s.strayInto(s.Loaded())
 	}
-	came, err := s.came.again(s.Memory, s.data(), s.From, s.To)
+	got, err := s.Arrived(o)
 	if err != nil {
-		return "accepted, but " + err.Error()
+		return err.Error()
 	}
-	s.came = came
+	came, err := s.Came(got)
+	if err != nil {
+		return err.Error()
+	}
 	if hit := s.strayInto(s.held(came)); hit != "" {
 		return hit
 	}
-	if err := s.Carried(o, came); err != nil {
-		return "not carried: " + err.Error()
+	if len(got.GivenUp) > 0 && !bytes.Contains(o.Log, []byte("ferry: warning: ")) {
+		return "a file is given up without a word"
 	}
 	return ""
 }

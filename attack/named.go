@@ -33,14 +33,20 @@ const dataAt = 16
 // Only numbers in the lines of errors count, see [Subject.suspects]: those from
 // 1 MiB on, and below that the very page that a damaged address now says.
 func (s *Subject) named(log []byte, a phys.Addr, bit uint) bool {
-	return names(log, a, s.suspects(a, bit))
+	return names(log, "error", a, s.suspects(a, bit))
 }
 
-// names reports whether the errors of a report on damage at a name one of hit.
-func names(log []byte, a phys.Addr, hit []phys.Range) bool {
+// told is named of the warnings of a report.
+func (s *Subject) told(log []byte, a phys.Addr, bit uint) bool {
+	return bytes.Contains(log, []byte("ferry: warning: ")) && names(log, "warning", a, s.suspects(a, bit))
+}
+
+// names reports whether the errors, or the warnings, of a report on damage at a name
+// one of hit.
+func names(log []byte, kind string, a phys.Addr, hit []phys.Range) bool {
 	var found []phys.Addr
 	for line := range bytes.Lines(log) {
-		text, ok := bytes.CutPrefix(line, []byte("ferry: error: "))
+		text, ok := bytes.CutPrefix(line, []byte("ferry: "+kind+": "))
 		if !ok {
 			continue
 		}

@@ -124,7 +124,7 @@ func TestReportsOfOthersNameNothing(t *testing.T) {
 						c = new(count)
 						counts[k] = c
 					}
-					if c.pairs++; names(y.log, x.a, hit) {
+					if c.pairs++; names(y.log, "error", x.a, hit) {
 						c.named++
 						c.example = fmt.Sprintf("bit %d of the byte at %v:\n%s", x.bit, x.a, y.log)
 					}
@@ -198,7 +198,7 @@ func TestDecoderSeesContentsOfSubtrees(t *testing.T) {
 		p, err := s.Poke(at, 1)
 		check(t, err)
 		p[0] ^= 1
-		m, err := Decode(s.Memory, s.Data, s.From, s.To)
+		m, err := Decode(s.Memory, s.Data, s.From, s.To, nil)
 		if err == nil && len(changed(s.Before.Words, m.Words)) == 0 {
 			t.Errorf("%s: the model is the same with another byte at %v", b.Role, at)
 		}

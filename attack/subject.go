@@ -308,21 +308,44 @@ func (s *Subject) claimed() []phys.Range {
 	return m.Areas
 }
 
-// Carried decodes the handover that a crossing made and holds it against want,
-// what came in. An error names the first word that differs.
-func (s *Subject) Carried(o Outcome, want *Model) error {
-	got, err := s.got.again(s.Memory, o.Data, s.To, s.To)
+// Arrived decodes the handover that a crossing made.
+func (s *Subject) Arrived(o Outcome) (*Model, error) {
+	got, err := s.got.again(s.Memory, o.Data, s.To, s.To, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.got = got
 	if hit := got.inScratch(); hit != "" {
-		return errors.New(hit)
+		return nil, errors.New(hit)
 	}
 	if wiped := got.cleared(o.Jump); wiped != "" {
-		return errors.New(wiped)
+		return nil, errors.New(wiped)
+	}
+	return got, nil
+}
+
+// Carried decodes the handover that a crossing made and holds it against want,
+// what came in. An error names the first word that differs.
+func (s *Subject) Carried(o Outcome, want *Model) error {
+	got, err := s.Arrived(o)
+	if err != nil {
+		return err
 	}
 	return Same(got.Words, want.Words)
+}
+
+// Came decodes the handover that came in, damaged or not, but for the files that were
+// given up on the way, and proves that got, which arrived, says what it says.
+func (s *Subject) Came(got *Model) (*Model, error) {
+	came, err := s.came.again(s.Memory, s.data(), s.From, s.To, got.GivenUp)
+	if err != nil {
+		return nil, fmt.Errorf("accepted, but %w", err)
+	}
+	s.came = came
+	if err := Same(got.Words, came.Words); err != nil {
+		return nil, fmt.Errorf("not carried: %w", err)
+	}
+	return came, nil
 }
 
 // Same compares words that came in with words that arrived. An error names the first

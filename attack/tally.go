@@ -17,7 +17,7 @@ type Tally struct {
 	mu      sync.Mutex
 	Runs    [verdicts]int64
 	Roles   map[string]*[verdicts]int64
-	Kinds   map[string]int64 // what was carried
+	Kinds   map[string]int64 // what was told of, and what was carried
 	Defects map[string]*Finding
 }
 
@@ -42,8 +42,8 @@ func (t *Tally) Add(role string, v Verdict, what, where string, log []byte) {
 	}
 	t.Roles[role][v]++
 	switch v {
-	case Carried:
-		t.Kinds[what]++
+	case Carried, Told:
+		t.Kinds[v.String()+": "+what]++
 	case Defect:
 		class := role + ": " + number.ReplaceAllString(what, "0x..")
 		f := t.Defects[class]
@@ -110,9 +110,9 @@ func FlipTable(rows []*Row) string {
 	kinds := make(map[string]int64)
 	var runs []string // days and trees
 	var table strings.Builder
-	table.WriteString("| route | bits of structures | flipped | refused | carried | harmless | defects |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	table.WriteString("| route | bits of structures | flipped | refused | told | carried | harmless | defects |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	line := func(name, bits string, runs [verdicts]int64) {
-		fmt.Fprintf(&table, "| %s | %s | %d | %d | %d | %d | %d |\n", name, bits, sum(runs), runs[Refused], runs[Carried], runs[Harmless], runs[Defect])
+		fmt.Fprintf(&table, "| %s | %s | %d | %d | %d | %d | %d | %d |\n", name, bits, sum(runs), runs[Refused], runs[Told], runs[Carried], runs[Harmless], runs[Defect])
 	}
 	for _, r := range rows {
 		bits := fmt.Sprintf("%d, a sample", r.Bits)
@@ -131,27 +131,36 @@ func FlipTable(rows []*Row) string {
 		}
 	}
 	line("all", "", all)
-	var carried []string
+	var told, carried []string
 	for _, k := range slices.SortedFunc(maps.Keys(kinds), func(a, b string) int { return cmp.Or(cmp.Compare(kinds[b], kinds[a]), cmp.Compare(a, b)) }) {
-		if len(carried) == 20 {
-			carried = append(carried, "and others")
-			break
+		list := &carried
+		name, ok := strings.CutPrefix(k, Told.String()+": ")
+		if ok {
+			list = &told
+		} else {
+			name = strings.TrimPrefix(k, Carried.String()+": ")
 		}
-		carried = append(carried, fmt.Sprintf("%s %d", k, kinds[k]))
+		switch {
+		case len(*list) < 20:
+			*list = append(*list, fmt.Sprintf("%s %d", name, kinds[k]))
+		case len(*list) == 20:
+			*list = append(*list, "and others")
+		}
 	}
 	return fmt.Sprintf(`%s, `+"`make attack-flips`"+`: %d crossings on a fake machine, each with one bit of the metadata of a handover flipped: setup_data, scratch
 table, device trees, map, sessions, files, FLBs, memfds and their arrays, reserved memory and kexec-metadata, as Linux 6.19.14 (C; cut down to A and B),
 7.0.13 (D), 7.1.13 (E) and 7.3.4 (F; with the older root as E') left them. "All": every bit of every structure was flipped; of what follows a structure in
 its page, where nothing is written, a sample. "A sample": bits that lie evenly, so that others were never tried. Refused: an error of the report names by its
 address what was hit - the page or block of the bit, who refers to it, what its record tells of, where the word pointed or points, the block that left or
-entered the map - and the handover is handed on untouched. Carried: the bit belongs to a value that nothing else in the handover tells anything
+entered the map - and the handover is handed on untouched. Told: a warning names it in the same way; the files that it says cannot be retrieved are
+written as such, what it says is odd arrived so, and nothing else is other than before the flip. Carried: the bit belongs to a value that nothing else in the handover tells anything
 about, and the next kernel gets exactly this value; only the flags of a folio that were not all set are set, as a restore needs. Harmless: all that a
 decoder of its own reads, contents of sub-trees included, is from the new handover what it was from the old one before the flip. No crossing wrote
 outside scratch and pages of nobody, was to clear memory of either handover, took more than %d MiB, or came to an end that its policy does not have.
 
 %s
-Carried: %s.
-`, strings.Join(runs, ", "), sum(all), maxAlloc>>20, table.String(), strings.Join(carried, "; "))
+Told: %s. Carried: %s.
+`, strings.Join(runs, ", "), sum(all), maxAlloc>>20, table.String(), strings.Join(told, "; "), strings.Join(carried, "; "))
 }
 
 // sum returns the number of runs.

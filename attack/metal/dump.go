@@ -215,14 +215,14 @@ func Read(mem phys.Memory, data kho.Data, hint *kho.Format) (*Contents, error) {
 			}
 			file, bad := memfd.Open(format, h, check, phys.Addr(f.Data()))
 			if bad != nil {
-				return nil, bad
+				continue // it is damaged, and its memory nobody's
 			}
-			err = errors.Join(err, file.Walk(func(folio memfd.Folio) error {
-				if !folio.Hole() {
+			file.Walk(func(folio memfd.Folio) error { // as far as it is sound
+				if !folio.Hole() && !folio.Lost {
 					files = append(files, folio.Block.Range())
 				}
 				return nil
-			}))
+			})
 		}
 	}
 	c.Files = phys.NewRanges(files...)

@@ -355,6 +355,6 @@ func (v victim) intact(now *Dump) error {
 	if _, err := Read(now.RAM, now.Data, hint(v.gen)); err != nil {
 		return err
 	}
-	_, err = carried(v.dump, now, v.gen, v.gen)
+	_, _, err = carried(v.dump, now, v.gen, v.gen)
 	return err
 }

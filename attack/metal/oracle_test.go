@@ -17,26 +17,28 @@ import (
 )
 
 // decode reads the handover of a dump by the decoder that shares nothing with Ferry's
-// readers, as one of generation from on the way to a kernel of generation to.
-func decode(d *Dump, from, to *standin.Generation) (*attack.Model, error) {
-	return attack.Decode(d.RAM, d.Data, attack.FormOf(from.Name), attack.FormOf(to.Name))
+// readers, as one of generation from on the way to a kernel of generation to, but for
+// the files that were given up on the way.
+func decode(d *Dump, from, to *standin.Generation, without map[attack.FileKey]bool) (*attack.Model, error) {
+	return attack.Decode(d.RAM, d.Data, attack.FormOf(from.Name), attack.FormOf(to.Name), without)
 }
 
 // carried holds what arrived in the generation to against what came in from
 // generation from, word for word: scratch table, sessions, files and where each
 // folio lies, sub-trees, and all that is preserved beside those. It returns the
 // memory of what came in, records included, which nobody may write to: where that
-// holds, the files have their bytes.
-func carried(before, after *Dump, from, to *standin.Generation) (held phys.Ranges, err error) {
-	in, err := decode(before, from, to)
+// holds, the files have their bytes; and how many files were given up, which have no
+// words but that.
+func carried(before, after *Dump, from, to *standin.Generation) (held phys.Ranges, givenUp int, err error) {
+	out, err := decode(after, to, to, nil)
 	if err != nil {
-		return nil, fmt.Errorf("what came in: %w", err)
+		return nil, 0, fmt.Errorf("what arrived: %w", err)
 	}
-	out, err := decode(after, to, to)
+	in, err := decode(before, from, to, out.GivenUp)
 	if err != nil {
-		return nil, fmt.Errorf("what arrived: %w", err)
+		return nil, 0, fmt.Errorf("what came in: %w", err)
 	}
-	return in.Memory(), attack.Same(out.Words, in.Words)
+	return in.Memory(), len(out.GivenUp), attack.Same(out.Words, in.Words)
 }
 
 // TestOracleMissesNoLoss changes what arrived where nothing but the decoder would see
@@ -58,7 +60,7 @@ func TestOracleMissesNoLoss(t *testing.T) {
 			t.Fatal(err)
 		}
 		before.Data = kho.Data{FDT: h.FDT, FDTSize: phys.PageSize, Scratch: area.Start, ScratchSize: size}
-		model, err := decode(before, g, g)
+		model, err := decode(before, g, g, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,12 +99,12 @@ func TestOracleMissesNoLoss(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := carried(before, after, g, g); err != nil {
-				t.Errorf("%s: a copy: %v", g.Name, err)
+			if _, n, err := carried(before, after, g, g); err != nil || n > 0 {
+				t.Errorf("%s: a copy: %v, %d files given up", g.Name, err, n)
 			}
 			if changed := tt.change(after); !changed && g.Sessions() {
 				t.Errorf("%s: %s: nothing to change", g.Name, tt.name)
-			} else if _, err := carried(before, after, g, g); changed && err == nil {
+			} else if _, _, err := carried(before, after, g, g); changed && err == nil {
 				t.Errorf("%s: %s: nothing is said to differ", g.Name, tt.name)
 			} else if changed && strings.Contains(err.Error(), "cannot read it") {
 				t.Errorf("%s: %s: %v", g.Name, tt.name, err)

@@ -24,13 +24,15 @@ type written struct {
 	records uint64 // of those new, and part of the new handover
 	tables  uint64 // page tables of the kernel before, in which the processor notes that it used them
 	kept    uint64 // compared, of the handover that came in
+	givenUp int    // files that cannot be retrieved
 }
 
 // account compares the memory before a crossing with that after it, and wants every
 // page that differs to lie in scratch; the next kernel's scratch to be without what of
 // it is part of the new handover; and what arrived to be what came in. Memory of the
 // handovers is what Ferry's readers find and what the independent decoder finds. spare
-// may be written to like scratch.
+// may be written to like scratch. Files that are damaged may be given up: they are
+// counted.
 func account(before, after *Dump, from, to *standin.Generation, spare ...phys.Range) (w written, err error) {
 	in, err := Read(before.RAM, before.Data, hint(from))
 	if err != nil {
@@ -40,7 +42,8 @@ func account(before, after *Dump, from, to *standin.Generation, spare ...phys.Ra
 	if err != nil {
 		return w, fmt.Errorf("the handover that went out: %w", err)
 	}
-	held, err := carried(before, after, from, to)
+	held, givenUp, err := carried(before, after, from, to)
+	w.givenUp = givenUp
 	if err != nil {
 		return w, err
 	}
@@ -94,7 +97,7 @@ func TestStrayWrites(t *testing.T) {
 			t.Run(from.Name+" to "+to.Name, func(t *testing.T) {
 				w := crossAndAccount(t, dir, from, to)
 				row = append(row, fmt.Sprintf("%d / %d", w.scratch, w.records))
-				total = written{total.scratch + w.scratch, total.records + w.records, total.tables + w.tables, total.kept + w.kept}
+				total = written{total.scratch + w.scratch, total.records + w.records, total.tables + w.tables, total.kept + w.kept, 0}
 				pairs++
 			})
 		}
@@ -126,6 +129,9 @@ func crossAndAccount(t *testing.T, dir string, from, to *standin.Generation) wri
 		t.Fatal(err)
 	}
 	w, err := account(before, after, from, to)
+	if err == nil && w.givenUp > 0 {
+		err = fmt.Errorf("%d files are given up", w.givenUp)
+	}
 	if err != nil {
 		t.Errorf("%v\n%s", err, r.Console())
 	}
@@ -182,7 +188,7 @@ func TestStrayWritesBetweenKernels(t *testing.T) {
 						w = crossElsewhere(t, before, from, to)
 					}
 					row[i+1] = fmt.Sprintf("%d / %d", w.scratch, w.records)
-					total = written{total.scratch + w.scratch, total.records + w.records, total.tables + w.tables, total.kept + w.kept}
+					total = written{total.scratch + w.scratch, total.records + w.records, total.tables + w.tables, total.kept + w.kept, 0}
 					runs++
 				})
 			}
@@ -207,6 +213,9 @@ func crossed(t *testing.T, d *Debugger, before *Dump, ram *RAM, from, to string)
 		t.Fatal(err)
 	}
 	w, err := account(before, after, generation(t, from), generation(t, to))
+	if err == nil && w.givenUp > 0 {
+		err = fmt.Errorf("%d files are given up", w.givenUp)
+	}
 	if err != nil {
 		t.Errorf("%v\n%s", err, d.machine.Console())
 	}

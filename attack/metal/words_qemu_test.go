@@ -246,10 +246,17 @@ func judge(s source, p policy, before, after *Dump, log string, code int) (strin
 		return "", err
 	}
 	after.Data.FDT, after.Data.Scratch, after.Data.ScratchSize = phys.Addr(fdt), phys.Addr(table), size
-	if _, err := account(before, after, s.gen, s.gen); err != nil {
+	w, err := account(before, after, s.gen, s.gen)
+	if err != nil {
 		return "", fmt.Errorf("what arrived is not what came: %w", err)
 	}
-	_, changed := carried(s.dump, after, s.gen, s.gen)
+	_, _, changed := carried(s.dump, after, s.gen, s.gen)
+	if w.givenUp > 0 {
+		if !strings.Contains(log, "ferry: warning: ") || w.givenUp > 2 {
+			return "", fmt.Errorf("%d files are given up", w.givenUp)
+		}
+		changed = errors.New("files that cannot be retrieved")
+	}
 	if s.real {
 		if changed == nil {
 			return nothingLost, nil
