@@ -24,6 +24,12 @@ func (r Run) Words() string {
 	if r.Plan.Mixed {
 		words = append(words, "crossing.plan=mixed")
 	}
+	if r.Plan.Shared {
+		words = append(words, "crossing.plan=shared")
+	}
+	if r.Plan.Broken {
+		words = append(words, "crossing.plan=broken")
+	}
 	if r.Plan.Sessions > 0 {
 		words = append(words, fmt.Sprintf("crossing.sessions=%d crossing.files=%d crossing.big=%d crossing.wide=%d",
 			r.Plan.Sessions, r.Plan.Files, r.Plan.Big, r.Plan.Wide))
@@ -107,6 +113,12 @@ const (
 func (r Run) expected(i int, kernels []Log) (lines []string) {
 	if !r.Direct && i < r.Rounds {
 		lines = append(lines, crossed)
+		if r.Plan.Shared {
+			lines = append(lines, "that of a file before it too", "folios are not preserved")
+		}
+		if r.Plan.Broken {
+			lines = append(lines, "it arrives as a file that cannot be retrieved (EINVAL)")
+		}
 	}
 	sessions, files, bytes := r.Plan.Totals()
 	if i == 0 {
@@ -116,6 +128,7 @@ func (r Run) expected(i int, kernels []Log) (lines []string) {
 		return lines
 	}
 	lines = append(lines, "KHO: found kexec handover data.")
+	sessions, files, bytes = r.Plan.Arrivals()
 	if sessions > 0 {
 		digest, huge := kernels[1].field(ReportPrefix+"kept ", "digest"), kernels[0].field(ReportPrefix+"made ", "huge")
 		lines = append(lines, fmt.Sprintf("%skept round=%d sessions=%d files=%d bytes=%d digest=%s huge=%s",
@@ -168,8 +181,12 @@ func (r Run) before(i int, has func(release string) bool) (n int) {
 
 // known returns the log of kernel i without what is known and no fault of Ferry's: a kernel with CONFIG_LIVEUPDATE_TEST
 // that gets files from one whose LUO has no FLBs warns once that a reference count underflows when a file is finished.
-// A record for it could only be invented.
+// A record for it could only be invented. And where memfds are preserved more than once, every kernel that gives back a
+// second one warns of it, once for all, and names the folio, as it does without Ferry.
 func (r Run) known(i int, kernel Log) Log {
+	if i > 0 && r.Plan.Shared {
+		kernel = kernel.withoutWarning("kho_restore_page", "memfd_luo_retrieve").without("memfd_luo: Unable to restore folio at physical address: ")
+	}
 	if i == 0 || hasFLB(r.Release(i-1)) {
 		return kernel
 	}
@@ -216,6 +233,11 @@ func (l Log) field(text, key string) string {
 		}
 	}
 	return "none"
+}
+
+// without returns the log without the lines that contain the text.
+func (l Log) without(text string) Log {
+	return Log{Lines: slices.DeleteFunc(slices.Clone(l.Lines), func(line string) bool { return strings.Contains(line, text) })}
 }
 
 // withoutWarning returns the log without the first warning, from its cut to its end, in which all the texts stand.

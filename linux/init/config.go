@@ -14,7 +14,7 @@ import (
 
 // A config is what the words of the command line that begin with "crossing." say.
 type config struct {
-	plan    workload.Plan // crossing.sessions, crossing.files, crossing.big, crossing.wide, crossing.plan=mixed
+	plan    workload.Plan // crossing.sessions, crossing.files, crossing.big, crossing.wide, crossing.plan=mixed|shared|broken
 	route   linux.Route   // crossing.kernels: releases, comma separated; crossing.rounds; crossing.direct=1
 	round   int           // crossing.round: kernels before this one, 0 for the first
 	region  string        // name of the region that reserve_mem= asks for, if any
@@ -57,6 +57,10 @@ func parseConfig(cmdline string) (config, error) {
 			c.route.Direct = true
 		case key == "plan" && value == "mixed":
 			c.plan.Mixed = true
+		case key == "plan" && value == "shared":
+			c.plan.Shared = true
+		case key == "plan" && value == "broken":
+			c.plan.Broken = true
 		case key == "seals" && (value == "any" || value == "plain"):
 			seals = value
 		case key == "kernels" && value != "":

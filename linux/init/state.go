@@ -49,14 +49,25 @@ func (c config) create() (*state, error) {
 		return nil, err
 	}
 	s := &state{device: device}
+	made := make(map[string]*os.File) // memfds that several files of the plan are
 	for _, want := range c.plan.List() {
 		files := make([]*os.File, len(want.Files))
 		for i, f := range want.Files {
-			if files[i], err = newFile(f); err != nil {
+			if files[i], err = obtain(f, made); err != nil {
 				return nil, fmt.Errorf("session %q: token %#x: %w", want.Name, f.Token, err)
 			}
 		}
 		if err := s.preserve(want, files); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range made {
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+	if c.plan.Broken {
+		if err := breakFiles(c.plan.List()); err != nil {
 			return nil, err
 		}
 	}
@@ -72,7 +83,6 @@ func (s *state) preserve(want workload.Session, files []*os.File) error {
 	if err != nil {
 		return err
 	}
-	s.sessions = append(s.sessions, session)
 	for i, f := range files {
 		if err := session.Preserve(f, want.Files[i].Token); err != nil {
 			return err
@@ -81,7 +91,32 @@ func (s *state) preserve(want workload.Session, files []*os.File) error {
 			return err
 		}
 	}
+	if want.GivenUp {
+		return session.Close()
+	}
+	s.sessions = append(s.sessions, session)
 	return nil
+}
+
+// obtain returns an open file of the plan: a new memfd, or one of those made already.
+func obtain(want workload.File, made map[string]*os.File) (*os.File, error) {
+	f := made[want.Same]
+	if f == nil {
+		var err error
+		if f, err = newFile(want); err != nil || want.Same == "" {
+			return f, err
+		}
+		made[want.Same] = f
+	}
+	if want.Reopened {
+		own, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDWR, 0)
+		if err == nil {
+			_, err = own.Seek(want.Pos, io.SeekStart)
+		}
+		return own, err
+	}
+	fd, err := unix.Dup(int(f.Fd()))
+	return os.NewFile(uintptr(fd), "memfd"), err
 }
 
 // newFile makes a memfd.
@@ -123,29 +158,34 @@ func (c config) takeOver() (*state, error) {
 		return nil, err
 	}
 	s := &state{device: device}
+	var taken [][]*os.File
 	if _, err := device.Retrieve("no such session"); err == nil {
 		return nil, fmt.Errorf("a session arrived that nobody made")
 	}
 	for _, want := range c.plan.List() {
 		session, err := device.Retrieve(want.Name)
+		if want.GivenUp {
+			if err == nil {
+				return nil, fmt.Errorf("session %q arrived, which was given up", want.Name)
+			}
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		files := make([]*os.File, len(want.Files))
-		for i, f := range want.Files {
-			if files[i], err = session.RetrieveFile(f.Token); err != nil {
-				return nil, err
-			}
-			f.Seals = workload.Arrived(f.Seals, c.route.History(c.round))
-			if err := s.compare(files[i], f); err != nil {
-				return nil, fmt.Errorf("session %q: token %#x: %w", want.Name, f.Token, err)
-			}
+		s.totals.sessions++
+		files, err := c.retrieve(session, want)
+		if err != nil {
+			return nil, err
 		}
 		if err := session.Finish(); err != nil {
 			return nil, err
 		}
 		session.Close()
-		s.totals.sessions++
+		if err := s.check(want, files, c.route.History(c.round)); err != nil {
+			return nil, err
+		}
+		taken = append(taken, files)
 		if c.round == c.route.Rounds {
 			continue // files stay open: the report counts their folios
 		}
@@ -153,10 +193,79 @@ func (c config) takeOver() (*state, error) {
 			return nil, err
 		}
 	}
+	if c.plan.Shared {
+		if err := c.again(taken); err != nil {
+			return nil, err
+		}
+	}
 	huge, err := hugeFolios()
 	report("kept round=%d sessions=%d files=%d bytes=%d digest=%016x huge=%d",
 		c.round, s.totals.sessions, s.files, s.bytes, s.digest, huge)
 	return s, err
+}
+
+// retrieve takes the files out of the session in the order of the plan. Those that do not arrive are nil.
+func (c config) retrieve(session *liveupdate.Session, want workload.Session) ([]*os.File, error) {
+	files := make([]*os.File, len(want.Files))
+	for i := range files {
+		if want.Backwards {
+			i = len(files) - 1 - i
+		}
+		if want.Untouched {
+			continue
+		}
+		f, err := session.RetrieveFile(want.Files[i].Token)
+		if fails := want.Files[i].Fails; fails != 0 {
+			if !errors.Is(err, fails) {
+				return nil, fmt.Errorf("session %q: token %#x: %v, want %w", want.Name, want.Files[i].Token, err, fails)
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		files[i] = f
+	}
+	return files, nil
+}
+
+// again compares what arrived with the plan once more, after much of the free memory was written to: memory that was
+// given to a file and freed with another one would show.
+func (c config) again(taken [][]*os.File) error {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return err
+	}
+	junk, err := newFile(workload.Junk(int64(info.Freeram) * int64(info.Unit) / 2))
+	if err != nil {
+		return err
+	}
+	defer junk.Close()
+	var again state
+	for _, want := range c.plan.List() {
+		if want.GivenUp {
+			continue
+		}
+		if err := again.check(want, taken[0], c.route.History(c.round)); err != nil {
+			return fmt.Errorf("after more memory was used: %w", err)
+		}
+		taken = taken[1:]
+	}
+	return nil
+}
+
+// check compares the files with the plan, in its order.
+func (s *state) check(want workload.Session, files []*os.File, history []string) error {
+	for i, f := range want.Files {
+		if files[i] == nil {
+			continue
+		}
+		f.Seals = workload.Arrived(f.Seals, history)
+		if err := s.compare(files[i], f); err != nil {
+			return fmt.Errorf("session %q: token %#x: %w", want.Name, f.Token, err)
+		}
+	}
+	return nil
 }
 
 // hugeFolios returns how many folios of 2 MiB the memfds of this kernel have.

@@ -20,12 +20,18 @@ type Plan struct {
 	Wide     int  // files in one more session, 0 for none
 	Mixed    bool // instead of all that: one session of each kind that the formats treat differently
 	Plain    bool // no seals but F_SEAL_SEAL: what every kernel's memfd handler can hold
+	Shared   bool // instead of all that: memfds that are preserved more than once
+	Broken   bool // or ordinary ones, two of which cannot be given back
 }
 
 // A Session is one session to preserve.
 type Session struct {
 	Name  string
 	Files []File
+
+	Backwards bool // the next kernel takes its files out in the opposite order
+	Untouched bool // or none of them
+	GivenUp   bool // it is closed before the live update
 }
 
 // A File is one memfd to preserve.
@@ -36,6 +42,10 @@ type File struct {
 	Seals  int   // F_SEAL_ bits
 	Sparse bool  // only the first and the last page are written
 	seed   uint64
+
+	Same     string     // files of the same name here are one memfd, each without one is its own
+	Reopened bool       // preserved through a file of its own, with a position of its own
+	Fails    unix.Errno // what the next kernel answers, if it does not give it back
 }
 
 // FileLimit is how many files a session of Linux 6.19, 7.0 and 7.1 holds, and SessionLimit how many sessions they hold.
@@ -66,6 +76,12 @@ func (p Plan) List() []Session {
 	if p.Mixed {
 		sessions = mixed()
 	}
+	if p.Shared {
+		return shared()
+	}
+	if p.Broken {
+		return broken()
+	}
 	if p.Plain {
 		for _, s := range sessions {
 			for i := range s.Files {
@@ -76,9 +92,12 @@ func (p Plan) List() []Session {
 	return sessions
 }
 
-// Totals returns the number of sessions, files and bytes.
+// Totals returns the number of sessions, files and bytes that are handed over.
 func (p Plan) Totals() (sessions, files, bytes int64) {
 	for _, s := range p.List() {
+		if s.GivenUp {
+			continue
+		}
 		sessions++
 		for _, f := range s.Files {
 			files++
