@@ -2,7 +2,6 @@ package crossing
 
 import (
 	"bytes"
-	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,19 +40,6 @@ func TestEveryGenerationCrossesToEveryOther(t *testing.T) {
 				}
 				m.unchanged(before)
 			})
-		}
-	}
-}
-
-// TestWithoutHintAnAmbiguousListIsRefused takes the hint away where memory alone
-// does not tell the size of bitmaps.
-func TestWithoutHintAnAmbiguousListIsRefused(t *testing.T) {
-	for _, hint := range []string{"", "6.18.15", "B"} {
-		m := newMachineOf(t, standin.B, standin.Shape{Regions: 2, RegionOrder: 3}, "ferry.on-error=halt")
-		m.next("F", hint)
-		_, err := Run(&m.Machine)
-		if hint == "" && !errors.Is(err, kho.ErrAmbiguous) || hint != "" && err != nil {
-			t.Errorf("hint %q: got %v", hint, err)
 		}
 	}
 }

@@ -1,68 +1,213 @@
 package kho
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 
-	"ferry/fdt"
 	"ferry/phys"
 )
 
-// choose returns which of the formats that the version string may stand for the
-// handover is written in, whose map is at the given address. Memory decides as
-// far as it can, and only then the hint.
-func (h *Handover) choose(fit []*Format, root fdt.Node, at phys.Addr, hint *Format) (*Format, error) {
-	if l, ok := fit[0].index.(list); ok && len(fit) > 1 {
-		f, open, err := h.chooseList(fit, root, at, hint)
-		if f != nil || err != nil {
-			return f, err
-		}
-		if open && !slices.Contains(fit, hint) {
-			return nil, &phys.Error{Object: "root device tree: root node", Addr: root.Addr(),
-				Found: fmt.Sprintf("%s, and bitmaps of %d or of %d bytes", phys.Quote(fit[0].compatible), l.bitmap, fit[len(fit)-1].index.(list).bitmap),
-				Want:  "to know which", Hint: "say which release of the kernel wrote the handover: ferry pack --from", Err: ErrAmbiguous}
-		}
+// choose reads the handover in each of the formats that its version string may
+// stand for, the newest first, and returns the reading that is right.
+//
+// Memory decides, and the claim of somebody else has to agree. It is never what
+// makes one of two readings the right one; but without it, evidence that one bit
+// could make that flipped is not enough. So whatever is claimed, a sound handover
+// is read as its kernel wrote it, or refused.
+func (h *Handover) choose(fit []*Format, claim *Format) (*Handover, error) {
+	if !slices.Contains(fit, claim) {
+		claim = nil
 	}
-	if slices.Contains(fit, hint) {
-		return hint, nil
+	_, lists := fit[0].index.(list)
+	if len(fit) > 1 && lists && h.Map.root != 0 {
+		return h.chooseList(fit[0], fit[1], claim)
 	}
-	return fit[0], nil
+	r := h.as(fit[0])
+	if claim != nil {
+		r = h.as(claim)
+	}
+	if lists {
+		r.alike = fit // no list at all is the same in all
+	}
+	return r.Handover, r.err
 }
 
-// chooseList looks for what tells lists apart that have bitmaps of different
-// sizes, the larger ones being of newer kernels: live update is newer than the
-// smaller ones; bitmaps and what they speak of are multiples of their own sizes.
-// Without a format it returns whether that leaves anything open: no list at all is
-// the same in all. What says one format where the hint says another is damaged, or
-// the hint is wrong: nothing tells which, and neither is taken.
-func (h *Handover) chooseList(fit []*Format, root fdt.Node, at phys.Addr, hint *Format) (f *Format, open bool, err error) {
-	newest, oldest := fit[0], fit[len(fit)-1]
-	against := func(f *Format, object string, a phys.Addr, found, want string) (*Format, bool, error) {
-		if hint == f || !slices.Contains(fit, hint) {
-			return f, false, nil
+// reading is a handover as the kernels of one format read it.
+type reading struct {
+	*Handover
+	err error // why it is not sound as that, nil if it stands
+}
+
+// as reads the handover in format f.
+func (h *Handover) as(f *Format) reading {
+	c := *h
+	r := reading{Handover: &c}
+	c.format, c.alike, c.Compatible = f, []*Format{f}, f.compatible
+	if r.err = c.read(); r.err == nil {
+		r.err = c.checkTable()
+	}
+	return r
+}
+
+// lost returns what is wrong with the memory that the sub-trees name: it is not
+// preserved, as a rule.
+func (r reading) lost() error {
+	if _, err := r.Reserved(); err != nil {
+		return err
+	}
+	return r.TestObjects(func(string, phys.Block) error { return nil })
+}
+
+// chooseList reads the handover as a list of large bitmaps, which newer kernels
+// write, and as one of small ones. What the small ones say, the large ones say
+// too, so what tells them apart is what lies behind the first bytes of each bitmap:
+// blocks that were handed over, or somebody else's memory.
+func (h *Handover) chooseList(large, small, claim *Format) (*Handover, error) {
+	asLarge, asSmall := h.as(large), h.as(small)
+	if n, ok := h.tree.Root().Child(luoName); ok {
+		asSmall.err = &phys.Error{Object: fmt.Sprintf("root device tree: %v", n), Addr: n.Addr(), Found: "live update",
+			Want: fmt.Sprintf("none: no kernel of %v knows it", small), Err: ErrVersion}
+	}
+	switch {
+	case asLarge.err == nil && asSmall.err == nil:
+		return h.chooseSound(asLarge, asSmall, claim)
+	case asLarge.err == nil:
+		return asLarge.unless(claim, asSmall)
+	case asSmall.err != nil && claim == small:
+		return nil, asSmall.err
+	case asSmall.err != nil && claim == large:
+		return nil, asLarge.err
+	case asSmall.err != nil:
+		return nil, append(each(asLarge.err, func(e *phys.Error) { e.Found += fmt.Sprintf(" (read as %v)", large) }),
+			each(asSmall.err, func(e *phys.Error) { e.Found += fmt.Sprintf(" (read as %v)", small) })...)
+	case claim == nil && h.oneBit(large, small):
+		// One bit that flipped would make a list of small bitmaps of one of large ones.
+		return nil, each(asLarge.err, func(e *phys.Error) {
+			e.Found = fmt.Sprintf("%v, and with one bit changed %v: %s", small, large, e.Found)
+			e.Hint, e.Err = "load with ferry load, which knows the running kernel, or say with ferry pack --from which release writes the handover", ErrAmbiguous
+		}).Err()
+	}
+	return asSmall.unless(claim, asLarge)
+}
+
+// unless returns r, the reading that memory leaves, unless somebody claims the
+// other one: nothing tells whether memory is damaged or the claim is wrong, and
+// then neither is taken.
+func (r reading) unless(claim *Format, other reading) (*Handover, error) {
+	if claim != other.format {
+		return r.Handover, nil
+	}
+	return nil, each(other.err, func(e *phys.Error) {
+		e.Found = fmt.Sprintf("%v, and not %v as claimed: %s", r.format, claim, e.Found)
+		e.Hint, e.Err = "memory is damaged, or another release of the kernel wrote it than ferry.from= or ferry pack --from says", ErrAmbiguous
+	}).Err()
+}
+
+// chooseSound chooses between two readings that are both sound.
+func (h *Handover) chooseSound(large, small reading, claim *Format) (*Handover, error) {
+	empty, behind, err := h.tails(large.format, small.format)
+	switch {
+	case err != nil:
+		return nil, err
+	case behind == nil: // both say the same
+		r := large
+		if claim == small.format {
+			r = small
 		}
-		return nil, false, &phys.Error{Object: object, Addr: a, Found: fmt.Sprintf("%s: %v", found, f),
-			Want: fmt.Sprintf("%v, as the payload says: %s", hint, want),
-			Hint: "memory is damaged, or another release of the kernel wrote it than ferry pack --from says", Err: ErrAmbiguous}
+		r.alike = []*Format{large.format, small.format}
+		return r.Handover, nil
+	case small.lost() != nil && large.lost() == nil:
+		small.err = small.lost()
+		return large.unless(claim, small)
+	case len(empty) > 1 || len(empty) == 1 && claim == large.format: // one alone could be what a bit that flipped left
+		e := empty[0]
+		small.err = &phys.Error{Object: "preserved-memory map: " + e.object(), Addr: e.at,
+			Found: fmt.Sprintf("bitmap %s, its first %d bytes empty", e.bitmap, small.format.index.(list).bitmap),
+			Want:  "a bit: these kernels make a bitmap for a block, and take back none", Err: ErrMap}
+		return large.unless(claim, small)
 	}
-	if n, ok := root.Child(luoName); ok {
-		return against(newest, fmt.Sprintf("root device tree: %v", n), n.Addr(), "live update", "none")
-	}
-	if at == 0 {
-		return nil, false, nil
-	}
-	_, all, err := oldest.index.(list).scan(h.mem, at, h.Scratch)
-	if err != nil {
-		return nil, false, phys.In("preserved-memory map", at, err)
-	}
-	large := newest.index.(list)
-	for _, e := range all {
-		if !e.bitmap.Aligned(large.bitmap) || !e.start.Aligned(large.reach(e.order)) {
-			i := (e.at - e.at.Page() - listHeader) / listElement
-			return against(oldest, fmt.Sprintf("preserved-memory map: chunk %s element %d", e.at.Page(), i), e.at,
-				fmt.Sprintf("bitmap %s of order %d from %s on", e.bitmap, e.order, e.start),
-				fmt.Sprintf("multiples of %d and of %#x", large.bitmap, large.reach(e.order)))
+	return nil, &phys.Error{Object: "preserved-memory map: " + behind.object(), Addr: behind.at,
+		Found: fmt.Sprintf("bitmap %s, which is sound as %v and as %v and does not say the same", behind.bitmap, large.format, small.format),
+		Want:  "one of them to be unsound", Hint: "nothing in memory tells which it is: make the handover again, and load again", Err: ErrAmbiguous}
+}
+
+// tails looks at what lies in large bitmaps behind small ones. It returns the
+// elements that have bits there alone, and the first that has any, nil for none.
+func (h *Handover) tails(large, small *Format) (empty []element, behind *element, err error) {
+	all, size := h.elements(small), small.index.(list).bitmap
+	for i, e := range all {
+		b, err := h.mem.View(e.bitmap, large.index.(list).bitmap)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(bytes.Trim(b[size:], "\x00")) == 0 {
+			continue
+		}
+		if behind == nil {
+			behind = &all[i]
+		}
+		if len(bytes.Trim(b[:size], "\x00")) == 0 {
+			empty = append(empty, e)
 		}
 	}
-	return nil, true, nil
+	return empty, behind, nil
+}
+
+// oneBit reports whether a list of small bitmaps could be one of large ones in
+// which one bit flipped: the starts of those, and of the memory that they speak of,
+// are multiples of their own sizes. The order of a chunk is a bit of all of its
+// starts. It could not be if the device tree's own page is found by the address in
+// question, and would not be by the other one.
+func (h *Handover) oneBit(large, small *Format) bool {
+	l, s, n := large.index.(list), small.index.(list), 0
+	var chunk phys.Addr // last one of which a start counts
+	for _, e := range h.elements(small) {
+		start, bitmap := e.start&^phys.Addr(l.reach(e.order)-1), e.bitmap&^phys.Addr(l.bitmap-1)
+		if start == e.start && bitmap == e.bitmap {
+			continue
+		}
+		n += bits.OnesCount64(uint64(e.bitmap ^ bitmap))
+		if start != e.start && chunk != e.at.Page() {
+			n, chunk = n+1, e.at.Page()
+		}
+		if n > 1 {
+			return false
+		}
+		if e.order != 0 || uint64(h.Data.FDT-e.start) >= s.reach(0) {
+			continue
+		}
+		bit := (h.Data.FDT - start).PFN()
+		if b, err := h.mem.View(bitmap+phys.Addr(bit/8), 1); err != nil || b[0]>>(bit%8)&1 == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// elements returns the elements of the list of a sound reading as f.
+func (h *Handover) elements(f *Format) []element {
+	_, all, _ := f.index.(list).scan(h.mem, h.Map.root, h.Scratch)
+	return all
+}
+
+// each changes a copy of each error in err.
+func each(err error, change func(*phys.Error)) (all phys.Errors) {
+	var many phys.Errors
+	if !errors.As(err, &many) {
+		many = phys.Errors{err}
+	}
+	for _, err := range many {
+		var e *phys.Error
+		if !errors.As(err, &e) {
+			all = append(all, err)
+			continue
+		}
+		c := *e
+		change(&c)
+		all = append(all, &c)
+	}
+	return all
 }

@@ -24,6 +24,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ferry/fdt"
 	"ferry/phys"
@@ -91,6 +92,7 @@ type Handover struct {
 
 	mem    phys.Memory
 	format *Format
+	alike  []*Format // all in which it says the same
 	tree   *fdt.Tree
 }
 
@@ -98,10 +100,11 @@ type Handover struct {
 // nothing that it has not checked. The error is a [*phys.Error], or several
 // [phys.Errors] where more than one sub-tree is damaged.
 //
-// hint is the format of the kernel that wrote the handover as far as that is
-// known by other means; nil says nothing. It counts only among the formats of one
-// version string, and decides where memory leaves them open. Without a hint that is
-// an error wrapping [ErrAmbiguous], and so is a hint that memory contradicts.
+// claim is the format of the kernel that wrote the handover as far as somebody says
+// it; nil says nothing. It counts only among the formats of one version string, and
+// memory decides among them. Where memory says another one, or leaves open which of
+// them it is and that makes a difference, the error wraps [ErrAmbiguous]. So sound
+// memory is never read wrongly, whatever is claimed.
 //
 // Afterwards: the scratch areas are RAM, and their table lies in one of them or in
 // memory of nobody; every node of the map is RAM outside
@@ -109,17 +112,35 @@ type Handover struct {
 // above [phys.LowMemory], overlaps no other block and no node; the device tree and
 // every byte of every sub-tree are preserved. Only a handover of the older kernels
 // that preserves nothing at all does not preserve its device tree either.
-func Open(mem phys.Memory, d Data, hint *Format) (*Handover, error) {
+func Open(mem phys.Memory, d Data, claim *Format) (*Handover, error) {
+	return open(mem, d, func(h *Handover, fit []*Format) (*Handover, error) { return h.choose(fit, claim) })
+}
+
+// OpenAs is Open of a handover whose format is known, because the caller wrote it:
+// whatever else memory could be taken for does not count.
+func OpenAs(mem phys.Memory, d Data, f *Format) (*Handover, error) {
+	return open(mem, d, func(h *Handover, fit []*Format) (*Handover, error) {
+		if !slices.Contains(fit, f) {
+			root := h.tree.Root()
+			return nil, &phys.Error{Object: "root device tree: root node", Addr: root.Addr(), Found: fmt.Sprint(fit), Want: f.String(), Err: ErrVersion}
+		}
+		r := h.as(f)
+		return r.Handover, r.err
+	})
+}
+
+func open(mem phys.Memory, d Data, choose func(*Handover, []*Format) (*Handover, error)) (*Handover, error) {
 	h := &Handover{Data: d, mem: mem}
 	var err error
 	if h.Table, h.Scratch, err = readScratch(mem, d); err != nil {
 		return nil, phys.In("kho", d.Scratch, err)
 	}
-	if err = h.openTree(hint); err != nil {
-		return nil, phys.In("kho", d.FDT, err)
+	fit, err := h.openTree()
+	if err == nil {
+		h, err = choose(h, fit)
 	}
-	if err = h.checkTable(); err != nil {
-		return nil, phys.In("kho", d.Scratch, err)
+	if err != nil {
+		return nil, phys.In("kho", d.FDT, err)
 	}
 	_, pieces := splitTable(h.Table)
 	if h.Forgotten = checkPieces(mem.RAM(), h.Scratch, pieces); h.Forgotten == nil {
@@ -128,9 +149,9 @@ func Open(mem phys.Memory, d Data, hint *Format) (*Handover, error) {
 	return h, nil
 }
 
-// Recognise returns the formats that the handover named by d says it is in, as far
-// as its root device tree can be read at all: nothing of it is proved. The
-// ambiguous string of the oldest kernels stands for two.
+// Recognise returns the formats that the handover named by d may be in, as far as
+// its root device tree can be read at all: the string of the oldest kernels stands
+// for two, of which memory rules out one as a rule. Nothing else is proved.
 func Recognise(mem phys.Memory, d Data) []*Format {
 	page, err := mem.View(d.FDT, phys.PageSize)
 	if err != nil {
@@ -141,45 +162,54 @@ func Recognise(mem phys.Memory, d Data) []*Format {
 		return nil
 	}
 	fit, _ := recognise(t.Root())
+	if len(fit) > 1 {
+		if h, err := Open(mem, d, nil); err == nil {
+			return h.Formats()
+		}
+	}
 	return fit
 }
 
-// openTree reads the root device tree, and the map and sub-trees it names.
-func (h *Handover) openTree(hint *Format) error {
+// openTree reads the root device tree, and where it says that the map is. It
+// returns the formats that it may be in.
+func (h *Handover) openTree() ([]*Format, error) {
 	d := h.Data
 	if d.FDTSize != phys.PageSize {
-		return &phys.Error{Object: "payload", Addr: d.FDT, Found: fmt.Sprintf("device tree of %d bytes", d.FDTSize),
+		return nil, &phys.Error{Object: "payload", Addr: d.FDT, Found: fmt.Sprintf("device tree of %d bytes", d.FDTSize),
 			Want: fmt.Sprint(phys.PageSize), Err: ErrPayload}
 	}
 	page, err := viewPage(h.mem, h.Scratch, d.FDT)
 	if err != nil {
-		return phys.In("root device tree", d.FDT, err)
+		return nil, phys.In("root device tree", d.FDT, err)
 	}
 	if h.tree, err = fdt.Parse(d.FDT, page); err != nil {
-		return phys.In("root", d.FDT, err)
+		return nil, phys.In("root", d.FDT, err)
 	}
 	root := h.tree.Root()
 	if err = root.Unique(); err != nil {
-		return phys.In("root device tree", d.FDT, err)
+		return nil, phys.In("root device tree", d.FDT, err)
 	}
 	fit, err := recognise(root)
 	if err != nil {
-		return phys.In("root device tree", d.FDT, err)
+		return nil, phys.In("root device tree", d.FDT, err)
 	}
 	pointer, err := root.Uint64(fit[0].mapProperty)
 	if err != nil {
-		return phys.In("root device tree", d.FDT, err)
+		return nil, phys.In("root device tree", d.FDT, err)
 	}
-	property, _ := root.Property(fit[0].mapProperty)
-	if h.format, err = h.choose(fit, root, phys.Addr(pointer), hint); err != nil {
-		return err
-	}
-	h.Compatible = h.format.compatible
 	h.Map = &Map{mem: h.mem, root: phys.Addr(pointer)}
+	return fit, nil
+}
+
+// read reads the map, and what the root device tree names, in the format of h.
+func (h *Handover) read() error {
+	d, root := h.Data, h.tree.Root()
+	h.Map = &Map{mem: h.mem, root: h.Map.root}
 	if err := h.Map.read(h.format, h.Scratch); err != nil {
-		return phys.In(fmt.Sprintf("property %v: preserved-memory map", property.Addr), phys.Addr(pointer), err)
+		property, _ := root.Property(h.format.mapProperty)
+		return phys.In(fmt.Sprintf("property %v: preserved-memory map", property.Addr), h.Map.root, err)
 	}
-	if pointer == 0 {
+	if h.Map.root == 0 {
 		return unfinished(root)
 	}
 	if b := (phys.Block{Addr: d.FDT}); !h.Map.Preserved(b) {
@@ -217,6 +247,11 @@ func unfinished(root fdt.Node) error {
 
 // Format returns the format that the handover is written in.
 func (h *Handover) Format() *Format { return h.format }
+
+// Formats returns all formats in which the handover says the same: kernels of each
+// of them read it alike. Where there are more than one, nothing in memory tells
+// which of them its kernel writes, and Format is the one claimed, or the newest.
+func (h *Handover) Formats() []*Format { return slices.Clone(h.alike) }
 
 // Memory returns the memory that the handover was opened in.
 func (h *Handover) Memory() phys.Memory { return h.mem }

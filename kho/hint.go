@@ -31,11 +31,11 @@ func ScratchHint(mem phys.Memory, d Data) (areas []phys.Range, table phys.Range)
 // map of the handover preserves, as far as it can be read: nothing proves that the
 // table still says what the producer did.
 //
-// hint is the format of the producer where that is known. Where two formats have
-// one version string and nobody knows, the one whose map leaves most of scratch
+// claim is the format of the producer where somebody says it. Where two formats
+// have one version string and nobody does, the one whose map leaves most of scratch
 // alone is taken for that of the producer: the other is noise.
-func Spared(mem phys.Memory, d Data, hint *Format, areas []phys.Range) []phys.Range {
-	return keptFree(areas, mapHints(mem, d, hint))
+func Spared(mem phys.Memory, d Data, claim *Format, areas []phys.Range) []phys.Range {
+	return keptFree(areas, mapHints(mem, d, claim))
 }
 
 // keptFree returns the areas without what the map preserves that preserves least of
@@ -59,8 +59,9 @@ func keptFree(areas []phys.Range, maps []*Map) []phys.Range {
 }
 
 // mapHints returns the map of the handover that d names in every format that it
-// may have, each as far as it can be read.
-func mapHints(mem phys.Memory, d Data, hint *Format) (maps []*Map) {
+// may have, each as far as it can be read; in the one that is claimed alone if it
+// can be read in that.
+func mapHints(mem phys.Memory, d Data, claim *Format) (maps []*Map) {
 	page, err := viewPage(mem, nil, d.FDT)
 	if err != nil {
 		return nil
@@ -77,14 +78,18 @@ func mapHints(mem phys.Memory, d Data, hint *Format) (maps []*Map) {
 	if err != nil {
 		return nil
 	}
-	if f, err := (&Handover{mem: mem}).choose(fit, tree.Root(), phys.Addr(root), hint); err == nil {
-		fit = []*Format{f}
+	if _, ok := tree.Root().Child(luoName); ok {
+		fit = fit[:1] // the newest kernels alone know it
 	}
 	for _, f := range fit {
 		m := &Map{mem: mem, root: phys.Addr(root)}
-		if f.index.read(m, nil) == nil {
-			maps = append(maps, m)
+		if f.index.read(m, nil) != nil {
+			continue
 		}
+		if f == claim {
+			return []*Map{m}
+		}
+		maps = append(maps, m)
 	}
 	return maps
 }

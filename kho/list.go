@@ -34,6 +34,11 @@ type element struct {
 	order  phys.Order
 }
 
+// object names the element.
+func (e *element) object() string {
+	return fmt.Sprintf("chunk %s element %d", e.at.Page(), (e.at-e.at.Page()-listHeader)/listElement)
+}
+
 // reach returns the bytes that a bitmap of order o speaks of, 0 for 2^64.
 func (f list) reach(o phys.Order) uint64 { return f.bitmap * 8 << (phys.PageShift + o) }
 
@@ -142,7 +147,7 @@ func (f list) read(m *Map, scratch phys.Ranges) error {
 		if a.seq > b.seq {
 			a, b = b, a
 		}
-		return &phys.Error{Object: fmt.Sprintf("chunk %s element %d", b.at.Page(), (b.at-b.at.Page()-listHeader)/listElement), Addr: b.at,
+		return &phys.Error{Object: b.object(), Addr: b.at,
 			Found: fmt.Sprintf("a second %s, after the one at %s", what, a.at), Want: "one", Err: ErrMap}
 	}
 	slices.SortFunc(all, func(a, b element) int { return cmp.Compare(a.bitmap, b.bitmap) })

@@ -2,6 +2,8 @@ package kho_test
 
 import (
 	"bytes"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,96 +12,149 @@ import (
 	"ferry/phys"
 )
 
+// noPage makes the bitmap of the device tree one of 512 bytes, off bytes behind the
+// start of a page, and what it says the same.
+func noPage(off phys.Addr) func(f *fixture) phys.Addr {
+	return func(f *fixture) phys.Addr {
+		e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
+		f.setWord(e.at+8, uint64(e.bitmap+off))
+		copy(f.edit(e.bitmap+off, 512), f.edit(e.bitmap, 512))
+		return e.at
+	}
+}
+
+// empties moves the blocks of one order to where small bitmaps do not reach.
+func empties(f *fixture) phys.Addr {
+	b := phys.Block{Addr: 0x10000, Order: 4}
+	e := f.element(b, 4096)
+	page := f.edit(e.bitmap, 4096)
+	copy(page[512:], page[:512])
+	clear(page[:512])
+	return 0x9d5020 // of the other one
+}
+
 // TestWhatTellsListsApart follows what is known of the two formats of one
-// version string. Memory decides where it can.
+// version string. Memory decides, and a claim has to agree.
 func TestWhatTellsListsApart(t *testing.T) {
+	luo := func(f *fixture) phys.Addr {
+		return f.data.FDT + phys.Addr(bytes.Index(f.edit(f.data.FDT, phys.PageSize), []byte("LUO\x00")))
+	}
 	for _, c := range []struct {
 		name   string
 		letter string
-		change func(f *fixture)
-		hint   *kho.Format
+		change func(f *fixture) phys.Addr // of what an error is to name
+		claim  *kho.Format
 		want   *kho.Format // nil: ambiguous
+		object string
+		says   string
 	}{
-		{"live update", "C", nil, nil, kho.V1},
-		{"bitmaps that share pages", "A", nil, nil, kho.V1Small},
-		{"bitmaps that share pages, a hint", "A", nil, kho.V1Small, kho.V1Small},
-		{"nothing", "B", nil, nil, nil},
-		{"nothing, a hint", "B", nil, kho.V1, kho.V1},
-		{"nothing, a hint that cannot be", "B", nil, kho.V4, nil},
-		{"one bitmap in a page that it shares", "B", func(f *fixture) {
-			e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
-			f.setWord(e.at+8, uint64(e.bitmap)+512)
-			copy(f.edit(e.bitmap+512, 512), f.edit(e.bitmap, 512))
-		}, nil, kho.V1Small},
-		{"one bitmap of memory that the larger ones do not start at", "B", func(f *fixture) {
-			e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
-			clear(f.edit(e.bitmap, 4096))
-			n := (f.data.FDT % (16 << 20)) >> 12
-			f.edit(e.bitmap+n/8, 1)[0] |= 1 << (n % 8)
-			f.setWord(e.at, uint64(f.data.FDT)&^(16<<20-1)|16<<20)
-		}, nil, kho.V1Small},
+		{"live update", "C", nil, nil, kho.V1, "", ""},
+		{"live update before there was any", "D", luo, kho.V1Small, nil, `node "LUO"`, "no kernel of kho-v1/512"},
+		{"bitmaps that share pages", "A", nil, nil, kho.V1Small, "", ""},
+		{"bitmaps that share pages, a claim", "A", nil, kho.V1Small, kho.V1Small, "", ""},
+		{"a bitmap that begins with nothing", "B", nil, nil, nil, "element 1", "make the handover again"},
+		{"a bitmap that begins with nothing, a claim", "B", nil, kho.V1, kho.V1, "", ""},
+		{"a bitmap that begins with nothing, the other claim", "B", nil, kho.V1Small, nil, "element 1", "make the handover again"},
+		{"a bitmap that begins with nothing, a claim that cannot be", "B", nil, kho.V4, nil, "element 1", "make the handover again"},
+		{"two bitmaps that begin with nothing", "B", empties, nil, kho.V1, "", ""},
+		{"two bitmaps that begin with nothing, the other claim", "B", empties, kho.V1Small, nil, "element 1", "and not kho-v1/512 as claimed"},
+		{"one bitmap that is no page", "B", noPage(512), nil, nil, "element 0", "ferry load"},
+		{"one bitmap that is no page, a claim", "B", noPage(512), kho.V1Small, kho.V1Small, "", ""},
+		{"one bitmap that is no page, the other claim", "B", noPage(512), kho.V1, nil, "element 0", "and not kho-v1 as claimed"},
+		{"one bitmap that is no page by two bits", "B", noPage(512 + 2048), nil, kho.V1Small, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := khotest.Generation(t, c.letter)
-			f := &fixture{TB: t, mem: v.Memory, data: v.Data, hint: c.hint}
+			f := &fixture{TB: t, mem: v.Memory, data: v.Data}
+			at := phys.Addr(0x9d5020) // of what Linux wrote
 			if c.change != nil {
-				c.change(f)
+				at = c.change(f)
 			}
-			h, err := kho.Open(f.mem, f.data, c.hint)
+			h, err := kho.Open(f.mem, f.data, c.claim)
 			if c.want == nil {
-				refusedAs(t, err, kho.ErrAmbiguous, f.data.FDT+60, "root node")
-				if err == nil || !strings.Contains(err.Error(), "say which release") {
-					t.Errorf("%v does not say what to do", err)
+				refusedAs(t, err, kho.ErrAmbiguous, at, c.object)
+				if err == nil || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("%v does not say %q", err, c.says)
 				}
 				return
 			}
-			if err == nil && h.Format() != c.want {
-				t.Errorf("read as %v, want %v", h.Format(), c.want)
-			}
-			if err != nil && (c.change == nil || strings.Contains(err.Error(), "4096")) {
-				t.Error(err)
+			f.check(err)
+			if h.Format() != c.want || len(h.Formats()) != 1 {
+				t.Errorf("read as %v of %v, want %v", h.Format(), h.Formats(), c.want)
 			}
 		})
 	}
 }
 
-// TestMemoryAndHintThatContradictEachOtherAreRefused: one flipped bit must not make
-// another format of a list, nor may a wrong hint.
-func TestMemoryAndHintThatContradictEachOtherAreRefused(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		letter string
-		hint   *kho.Format
-		damage func(f *fixture) phys.Addr // of what contradicts the hint
-		object string
-	}{
-		{"a bitmap that is not a page", "B", kho.V1, func(f *fixture) phys.Addr {
-			e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
-			f.setWord(e.at+8, uint64(e.bitmap)^512)
-			return e.at
-		}, "element"},
-		{"memory that no page of bits starts at", "B", kho.V1, func(f *fixture) phys.Addr {
-			e := f.element(phys.Block{Addr: f.data.FDT}, 4096)
-			f.setWord(e.at, f.word(e.at)^16<<20)
-			return e.at
-		}, "element"},
-		{"live update before there was any", "D", kho.V1Small, func(f *fixture) phys.Addr {
-			page := f.edit(f.data.FDT, phys.PageSize)
-			return f.data.FDT + phys.Addr(bytes.Index(page, []byte("LUO\x00")))
-		}, `node "LUO"`},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			v := khotest.Generation(t, c.letter)
-			f := &fixture{TB: t, mem: v.Memory, data: v.Data, hint: c.hint}
-			at := c.damage(f)
-			f.refused(kho.ErrAmbiguous, at, c.object)
-			_, err := kho.Open(f.mem, f.data, c.hint)
-			for _, name := range []string{kho.V1.String() + ",", kho.V1Small.String(), "ferry pack --from"} {
-				if err == nil || !strings.Contains(err.Error(), name) {
-					t.Errorf("%v does not name %s", err, name)
-				}
+// TestAWrongClaimIsRefused: it names what it is contradicted by.
+func TestAWrongClaimIsRefused(t *testing.T) {
+	for letter, claim := range map[string]*kho.Format{"A": kho.V1, "C": kho.V1Small, "D": kho.V1Small} {
+		v := khotest.Generation(t, letter)
+		_, err := kho.Open(v.Memory, v.Data, claim)
+		if !errors.Is(err, kho.ErrAmbiguous) || !strings.Contains(err.Error(), "and not "+claim.String()+" as claimed") ||
+			!strings.Contains(err.Error(), "ferry pack --from") {
+			t.Errorf("%s as %v: %v", letter, claim, err)
+		}
+	}
+}
+
+// TestDamageIsNamedInBothKindsOfLists: nobody says which it is.
+func TestDamageIsNamedInBothKindsOfLists(t *testing.T) {
+	for _, letter := range []string{"A", "B"} {
+		v := khotest.Generation(t, letter)
+		f := &fixture{TB: t, mem: v.Memory, data: v.Data}
+		f.setWord(f.root(), 8)
+		_, err := kho.Open(f.mem, f.data, nil)
+		if err == nil || !strings.Contains(err.Error(), "link: page 0x8:") {
+			t.Errorf("%s: %v does not name the damage", letter, err)
+		}
+		for _, format := range lists {
+			if err == nil || !strings.Contains(err.Error(), "(read as "+format.String()+")") {
+				t.Errorf("%s: %v does not say how it was read", letter, err)
 			}
-		})
+		}
+	}
+}
+
+// TestListsThatSayTheSameNeedNoClaim: no bitmap has a bit behind its first 512 bytes,
+// so kernels of both sizes read the same.
+func TestListsThatSayTheSameNeedNoClaim(t *testing.T) {
+	mem, d := sparseAs(t, kho.V1, phys.Range{Start: 0x1000_0000, End: 0x1100_0000})
+	data, err := d.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, claim := range []*kho.Format{nil, kho.V1, kho.V1Small} {
+		h, err := kho.Open(mem, data, claim)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := claim
+		if claim == nil {
+			want = kho.V1
+		}
+		if h.Format() != want || !slices.Equal(h.Formats(), lists) || h.Map.Count() != 1 {
+			t.Errorf("claim %v: %v of %v with %d blocks", claim, h.Format(), h.Formats(), h.Map.Count())
+		}
+		if fit := kho.Recognise(mem, data); !slices.Equal(fit, lists) {
+			t.Errorf("recognised as %v", fit)
+		}
+	}
+}
+
+// TestWhatIsKnownIsReadAsThat: who wrote a list knows what it is, whatever else it
+// could be.
+func TestWhatIsKnownIsReadAsThat(t *testing.T) {
+	for letter, f := range map[string]*kho.Format{"A": kho.V1Small, "C": kho.V1, "F": kho.V4} {
+		v := khotest.Generation(t, letter)
+		if h, err := kho.OpenAs(v.Memory, v.Data, f); err != nil || h.Format() != f {
+			t.Errorf("%s as %v: %v", letter, f, err)
+		}
+		_, err := kho.OpenAs(v.Memory, v.Data, kho.V3)
+		refusedAs(t, err, kho.ErrVersion, v.Data.FDT+60, "root node")
+		if fit := kho.Recognise(v.Memory, v.Data); !slices.Equal(fit, []*kho.Format{f}) {
+			t.Errorf("%s is recognised as %v", letter, fit)
+		}
 	}
 }
 
@@ -112,7 +167,9 @@ func TestTheWrongOneOfTwoListsIsFound(t *testing.T) {
 		t.Fatalf("the device tree has bit %d, which both formats have", e.bit)
 	}
 	f.hint = kho.V1Small
-	f.refused(kho.ErrPreserved, f.data.FDT, "root device tree")
+	f.refused(kho.ErrAmbiguous, f.data.FDT, "root device tree")
+	_, err := kho.OpenAs(f.mem, f.data, kho.V1Small)
+	refusedAs(t, err, kho.ErrPreserved, f.data.FDT, "root device tree")
 }
 
 // TestAPieceOffItsPlaceIsNoPage: a bitmap of 512 bytes in an otherwise empty
