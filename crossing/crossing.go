@@ -124,6 +124,7 @@ func (p *passage) run() (Jump, error) {
 	}
 	p.target.beyond = p.options.BeyondLimits
 	p.report.fail(p.target.aim(p.payload.Manifest))
+	p.report.fail(p.target.comesFrom(p.payload.Manifest.From, p.options.From))
 	p.prepare(raw)
 	p.hurry()
 	if p.report.failed() == nil && p.options.Mode == Cross {

@@ -409,6 +409,8 @@ func TestOptions(t *testing.T) {
 		"ferry.beyond-limits=1 ferry.beyond-limits=0":              func(o *Options) {},
 		"ferry.expect-sessions=20":                                 func(o *Options) { o.ExpectSessions = 20 },
 		"ferry.deadline=1500ms":                                    func(o *Options) { o.Deadline = 1500 * time.Millisecond },
+		"ferry.from=6.18.15-amd64":                                 func(o *Options) { o.From = "6.18.15-amd64" },
+		"ferry.from=6.18 ferry.from=E'":                            func(o *Options) { o.From = "E'" },
 		"ferry.deadline=0":                                         func(o *Options) { o.Deadline = 0 },
 		`dyndbg="file a ferry.mode=pass +p" "ferry.on-error=cold"`: func(o *Options) { o.OnError = OnErrorCold },
 	} {
@@ -420,7 +422,7 @@ func TestOptions(t *testing.T) {
 	}
 	for _, line := range []string{"ferry.mode=", "ferry.mode=cros", "ferry.on-error=back", "ferry.onerror=halt", "ferry.beyond-limits=yes",
 		"ferry.expect-sessions=", "ferry.expect-sessions=-1", "ferry.expect-sessions=all", "ferry.expect-sessions=4294967296",
-		"ferry.deadline=10", "ferry.deadline=-1s", "ferry.deadline=25h", "ferry.deadline=", "ferry.deadline=999ms"} {
+		"ferry.from=", "ferry.from=6.15", "ferry.from=G", "ferry.deadline=10", "ferry.deadline=-1s", "ferry.deadline=25h", "ferry.deadline=", "ferry.deadline=999ms"} {
 		if _, err := ParseOptions(line); err == nil || !strings.Contains(err.Error(), line) {
 			t.Errorf("%q: got error %v, want one that quotes it", line, err)
 		}

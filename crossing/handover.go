@@ -19,18 +19,20 @@ type handover struct {
 	leaks leaks
 }
 
-// restore reads and proves the handover that d names. hint is the format of its
-// producer where that is known; step is called between its parts; from is the handover
-// that this one was made of, nil where it came in; accept, where it is not nil,
-// has a say on each memfd. Every other block has one owner: whoever claims it second is
-// refused. What is wrong with one object does not keep the others from being looked at,
-// as far as they can be found without it. With an error the handover that is returned
-// is what was read until then, nil where that is nothing.
-func (p *passage) restore(d kho.Data, hint *kho.Format, step func(done, next string), from *handover, accept func(*memfd.File) error) (*handover, error) {
+// restore reads and proves the handover that d names, opening it as f, which is the
+// format that its producer is said to write or, with [kho.OpenAs], the one that it
+// wrote; step is called between its parts; from is the handover that this one was made
+// of, nil if it came in; accept, if it is not nil, has a say on each memfd. Every other
+// block has one owner: whoever claims it second is refused. What is wrong with one
+// object does not keep the others from being looked at, as far as they can be found
+// without it. With an error the handover that is returned is what was read until then,
+// nil if that is nothing.
+func (p *passage) restore(open func(phys.Memory, kho.Data, *kho.Format) (*kho.Handover, error), d kho.Data, f *kho.Format,
+	step func(done, next string), from *handover, accept func(*memfd.File) error) (*handover, error) {
 	in := &handover{}
 	var bad findings
 	var err error
-	if in.Handover, err = kho.Open(p.memory, d, hint); err != nil {
+	if in.Handover, err = open(p.memory, d, f); err != nil {
 		bad.add(err)
 		return nil, bad.err()
 	}

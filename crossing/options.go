@@ -38,6 +38,10 @@ type Options struct {
 	Mode    Mode
 	OnError Outcome // empty where the payload says, see [Options.Outcome]
 
+	// From names the kernel that runs, its release or its generation, as ferry load
+	// knows it; empty where something else loaded the stage.
+	From string
+
 	// BeyondLimits lets a state that is larger than the kernels of B's generation
 	// write be written for them as far as they read it.
 	BeyondLimits bool
@@ -56,7 +60,8 @@ type Options struct {
 const prefix = "ferry."
 
 // words says what of Ferry's may stand on a command line.
-const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1, ferry.expect-sessions=10 or ferry.deadline=10s (1s to 24h; 0: none)"
+const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1, ferry.expect-sessions=10, " +
+	"ferry.deadline=10s (1s to 24h; 0: none) or ferry.from=6.18 (a release or a generation)"
 
 // ParseOptions reads Ferry's words out of a kernel command line; the last one
 // of a name wins. An unknown name or value is an error: a misspelled policy
@@ -74,6 +79,8 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 			o.Mode = mode
 		case name == "on-error" && slices.Contains(payload.Outcomes(), word.Value):
 			o.OnError = Outcome(word.Value)
+		case name == "from" && (ByName(word.Value) != nil || ByRelease(word.Value) != nil):
+			o.From = word.Value
 		case name == "beyond-limits" && (word.Value == "0" || word.Value == "1"):
 			o.BeyondLimits = word.Value == "1"
 		case name == "expect-sessions" && isCount(word.Value):

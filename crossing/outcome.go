@@ -1,6 +1,7 @@
 package crossing
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,6 +25,7 @@ type wayOut struct {
 	err     error               // why there is none
 
 	unread string // formats of the handover that came in, where the next kernel reads others
+	back   string // the same of the rollback kernel
 }
 
 // placed is the next kernel, placed before the handover is read: too little room for
@@ -43,7 +45,7 @@ func (p *passage) prepare(raw *[kho.DataSize]byte) {
 	p.scratch(raw)
 	p.step("scratch", "fallback")
 	policy := p.options.Outcome(p.payload.Manifest, p.signed)
-	guarded(func() error { p.way.unread = p.unreadRaw(raw); return nil }) // a fault there is found again
+	guarded(func() error { p.unreadRaw(raw); return nil }) // a fault there is found again
 	if p.options.Mode == Pass && p.report.failed() == nil && policy != OnErrorPass {
 		p.lay(OnErrorPass)
 		p.report.fail(p.way.err)
@@ -84,7 +86,7 @@ func (p *passage) placeAhead(raw *[kho.DataSize]byte) (err error) {
 	}
 	if err != nil {
 		if d, e := kho.ParseData(p.params.ZeroPage, raw[:]); e == nil {
-			e = guarded(func() error { _, e := kho.Open(p.memory, d, p.target.hint); return e })
+			e = guarded(func() error { _, e := kho.Open(p.memory, d, p.target.from.format()); return e })
 			if e != nil {
 				return e
 			}
@@ -218,6 +220,9 @@ func (p *passage) fallBack() (Jump, error) {
 		}
 	case p.way.err != nil:
 		return Jump{}, p.way.err
+	case p.way.outcome == OnErrorRollback && p.useless():
+		return Jump{}, fmt.Errorf("the rollback kernel is of generation %s, which does not read %s: halting",
+			p.payload.Manifest.Rollback.Kernel.Generation, p.way.back)
 	case p.way.outcome == OnErrorRollback:
 		p.report.note("back to the kernel before: the rollback kernel boots with the untouched handover")
 	case p.useless():
@@ -233,58 +238,83 @@ func (p *passage) fallBack() (Jump, error) {
 }
 
 // useless reports whether the way out is to hand on what the next kernel is known
-// not to read, and nobody chose that: it would lose the state.
+// not to read, and nobody chose that, or to go back to a kernel that does not: it
+// would lose the state, or take it for something else.
 func (p *passage) useless() bool {
+	if p.way.outcome == OnErrorRollback {
+		return p.way.back != ""
+	}
 	chosen := p.payload.Manifest.OnError != "" || !p.signed && (p.options.Mode == Pass || p.options.OnError != "")
 	return p.way.outcome == OnErrorPass && !chosen && p.way.unread != ""
 }
 
-// unread names the formats of a handover, as far as it was read, where the next
-// kernel is known not to read them.
-func (p *passage) unread(in *kho.Handover) string {
+// kernels returns the generations of the next kernel and of the rollback kernel, nil
+// where they are not known.
+func (p *passage) kernels() (next, back *Generation) {
+	if m := p.payload.Manifest; m.Rollback != nil {
+		back = ByName(m.Rollback.Kernel.Generation)
+	}
+	return p.target.gen, back
+}
+
+// unread finds out which kernels are known not to read a handover, as far as it was
+// read.
+func (p *passage) unread(in *kho.Handover) {
 	state := luo.Recognise(in)
-	if g := p.target.gen; g == nil || g.reads(in.Format(), state) {
-		return ""
+	by := func(g *Generation) string {
+		switch {
+		case g == nil || slices.ContainsFunc(in.Formats(), func(f *kho.Format) bool { return g.reads(f, state) }):
+			return ""
+		case state == nil:
+			return in.Format().String()
+		}
+		return in.Format().String() + ", " + state.String()
 	}
-	if state == nil {
-		return in.Format().String()
-	}
-	return in.Format().String() + ", " + state.String()
+	next, back := p.kernels()
+	p.way.unread, p.way.back = by(next), by(back)
 }
 
 // look finds out whether the next kernel reads a handover that nobody has looked at
 // because something else was wrong.
 func (p *passage) look() error {
-	if p.way.raw == nil || p.target.gen == nil {
+	if p.way.raw == nil {
 		return nil
 	}
 	d, err := kho.ParseData(p.params.ZeroPage, p.way.raw[:])
 	if err != nil {
 		return err
 	}
-	h, err := kho.Open(p.memory, d, p.target.hint)
+	h, err := kho.Open(p.memory, d, p.target.from.format())
 	if err == nil {
-		p.way.unread = p.unread(h)
+		p.unread(h)
 	}
 	return err
 }
 
-// unreadRaw is unread of a handover that was not read yet, by what its root and the
-// payload say.
-func (p *passage) unreadRaw(raw *[kho.DataSize]byte) (formats string) {
-	g, from := p.target.gen, p.target.from
-	if g == nil || raw == nil {
+// unreadRaw is unread of a handover that was not read yet, by what its root and its
+// map show, and by what is said of its kernel if they do not contradict that.
+func (p *passage) unreadRaw(raw *[kho.DataSize]byte) {
+	if raw == nil {
+		return
+	}
+	d, err := kho.ParseData(p.params.ZeroPage, raw[:])
+	if err != nil {
+		return
+	}
+	fit, from := kho.Recognise(p.memory, d), p.target.from.gen
+	by := func(g *Generation) string {
+		switch {
+		case g == nil:
+			return ""
+		case len(fit) > 0 && !slices.Contains(fit, g.KHO):
+			return fit[0].String()
+		case from != nil && (len(fit) == 0 || slices.Contains(fit, from.KHO)) && !g.reads(from.KHO, from.LUO):
+			return "what generation " + from.Name + " writes"
+		}
 		return ""
 	}
-	if d, err := kho.ParseData(p.params.ZeroPage, raw[:]); err == nil {
-		if fit := kho.Recognise(p.memory, d); len(fit) > 0 && !slices.Contains(fit, g.KHO) {
-			return fit[0].Compatible()
-		}
-	}
-	if from != nil && !g.reads(from.KHO, from.LUO) {
-		return "what generation " + from.Name + " writes"
-	}
-	return ""
+	next, back := p.kernels()
+	p.way.unread, p.way.back = by(next), by(back)
 }
 
 // handOver writes the next kernel and gives it the new handover that data names, by
@@ -347,8 +377,8 @@ func (p *passage) bare() (Jump, error) {
 	if p.way.outcome == OnErrorHalt && missed != nil {
 		return Jump{}, fmt.Errorf("no handover came in: %w: %w", missed, ErrHalt)
 	}
-	if p.way.outcome == OnErrorHalt && m.From != "" {
-		return Jump{}, fmt.Errorf("no handover came in, and the payload expects that of %s: %w", phys.Quote(m.From), ErrHalt)
+	if from := cmp.Or(p.options.From, m.From); p.way.outcome == OnErrorHalt && from != "" {
+		return Jump{}, fmt.Errorf("no handover came in, and the load expects that of %s: %w", phys.Quote(from), ErrHalt)
 	}
 	back := p.way.outcome == OnErrorRollback && m.Rollback != nil && p.badRollback == nil
 	jump, err := Jump{}, p.badNext
@@ -395,7 +425,7 @@ func (p *passage) scratch(raw *[kho.DataSize]byte) {
 	areas, table := kho.ScratchHint(p.memory, data)
 	p.next.Scratch, p.next.Occupied = areas, p.next.Occupied.Add(table)
 	p.report.fail(guarded(func() error {
-		p.next.Scratch = kho.Spared(p.memory, data, p.target.hint, areas)
+		p.next.Scratch = kho.Spared(p.memory, data, p.target.from.format(), areas)
 		return nil
 	}))
 	if len(p.next.Scratch) > 0 {

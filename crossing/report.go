@@ -113,9 +113,6 @@ func (r *Report) pool(in *handover, d *kho.Draft) {
 
 // leaving notes what does not stay as it is.
 func (r *Report) leaving(in *handover, t *target) {
-	if t.from != nil && !slices.Contains(written(in.Format(), in.state.Format()), t.from) {
-		r.note(fmt.Sprintf("the payload expects a handover of generation %s; this one is in %s", t.from.Name, in.formats()))
-	}
 	if s, ok := in.Subtree(kho.TestName); ok && !t.kho.ReadsTests(in.Format()) {
 		r.note(fmt.Sprintf("%v is carried as it is: the test of the next kernel does not read such a list of folios", s))
 	}

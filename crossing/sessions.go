@@ -32,7 +32,7 @@ func (p *passage) warning() string {
 		return "NO HANDOVER CAME IN: what starts now boots cold, without any state of the kernel before"
 	case in == nil || in.state.Len() > 0 || p.report.failed() != nil:
 		return ""
-	case t.gen != nil && t.gen.LUO == nil, t.from != nil && t.from.LUO == nil:
+	case t.gen != nil && t.gen.LUO == nil, t.from.gen != nil && t.from.gen.LUO == nil:
 		return ""
 	case in.state.Absent():
 		return "NO SESSION CAME IN: the kernel before handed over no live update state at all (liveupdate=on?)"

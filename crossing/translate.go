@@ -22,9 +22,9 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 		return none, err
 	}
 	t := p.target
-	in, err := p.restore(data, t.hint, p.step, nil, t.accept)
+	in, err := p.restore(kho.Open, data, t.from.format(), p.step, nil, t.accept)
 	if in != nil {
-		p.way.unread = p.unread(in.Handover)
+		p.unread(in.Handover)
 		p.arm(p.way.plan)
 	}
 	if err != nil {
@@ -68,8 +68,7 @@ func (p *passage) translate(raw *[kho.DataSize]byte) (kho.Data, error) {
 // target is what the new handover is to be.
 type target struct {
 	gen    *Generation // nil: that of the handover that comes in
-	from   *Generation // of the producer, nil where the payload does not know
-	hint   *kho.Format // its format
+	from   producer    // of the handover
 	beyond bool        // past the limits of gen's writers
 
 	// Known once the handover is.
@@ -80,24 +79,12 @@ type target struct {
 	drop    []kho.Subtree // sub-trees that the next kernel must not get
 }
 
-// aim reads the payload's manifest: what the next kernel reads, and what is known
-// of the kernel before.
+// aim reads the payload's manifest: what the next kernel reads.
 func (t *target) aim(m payload.Manifest) error {
-	if name := m.Kernel.Generation; name != "" {
-		if t.gen = ByName(name); t.gen == nil {
-			return fmt.Errorf("manifest: the next kernel is of generation %s, which this stage does not write", phys.Quote(name))
-		}
+	name := m.Kernel.Generation
+	if t.gen = ByName(name); name != "" && t.gen == nil {
+		return fmt.Errorf("manifest: the next kernel is of generation %s, which this stage does not write", phys.Quote(name))
 	}
-	if m.From == "" {
-		return nil
-	}
-	if t.from = ByName(m.From); t.from == nil {
-		t.from = ByRelease(m.From)
-	}
-	if t.from == nil {
-		return fmt.Errorf("manifest: the handover is to come from %s, no release or generation that this stage reads", phys.Quote(m.From))
-	}
-	t.hint = t.from.KHO
 	return nil
 }
 
@@ -112,10 +99,16 @@ func (t *target) accept(file *memfd.File) error {
 // settle decides how everything in the handover is to be written, and whether it
 // can be, before anything is.
 func (t *target) settle(in *handover) error {
+	if err := t.from.check(in); err != nil {
+		return err
+	}
 	st := in.state
 	t.kho, t.luo = in.Format(), st.Format()
 	t.rewrite = in.memfd.unset > 0 || in.memfd.damaged != nil
 	if t.gen == nil {
+		if err := t.from.undecided(in.Handover); err != nil {
+			return err
+		}
 		return t.fits(in)
 	}
 	t.kho, t.luo, t.memfd = t.gen.KHO, t.gen.LUO, t.gen.Memfd
@@ -194,7 +187,7 @@ func (t *target) rewritten(in *handover, d *kho.Draft, f luo.File, n int) (handl
 // verify reads the new handover the way it read the old one, and compares what
 // the two preserve.
 func (p *passage) verify(d kho.Data, in *handover, pool phys.Ranges, t *target) error {
-	out, err := p.restore(d, t.kho, func(string, string) {}, in, nil)
+	out, err := p.restore(kho.OpenAs, d, t.kho, func(string, string) {}, in, nil)
 	if err != nil {
 		return err
 	}

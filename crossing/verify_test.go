@@ -44,7 +44,7 @@ func newCrossed(t *testing.T, shape standin.Shape) crossed {
 
 func (c crossed) open(t *testing.T) *handover {
 	t.Helper()
-	in, err := c.restore(c.data, nil, func(string, string) {}, nil, nil)
+	in, err := c.restore(kho.Open, c.data, nil, func(string, string) {}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

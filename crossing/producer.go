@@ -1,0 +1,103 @@
+package crossing
+
+import (
+	"fmt"
+	"slices"
+
+	"ferry/kho"
+	"ferry/phys"
+)
+
+// producer is the kernel that hands over, as far as somebody says which it is: a
+// word of the stage's command line, which ferry load puts there for the kernel that
+// runs, or the payload, which whoever packed it had to know beforehand. Neither is
+// believed: what is said has to agree with the other, and with memory.
+type producer struct {
+	said    string      // the release or the name of a generation, empty if nobody says it
+	by      string      // who says it
+	gen     *Generation // nil if nobody says it
+	release bool        // said is a release
+}
+
+// comesFrom sets who is to hand over: as the manifest says, and a word of the command
+// line.
+func (t *target) comesFrom(manifest, word string) error {
+	loaded, err := producerOf(word, "command line: ferry.from")
+	if err != nil {
+		return err
+	}
+	packed, err := producerOf(manifest, "manifest: from")
+	if err != nil {
+		return err
+	}
+	t.from, err = loaded.with(packed)
+	return err
+}
+
+// producerOf returns the kernel that is named, which may be nobody.
+func producerOf(name, by string) (p producer, err error) {
+	if name == "" {
+		return p, nil
+	}
+	p = producer{said: name, by: by, gen: ByName(name)}
+	if p.gen == nil {
+		p.gen, p.release = ByRelease(name), true
+	}
+	if p.gen == nil {
+		return producer{}, fmt.Errorf("%s: the handover is to come from %s, no release or generation that this stage reads", by, phys.Quote(name))
+	}
+	return p, nil
+}
+
+// with returns the one that is named where two may be. They must agree, even if the
+// other one is signed: a payload that was made for another kernel is the wrong one.
+func (p producer) with(q producer) (producer, error) {
+	switch {
+	case p.gen == nil:
+		return q, nil
+	case q.gen == nil || p.gen == q.gen:
+		return p, nil
+	}
+	return p, fmt.Errorf("%s: the handover is to come from %s, generation %s; %s: from %s, generation %s: take a payload that is made for the kernel that runs",
+		p.by, phys.Quote(p.said), p.gen.Name, q.by, phys.Quote(q.said), q.gen.Name)
+}
+
+// format returns the format that the kernel is said to write, nil if nobody says it.
+func (p producer) format() *kho.Format {
+	if p.gen == nil {
+		return nil
+	}
+	return p.gen.KHO
+}
+
+// check refuses a handover that is not of the generation that is said to write it.
+func (p producer) check(in *handover) error {
+	if p.gen == nil {
+		return nil
+	}
+	const do = "memory is damaged, or another kernel ran than that: load with ferry load, which knows"
+	if !p.gen.writes(in) {
+		return fmt.Errorf("%s: the handover is to come from %s, generation %s, but is in %s (%s)", p.by, phys.Quote(p.said), p.gen.Name, in.formats(), do)
+	}
+	m, ok, _ := in.Metadata() // what is wrong with it is a finding
+	if g := ByRelease(m.Release); ok && p.release && g != nil && g != p.gen {
+		return fmt.Errorf("%s: the handover is to come from %s, but names Linux %s itself (%s)", p.by, phys.Quote(p.said), phys.Quote(m.Release), do)
+	}
+	return nil
+}
+
+// writes reports whether the kernels of g write what in is written in. A state that
+// is absent is that of any kernel.
+func (g *Generation) writes(in *handover) bool {
+	return slices.Contains(in.Handover.Formats(), g.KHO) && (in.state.Absent() || g.LUO == in.state.Format())
+}
+
+// undecided refuses a handover that more than one format fits, where the next one
+// is to be written in the same: nobody says which that is.
+func (p producer) undecided(in *kho.Handover) error {
+	if fit := in.Formats(); p.gen == nil && len(fit) > 1 {
+		return fmt.Errorf("the handover may be in %v or in %v, which is the same, and nobody says which of them the next kernel reads: "+
+			"load with ferry load, or pack with ferry pack --generation: %w", fit[0], fit[1], kho.ErrAmbiguous)
+	}
+	return nil
+}
