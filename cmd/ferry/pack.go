@@ -23,7 +23,7 @@ type packCmd struct {
 	Stage      string        `type:"existingfile" help:"The stage that will be loaded, ferry.bzimage, for the sum that is printed. Default: one that was linked with the default size."`
 	Room       uint64        `placeholder:"MiB" help:"MiB of the largest scratch area of the host: refuse what does not fit."`
 	Generation string        `placeholder:"NAME" help:"Generation of formats that the next kernel reads (ferry abi lists them). Default: what its image says; one that does not say is refused."`
-	From       string        `placeholder:"RELEASE" help:"Release or generation of the kernel that will hand over, for what its memory leaves open: 6.16 and 6.17 look like 6.18. Default: that of the rollback kernel, or unknown."`
+	From       string        `placeholder:"RELEASE" help:"Release or generation of the kernel that will hand over, to refuse the handover of any other. Default: any; ferry load names the kernel that runs to the stage, and memory has the last word."`
 	Form       formFlags     `embed:""`
 	Rollback   rollbackFlags `embed:"" prefix:"rollback-"`
 	OnError    string        `placeholder:"OUTCOME" enum:",rollback,pass,cold,halt" default:"" help:"What follows a failure: rollback (the kernel before boots with the untouched handover), pass (the next kernel boots with it), cold (it boots without, state is lost) or halt. Default: rollback where there is a kernel for it, halt where the next kernel is known not to read the handover; else what the stage's command line says, which counts only for an unsigned payload."`
@@ -122,9 +122,6 @@ func (c *packCmd) manifest(kernels []*packed) (payload.Manifest, pack.Files) {
 	}
 	for _, back := range kernels[1:] {
 		m.Rollback = &payload.Rollback{Kernel: back.info, Cmdline: c.Rollback.Cmdline}
-		if m.From == "" {
-			m.From = back.info.Generation
-		}
 		parts.RollbackKernel, parts.RollbackInitrd = back.image, back.initrd
 	}
 	return m, parts
@@ -161,9 +158,6 @@ func (c *packCmd) briefing(m payload.Manifest, kernels []*packed, reason string)
 		return fmt.Sprintf("%q, in the payload", *own)
 	}
 	b := &briefing{m: m, from: handsOver(m.From), nextLine: line(m.Cmdline), outcome: m.OnError, reason: reason, signer: "nobody yet"}
-	if c.From == "" && m.From != "" {
-		b.from += ", as the rollback kernel"
-	}
 	describe := func(k *packed) string { return linuxOf(k.info.Release) + ", generation " + k.reads }
 	b.next = describe(kernels[0])
 	if m.Rollback != nil {

@@ -43,7 +43,10 @@ func checkFrom(from string) error {
 // policy decides what follows a failure, where the manifest says what is known, and refuses what cannot work. The note
 // is for the operator.
 func (r *review) policy(onError string, m payload.Manifest) (outcome, note string, err error) {
-	from, next := generationOf(m.From), crossing.ByName(m.Kernel.Generation)
+	from, name, next := generationOf(m.From), m.From, crossing.ByName(m.Kernel.Generation)
+	if m.From == "" && m.Rollback != nil {
+		from, name = crossing.ByName(m.Rollback.Kernel.Generation), "the rollback kernel" // as it should be
+	}
 	differ := from != nil && next != nil && !next.ReadsFrom(from)
 	switch onError {
 	case payload.OnErrorRollback:
@@ -52,7 +55,7 @@ func (r *review) policy(onError string, m payload.Manifest) (outcome, note strin
 		}
 	case payload.OnErrorPass:
 		if differ {
-			r.doubt(fmt.Sprintf("--on-error pass: the next kernel reads generation %s, but would get the handover of %s, %v, as it is", next.Name, m.From, from),
+			r.doubt(fmt.Sprintf("--on-error pass: the next kernel reads generation %s, but would get the handover of %s, %v, as it is", next.Name, name, from),
 				"a failure loses everything that is preserved", "go back with --rollback-kernel, or say cold or halt")
 		}
 	case "":
@@ -61,7 +64,7 @@ func (r *review) policy(onError string, m payload.Manifest) (outcome, note strin
 			onError = payload.OnErrorRollback
 		case differ:
 			onError = payload.OnErrorHalt
-			note = fmt.Sprintf("the next kernel could not take the handover of %s as it is: give a --rollback-kernel", m.From)
+			note = fmt.Sprintf("the next kernel could not take the handover of %s as it is: give a --rollback-kernel", name)
 		}
 	}
 	r.back(m)
