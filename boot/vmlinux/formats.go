@@ -46,11 +46,12 @@ const maxFormat = 64
 // features is the name of the section that holds the table of feature bits.
 var features = []byte("\x00.liveupdate_features\x00")
 
-// findFormats looks for the strings in a decompressed kernel. Each ends with a
+// FindFormats looks for the strings in a decompressed kernel, or in anything else
+// that holds some. Each ends with a
 // NUL. What stands before is a NUL where the compiler collected the strings, and
 // any byte, such as the end of a pointer, where the kernel has an array; only the
 // end of a longer word is ruled out.
-func findFormats(vmlinux []byte) (f Formats) {
+func FindFormats(vmlinux []byte) (f Formats) {
 	for _, kind := range kinds {
 		list := kind.list(&f)
 		prefix := []byte(kind.name + "-v")

@@ -33,7 +33,7 @@ func TestFormatsOfEverySeries(t *testing.T) {
 		{"nothing", "", Formats{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if d := cmp.Diff(c.want, findFormats([]byte(c.bytes))); d != "" {
+			if d := cmp.Diff(c.want, FindFormats([]byte(c.bytes))); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})

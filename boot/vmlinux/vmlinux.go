@@ -68,7 +68,7 @@ func Look(image []byte, compression string, vmlinux []byte) (*Kernel, error) {
 func LookOpened(k *boot.Kernel) *Kernel { return look(k, "none", k.Opened().Pages()) }
 
 func look(k *boot.Kernel, compression string, vmlinux []byte) *Kernel {
-	found := &Kernel{Compression: compression, Formats: findFormats(vmlinux), Release: banner(vmlinux)}
+	found := &Kernel{Compression: compression, Formats: FindFormats(vmlinux), Release: banner(vmlinux)}
 	if found.Release == "" {
 		found.Release = firstWord(k.Release)
 	}

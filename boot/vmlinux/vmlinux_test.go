@@ -235,7 +235,7 @@ func FuzzDecompress(f *testing.F) {
 			if len(vmlinux) > max(limit, len(payload)) {
 				t.Errorf("%d bytes", len(vmlinux))
 			}
-			findFormats(vmlinux)
+			FindFormats(vmlinux)
 			banner(vmlinux)
 		case !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrSize) && !errors.Is(err, ErrCompression):
 			t.Errorf("error without a rule: %v", err)

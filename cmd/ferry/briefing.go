@@ -11,11 +11,12 @@ import (
 // A briefing is what an operator reads before there is anything to lose: a few plain lines.
 type briefing struct {
 	m               payload.Manifest
-	from            string // who hands over
-	next, back      string // what the kernels are, in words
-	nextLine        string // what command line the next kernel gets, and where that comes from
-	backLine        string // as well for the rollback kernel
-	outcome, reason string // what follows a failure, and why where that is not plain
+	from            string               // who hands over
+	gen             *crossing.Generation // that writes it, nil where nobody says
+	next, back      string               // what the kernels are, in words
+	nextLine        string               // what command line the next kernel gets, and where that comes from
+	backLine        string               // as well for the rollback kernel
+	outcome, reason string               // what follows a failure, and why where that is not plain
 	signer          string
 }
 
@@ -52,7 +53,7 @@ func (b *briefing) print(say func(name, text string)) {
 
 // unless says what is too much for the next kernel, where something may be.
 func (b *briefing) unless() string {
-	from, to := generationOf(b.m.From), crossing.ByName(b.m.Kernel.Generation)
+	from, to := b.gen, crossing.ByName(b.m.Kernel.Generation)
 	if from == nil || to == nil {
 		return ""
 	}
@@ -78,7 +79,7 @@ func handsOver(from string) string {
 	g := generationOf(from)
 	switch {
 	case g == nil:
-		return "nobody says which kernel"
+		return "the kernel that runs then, which ferry load names to the stage"
 	case g.Name == from:
 		return "a kernel of generation " + g.String()
 	}

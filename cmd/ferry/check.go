@@ -36,6 +36,8 @@ func (c *loadCmd) check(h host) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
+	runs := h.producer()
+	l = runs.introduced(l, options)
 	image, err := os.ReadFile(c.Stage)
 	if err != nil {
 		return nil, err
@@ -53,7 +55,7 @@ func (c *loadCmd) check(h host) (*checked, error) {
 		return nil, err
 	}
 	defer unmap()
-	k := &check{cmd: c, host: h, running: running, line: l, options: options, stage: stage, archive: uint64(len(archive)), review: &review{forced: c.Force}}
+	k := &check{cmd: c, host: h, running: running, runs: runs, line: l, options: options, stage: stage, archive: uint64(len(archive)), review: &review{forced: c.Force}}
 	err = undisturbed(c.Payload, func() error {
 		if k.parts, err = payload.Open(archive); err != nil {
 			return fmt.Errorf("payload %s: %w", c.Payload, err)
@@ -63,7 +65,7 @@ func (c *loadCmd) check(h host) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &checked{l.text, k.places, k.review, k.briefing}, nil
+	return &checked{k.line.text, k.places, k.review, k.briefing}, nil
 }
 
 // A check is one on its way.
@@ -71,7 +73,8 @@ type check struct {
 	cmd      *loadCmd
 	host     host
 	running  string // command line of the running kernel
-	line     line   // of the stage
+	runs     producer
+	line     line // of the stage
 	options  crossing.Options
 	stage    *boot.Kernel
 	archive  uint64 // bytes of the payload
@@ -86,7 +89,7 @@ type check struct {
 // all is everything about the payload and the host.
 func (k *check) all(image []byte) (err error) {
 	m := k.parts.Manifest
-	b := &briefing{m: m, from: handsOver(m.From), next: described(m.Kernel)}
+	b := &briefing{m: m, from: k.runs.String(), gen: k.from(m), next: described(m.Kernel)}
 	if k.trust, b.signer, err = k.checkTrust(image); err != nil {
 		return err
 	}
@@ -117,11 +120,13 @@ func (k *check) all(image []byte) (err error) {
 	if k.places, err = placeAll(k.scratch, needs(k.stage, next, k.archive), next, k.parts.Initrd); err != nil {
 		return err
 	}
-	if release := k.host.release(); release != "" {
-		b.from = handsOver(release) + ", which runs"
-	}
 	b.outcome, b.reason = k.failure(m)
-	k.review.back(m)
+	k.producer(m)
+	if k.runs.gen == nil {
+		k.review.back(m, b.gen, m.From)
+	} else {
+		k.review.back(m, b.gen, linuxOf(k.runs.release))
+	}
 	k.words(m)
 	k.briefing = b
 	if err := k.review.err(); err != nil {
@@ -197,12 +202,17 @@ func (k *check) kernel(what string, image, opened, initrd payload.File, info pay
 	return kernel, nil
 }
 
+// from is what the kernel that hands over writes, as far as it is known, or else as the payload says; nil: nobody does.
+func (k *check) from(m payload.Manifest) *crossing.Generation {
+	if k.runs.gen != nil {
+		return k.runs.gen
+	}
+	return generationOf(m.From)
+}
+
 // failure returns what follows a failure, as the stage will decide it, and why if that is to stand still.
 func (k *check) failure(m payload.Manifest) (outcome, reason string) {
-	signed, from, next := k.trust != nil, generationOf(k.host.release()), crossing.ByName(m.Kernel.Generation)
-	if from == nil {
-		from = generationOf(m.From)
-	}
+	signed, from, next := k.trust != nil, k.from(m), crossing.ByName(m.Kernel.Generation)
 	chosen := m.OnError != "" || !signed && (k.options.OnError != "" || k.options.Mode == crossing.Pass)
 	outcome = string(k.options.Outcome(m, signed))
 	unread := from != nil && next != nil && !next.ReadsFrom(from)

@@ -261,7 +261,7 @@ func TestLoadEndsWithWhatFollows(t *testing.T) {
 		load: loadCmd{Append: "quiet ferry.deadline=30s"}}
 	ready, err := tr.check(t)
 	must(t, err)
-	if want := "console=ttyS0 kho=on liveupdate=on quiet ferry.deadline=30s"; ready.line != want {
+	if want := "console=ttyS0 kho=on liveupdate=on quiet ferry.deadline=30s ferry.from=7.1.13"; ready.line != want {
 		t.Errorf("the stage gets %q, want %q", ready.line, want)
 	}
 	said := ready.said()

@@ -67,18 +67,18 @@ func (r *review) policy(onError string, m payload.Manifest) (outcome, note strin
 			note = fmt.Sprintf("the next kernel could not take the handover of %s as it is: give a --rollback-kernel", name)
 		}
 	}
-	r.back(m)
+	r.back(m, from, name)
 	return onError, note, nil
 }
 
-// back wants the kernel to go back to to read what the one that hands over writes, as the manifest names it.
-func (r *review) back(m payload.Manifest) {
-	from := generationOf(m.From)
+// back wants the kernel to go back to to read what the one that hands over writes, which is of generation from, nil where
+// that is not known, and has a name.
+func (r *review) back(m payload.Manifest, from *crossing.Generation, name string) {
 	if m.Rollback == nil || from == nil {
 		return
 	}
 	if back := crossing.ByName(m.Rollback.Kernel.Generation); back != nil && !back.ReadsFrom(from) {
-		r.doubt(fmt.Sprintf("the rollback kernel reads generation %s, but would get the handover of %s, %v, as it is", back.Name, m.From, from),
+		r.doubt(fmt.Sprintf("the rollback kernel reads generation %s, but would get the handover of %s, %v, as it is", back.Name, name, from),
 			"a failure loses everything that is preserved", "take the kernel that will hand over")
 	}
 }
