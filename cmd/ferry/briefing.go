@@ -17,6 +17,7 @@ type briefing struct {
 	nextLine        string               // what command line the next kernel gets, and where that comes from
 	backLine        string               // as well for the rollback kernel
 	outcome, reason string               // what follows a failure, and why where that is not plain
+	unread          bool                 // the next kernel gets the handover as it came
 	signer          string
 }
 
@@ -33,7 +34,11 @@ func (b *briefing) print(say func(name, text string)) {
 		say("back to", b.back)
 		say("with the command line", b.backLine)
 	}
-	say("on success", "the next kernel boots with everything that was preserved"+b.unless())
+	success := "the next kernel boots with everything that was preserved" + b.unless()
+	if b.unread {
+		success = "the next kernel boots with the handover as it came, unread"
+	}
+	say("on success", success)
 	failure := map[string]string{
 		payload.OnErrorRollback: "the rollback kernel boots with the untouched handover",
 		payload.OnErrorPass:     "the next kernel boots with the untouched handover",

@@ -121,13 +121,17 @@ func (k *check) all(image []byte) (err error) {
 		return err
 	}
 	b.outcome, b.reason = k.failure(m)
+	b.unread = k.options.Mode == crossing.Pass
+	if k.trust == nil && k.options.ExpectSessions > 0 {
+		b.m.ExpectSessions = k.options.ExpectSessions
+	}
 	k.producer(m)
 	if k.runs.gen == nil {
 		k.review.back(m, b.gen, m.From)
 	} else {
 		k.review.back(m, b.gen, linuxOf(k.runs.release))
 	}
-	k.words(m)
+	k.words(b.m)
 	k.briefing = b
 	if err := k.review.err(); err != nil {
 		return err
@@ -210,12 +214,19 @@ func (k *check) from(m payload.Manifest) *crossing.Generation {
 	return generationOf(m.From)
 }
 
+// unread returns the generations of the kernel that runs and of the next one, where the next does not read what the first
+// hands over; false where it does, and where nobody knows.
+func (k *check) unread(m payload.Manifest) (from, next *crossing.Generation, unread bool) {
+	from, next = k.from(m), crossing.ByName(m.Kernel.Generation)
+	return from, next, from != nil && next != nil && !next.ReadsFrom(from)
+}
+
 // failure returns what follows a failure, as the stage will decide it, and why if that is to stand still.
 func (k *check) failure(m payload.Manifest) (outcome, reason string) {
-	signed, from, next := k.trust != nil, k.from(m), crossing.ByName(m.Kernel.Generation)
+	signed := k.trust != nil
 	chosen := m.OnError != "" || !signed && (k.options.OnError != "" || k.options.Mode == crossing.Pass)
 	outcome = string(k.options.Outcome(m, signed))
-	unread := from != nil && next != nil && !next.ReadsFrom(from)
+	from, next, unread := k.unread(m)
 	switch {
 	case outcome == payload.OnErrorHalt && m.OnError == outcome:
 		reason = "the payload says so"
@@ -241,8 +252,15 @@ func (k *check) words(m payload.Manifest) {
 		k.review.doubt(fmt.Sprintf("the command line says ferry.deadline=%v, and with a payload of %s the stage may need %v", d, size(k.archive), least),
 			"a crossing that goes well counts as failed", "give it more time, or leave the word out")
 	}
+	if from, next, unread := k.unread(m); unread && k.options.Mode == crossing.Pass {
+		k.review.doubt(fmt.Sprintf("the command line says ferry.mode=pass, and the next kernel, of generation %s, does not read the handover of generation %s as it is", next.Name, from.Name),
+			lostAll, "leave the word out")
+	}
+	if k.trust != nil && k.options.Mode == crossing.Pass && m.OnError != payload.OnErrorPass {
+		k.review.doubt("the command line says ferry.mode=pass, and nobody signed that", "that is a failure", "leave the word out, or pack with --on-error pass")
+	}
 	if m.ExpectSessions > 0 && k.options.Mode == crossing.Pass {
-		k.review.doubt(fmt.Sprintf("the command line says ferry.mode=pass, and %d sessions have to come in that nobody counts then", m.ExpectSessions),
+		k.review.doubt(fmt.Sprintf("the command line says ferry.mode=pass, and nobody counts the %d sessions then that have to come in", m.ExpectSessions),
 			"that is a failure", "leave one of them out")
 	}
 	if k.trust != nil && (k.options.OnError != "" || k.options.ExpectSessions > 0) {

@@ -107,7 +107,9 @@ func TestLoadRefusesWhatLosesSomething(t *testing.T) {
 		{"rollback to nothing", trip{load: loadCmd{Append: "ferry.on-error=rollback", AcceptHalt: true}}, "the payload has no rollback kernel"},
 		{"on to what does not read it", trip{load: loadCmd{Append: "ferry.on-error=pass"}, host: version("7.1.13")}, "gets the handover of generation E as it is"},
 		{"no time", trip{load: loadCmd{Append: "ferry.deadline=1s"}}, "ferry.deadline=1s"},
-		{"sessions that nobody counts", trip{pack: packCmd{Expect: 3}, load: loadCmd{Append: "ferry.mode=pass"}}, "3 sessions have to come in that nobody counts"},
+		{"sessions that nobody counts", trip{pack: packCmd{Expect: 3}, load: loadCmd{Append: "ferry.mode=pass"}}, "nobody counts the 3 sessions"},
+		{"the same by the command line", trip{load: loadCmd{Append: "ferry.mode=pass ferry.expect-sessions=4"}}, "nobody counts the 4 sessions"},
+		{"unread to what does not read it", trip{load: loadCmd{Append: "ferry.mode=pass ferry.on-error=cold"}, host: version("7.1.13")}, "does not read the handover of generation E as it is"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if _, err := tt.trip.check(t); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "--force overrules it") {
@@ -138,6 +140,7 @@ func TestLoadTakesWhatLosesNothing(t *testing.T) {
 	own := "kho=1 liveupdate=yes root=/dev/vda"
 	for name, trip := range map[string]trip{
 		"the running line":                    {},
+		"unread to what reads it":             {load: loadCmd{Append: "ferry.mode=pass"}, host: version("7.2.12")},
 		"other words for the same":            {pack: packCmd{Cmdline: &own}},
 		"a host that does not ask for it":     {host: map[string]string{"proc/cmdline": "quiet\n"}},
 		"mem= above all memory":               {load: loadCmd{Append: "mem=3G"}, host: iomem},

@@ -123,6 +123,11 @@ func TestImageOnMetalStartsNothingUnsignedOrAltered(t *testing.T) {
 			[]string{"rollback.kernel has SHA-256"}, []string{"probe B"}},
 		{"its initrd altered, needed", m.own, m.alter(m.payload("back-initrd", "own", 5, true), backInitrd), "probe.break=same-token",
 			[]string{"rollback.initrd has SHA-256"}, []string{"probe B"}},
+		{"unsigned, kernel altered", m.stage, m.alter(m.payload("plain-kernel", "", 0, false), kernel), "", []string{"kernel has SHA-256"}, []string{"probe B"}},
+		{"unsigned, kernel altered, another to go back to", m.stage, m.alter(m.payload("plain-back", "", 0, true), kernel), "probe.expect=untouched",
+			[]string{"kernel has SHA-256", "back to the kernel before", passed}, nil},
+		{"unsigned, kernel to go back to altered, not needed", m.stage, m.alter(m.payload("plain-bad", "", 0, true), back), "",
+			[]string{"THERE IS NO WAY BACK", "rollback.kernel has SHA-256", passed}, nil},
 		{"damaged handover, back", m.own, m.payload("damaged", "own", 5, true), "probe.break=same-token probe.expect=untouched",
 			[]string{"back to the kernel before", passed}, nil},
 	} {

@@ -106,6 +106,33 @@ func TestImageTakesWhatWasSignedForItAlone(t *testing.T) {
 	}
 }
 
+// Words that a signature makes void are refused or named.
+func TestLoadKnowsWhatASignatureLeavesToTheCommandLine(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	runMinisign(t, dir, "-G", "-W", "-p", "key.pub", "-s", "key.sec")
+	must(t, (&imageCmd{Stage: put(t, "stage", stageImage()), Pubkey: at("key.pub"), Output: at("stage")}).image(io.Discard))
+	must(t, (&packCmd{Kernel: put(t, "k", bzImage()), Output: at("p"), Manifest: at("m.json"), OnError: "halt"}).pack(io.Discard))
+	runMinisign(t, dir, "-S", "-s", "key.sec", "-m", "m.json", "-t", "for the test")
+	must(t, (&sealCmd{Payload: at("p"), Signature: at("m.json.minisig"), Stage: at("stage")}).seal(io.Discard))
+	c := loadCmd{Stage: at("stage"), Payload: at("p"), Append: "ferry.mode=pass", AcceptHalt: true}
+	if _, err := c.check(host{live()}); err == nil || !strings.Contains(err.Error(), "nobody signed that") {
+		t.Error(err)
+	}
+	c.Append = "ferry.on-error=cold ferry.expect-sessions=7"
+	ready, err := c.check(host{live()})
+	must(t, err)
+	said := ready.said()
+	for _, want := range []string{"change nothing", "after a failure                  halt: ", ": for the test\n"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it does not say %q:\n%s", want, said)
+		}
+	}
+	if strings.Contains(said, "expected sessions") {
+		t.Errorf("it expects sessions:\n%s", said)
+	}
+}
+
 // ptr is a flag that was given.
 func ptr[T any](v T) *T { return &v }
 
