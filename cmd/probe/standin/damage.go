@@ -160,6 +160,34 @@ func (d *damager) insert(b phys.Block) string {
 	return b.Addr.String()
 }
 
+// adopt gives the handover one more sub-tree, a device tree in a block of its own of
+// the order.
+func (d *damager) adopt(name string, tree node, order phys.Order) {
+	at, _, err := d.take(order)
+	if err != nil {
+		d.err = err
+		return
+	}
+	data, err := d.mem.Edit(at, order.Bytes())
+	if err == nil {
+		err = tree.marshal(data)
+	}
+	if err != nil {
+		d.err = err
+		return
+	}
+	d.insert(phys.Block{Addr: at, Order: order})
+	_, page := d.at("fdt")
+	root, err := parseTree(bytes.Clone(page))
+	root.kids = append(root.kids, d.treeNode(name, at, data))
+	if err == nil {
+		err = root.marshal(page)
+	}
+	if err != nil {
+		d.err = err
+	}
+}
+
 func always(*Generation) bool { return true }
 
 // mapDamages break what all handovers have.
@@ -210,6 +238,13 @@ var mapDamages = []Damage{
 		at := d.unused()
 		copy(d.value(b, "start", "region0"), le64(uint64(at)))
 		return at.String()
+	}},
+	{"bulky-text", always, func(d *damager) string {
+		const order = 10 // the largest that Linux allocates
+		text := make([]byte, phys.Order(order).Bytes()-phys.PageSize)
+		text[len(text)-1] = 1
+		d.adopt(testTree, node{props: []prop{{"compatible", text}}}, order)
+		return fmt.Sprintf("... (%d bytes), want a zero at the end", len(text))
 	}},
 	{"sub-tree-not-preserved", always, func(d *damager) string {
 		_, b := d.at("fdt")
