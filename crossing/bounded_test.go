@@ -59,3 +59,22 @@ func TestBulkySubtreesCostACrossingNothing(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseOptions: the words of a command line cost what is said of the first bad
+// one, however many and long they are.
+func FuzzParseOptions(f *testing.F) {
+	f.Add("quiet ferry.mode=pass ferry.on-error=halt ferry.beyond-limits=1 ferry.deadline=10s -- ferry.mode=cross")
+	f.Add(strings.Repeat("ferry.x ", 8<<10))
+	f.Add("ferry.deadline=" + strings.Repeat("1", 64<<10))
+	f.Add(strings.Repeat("a", 32<<10) + ` "ferry.mode=` + strings.Repeat("\xff", 32<<10))
+	f.Fuzz(func(t *testing.T, line string) {
+		phystest.Bounded(t, 2*phys.PageSize, func() { ParseOptions(line) })
+		o, err := ParseOptions(line)
+		if o.Deadline < 0 || o.Deadline > maxDeadline || o.Mode != Cross && o.Mode != Pass {
+			t.Errorf("%+v", o)
+		}
+		if err != nil && (len(err.Error()) > 1024 || strings.Contains(err.Error(), "\n")) {
+			t.Errorf("%.2000v", err)
+		}
+	})
+}

@@ -183,7 +183,8 @@ func section(all []*target, now time.Time) string {
 		"kernels, whole or in parts; `FuzzCrossing` leads those of every generation, and those of the stand-ins, through a whole crossing after damage along\n"+
 		"their structure: pointers to other pages of theirs, cycles, counts, orders and keys a little off, pages copied, cut short and shifted, tokens of\n"+
 		"device trees, blocks more and less in the map. It proves that nothing was written where nothing may be, that a refused handover is handed on\n"+
-		"untouched, and that what crosses reads as before to a decoder of its own. %d targets failed.\n\n", now.Format(time.DateOnly), cpu.Round(time.Second), took.Round(time.Second), runtime.NumCPU(), runs, bad)
+		"untouched, and that what crosses reads as before to a decoder of its own. The target of each parser bounds what it takes from the heap as well, with\n"+
+		"sub-trees of 4 MiB of nothing among the seeds. %d targets failed.\n\n", now.Format(time.DateOnly), cpu.Round(time.Second), took.Round(time.Second), runtime.NumCPU(), runs, bad)
 	b.WriteString("| package | target | runs | processor seconds | found |\n| --- | --- | --- | --- | --- |\n")
 	for _, t := range all {
 		found := "nothing"
