@@ -63,10 +63,16 @@ var (
 	totalTime = regexp.MustCompile(`ferry: total +([0-9.]+) ms`)
 )
 
+// failedItself reports whether the stage failed, or took too long, instead of ending
+// what it was asked to do.
+func failedItself(log string) bool {
+	return strings.Contains(log, "ferry: fatal") || strings.Contains(log, "a defect in Ferry") || strings.Contains(log, "ferry: the time is up, ")
+}
+
 // inTime wants the report's total within the deadline, and no failure of the stage
 // itself.
 func inTime(log string) error {
-	if strings.Contains(log, "ferry: fatal") || strings.Contains(log, "a defect in Ferry") {
+	if failedItself(log) {
 		return fmt.Errorf("the stage itself failed")
 	}
 	m := totalTime.FindStringSubmatch(log)

@@ -171,7 +171,7 @@ func alter(run *Dump, where phys.Ranges, rng *rand.Rand) (change string) {
 // judge returns how a stage ended, and what is wrong with that. start is that of the
 // next kernel, if left says that the stage came to one.
 func (o *door) judge(before, run *Dump, start Start, left bool, log string) (end string, err error) {
-	if strings.Contains(log, "a defect in Ferry") || strings.Contains(log, "ferry: fatal") {
+	if failedItself(log) {
 		return stoodStill, fmt.Errorf("the stage itself failed")
 	}
 	if m := totalTime.FindStringSubmatch(log); m != nil || left {

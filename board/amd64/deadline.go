@@ -29,7 +29,6 @@ func SetDeadline(d time.Duration) bool {
 func (m *machine) setDeadline(d time.Duration) bool {
 	m.deadline = 0
 	if d > 0 {
-		m.allowed = uint64(d)
 		m.deadline = uint64(Nanotime() + int64(d))
 	}
 	if m.lapicBase != 0 {

@@ -159,14 +159,14 @@ func finish(c *Context, cause record.Cause, code uint64, what string) {
 // printLate says that the deadline has passed: nothing is broken, so that neither
 // registers nor a stack would tell a reader of the console anything.
 func (m *machine) printLate() {
-	ms := m.allowed / 1_000_000
-	Print("\nferry: the time is up: ")
+	ms := uint64(Nanotime()) / 1_000_000
+	Print("\nferry: the time is up, ")
 	PrintDec(ms / 1000)
 	Print(".")
 	for _, digit := range [3]uint64{ms / 100, ms / 10, ms} {
 		Printk('0' + byte(digit%10))
 	}
-	Print(" s were set")
+	Print(" s after the start")
 	printStep()
 	Print("\n")
 	if m.fallbackSet == 0 {

@@ -108,7 +108,6 @@ type machine struct {
 	lapicSaved lapicState
 	armed      uint64 // Nanotime for which the timer is set; 0: none
 	deadline   uint64 // Nanotime at which the run is over; 0: none
-	allowed    uint64 // nanoseconds that it was set to
 	ticking    uint64 // not 0: the interval timer interrupts
 
 	rng     [5]uint64 // key and counter

@@ -69,7 +69,7 @@ func TestFailuresLeaveARecord(t *testing.T) {
 		{"deadlock", 2, record.CauseExit, 1, "fatal error: all goroutines are asleep", ""},
 		{"kernel", 62, record.CauseException, 1, "fault in the kernel", "ferry: fatal: fault in the kernel"},
 		{"stack", 62, record.CauseException, 1, "fault in the kernel", "main.endless"},
-		{"spin", 62, record.CauseDeadline, 1, "the time that was set is up", "memory stays as it is\nexit code"},
+		{"spin", 62, record.CauseDeadline, 1, "the time that was set is up", "memory stays as it is"},
 		{"memory", 0, memory, 1, full, ""},
 		{"twice", 62, record.CauseException, 2, "fault in the kernel", "ferry: failed again"},
 	} {
