@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ferry/boot"
+	"ferry/phys"
 )
 
 // cold returns the next kernel as it boots without its state. That has nothing to
@@ -17,7 +18,8 @@ func (p *passage) cold() boot.Next {
 	}
 	line := next.Cmdline[:k.CmdlineMax+1]
 	line = line[:max(strings.LastIndexByte(line, ' '), 0)]
-	p.report.note(fmt.Sprintf("the command line has %d bytes, the next kernel takes %d: it boots without %q", len(next.Cmdline), k.CmdlineMax, next.Cmdline[len(line):]))
+	p.report.note(fmt.Sprintf("the command line has %d bytes, the next kernel takes %d: it boots without %s",
+		len(next.Cmdline), k.CmdlineMax, phys.Quote(next.Cmdline[len(line):])))
 	next.Cmdline = line
 	return next
 }
