@@ -40,7 +40,7 @@ func New(mem phys.Memory, f *Format, ram phys.Ranges, table phys.Addr, areas []S
 	d.alloc.more = func() (phys.Range, error) {
 		for len(free) > 0 {
 			last := &free[len(free)-1]
-			piece := phys.Range{Start: max(last.Start, phys.AlignDown(last.End-1, pieceSize)), End: last.End}
+			piece := phys.Range{Start: max(last.Start, phys.AlignDown(last.End-1, PieceSize)), End: last.End}
 			if last.End = piece.Start; last.Empty() {
 				free = free[:len(free)-1]
 			}

@@ -27,7 +27,7 @@ func FirstPieces(areas []phys.Range, occupied phys.Ranges, n int) phys.Ranges {
 		p.offer(a.free, a.size)
 	}
 	var first []phys.Range
-	for left := phys.Addr(n) * pieceSize; left > 0 && len(p.free) > 0; p.free = p.free[1:] {
+	for left := phys.Addr(n) * PieceSize; left > 0 && len(p.free) > 0; p.free = p.free[1:] {
 		r := p.free[0]
 		r.End = min(r.End, r.Start+left)
 		first, left = append(first, r), left-phys.Addr(r.Size())

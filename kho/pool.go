@@ -15,7 +15,7 @@ import (
 // of scratch areas without the pieces, so that it keeps them like all memory that
 // is not scratch, and its decompressor places nothing there.
 //
-// A piece is a multiple of 4 MiB, aligned to 4 MiB: every kernel treats whole page
+// A piece is a multiple of [PieceSize], aligned to it: every kernel treats whole page
 // blocks of what the table names as CMA memory, those up to 7.1 rounded outwards,
 // and from 7.2 on areas are aligned to blocks of MAX_PAGE_ORDER. How many entries the
 // table has is free; entries without size are legal.
@@ -28,13 +28,14 @@ import (
 //	{marker, 0}            see [marker]
 //	{start, 0} {end, 0}    of each piece, ascending
 const (
-	pieceSize = 4 << 20
-
 	markerMagic = 0x5946 << markerShift // above every physical address
 	markerShift = 48
 
 	maxPieces = 1024 // that a table remembers
 )
+
+// PieceSize is what new pages are cut off scratch by, in bytes.
+const PieceSize = 4 << 20
 
 // marker returns the address of the empty entry that stands before the remembered
 // pieces: a constant no address has in its upper 16 bits, and below it a sum of
@@ -86,7 +87,7 @@ func checkPieces(ram, scratch, pieces phys.Ranges) error {
 			return &phys.Error{Object: fmt.Sprintf("remembered piece %d", i), Addr: p.Start, Found: found, Want: want, Err: ErrScratch}
 		}
 		switch {
-		case p.Empty() || !p.Start.Aligned(pieceSize) || !p.End.Aligned(pieceSize):
+		case p.Empty() || !p.Start.Aligned(PieceSize) || !p.End.Aligned(PieceSize):
 			return bad(fmt.Sprintf("%v", p), "multiples of 4 MiB")
 		case i > 0 && p.Start <= pieces[i-1].End:
 			return bad(fmt.Sprintf("%v after %v", p, pieces[i-1]), "ascending pieces with memory between them")
@@ -141,12 +142,12 @@ func (h *Handover) pool(occupied phys.Ranges) *pool {
 // piece at least, so that what was cut off it still touches scratch.
 func (p *pool) offer(free phys.Ranges, size uint64) {
 	for _, f := range free {
-		start, ok := phys.AlignUp(f.Start, pieceSize)
-		run := phys.Range{Start: start, End: phys.AlignDown(f.End, pieceSize)}
-		if !ok || run.Empty() || size < 2*pieceSize {
+		start, ok := phys.AlignUp(f.Start, PieceSize)
+		run := phys.Range{Start: start, End: phys.AlignDown(f.End, PieceSize)}
+		if !ok || run.Empty() || size < 2*PieceSize {
 			continue
 		}
-		run.End = min(run.End, run.Start+phys.AlignDown(phys.Addr(size-pieceSize), pieceSize))
+		run.End = min(run.End, run.Start+phys.AlignDown(phys.Addr(size-PieceSize), PieceSize))
 		p.free, size = append(p.free, run), size-run.Size()
 	}
 }
@@ -157,12 +158,12 @@ func (p *pool) next() (phys.Range, error) {
 		p.free = p.free[1:]
 	}
 	if len(p.free) > 0 && len(p.kept)+len(p.cut) < maxPieces {
-		piece := phys.Range{Start: p.free[0].Start, End: p.free[0].Start + pieceSize}
+		piece := phys.Range{Start: p.free[0].Start, End: p.free[0].Start + PieceSize}
 		p.free[0].Start, p.cut = piece.End, extend(p.cut, piece)
 		return piece, nil
 	}
 	return phys.Range{}, &phys.Error{Object: "pool of new pages", Addr: p.h.Data.Scratch,
-		Found: fmt.Sprintf("%d MiB of scratch taken, and no piece of %d MiB left that is free and aligned", p.cut.Size()>>20, pieceSize>>20),
+		Found: fmt.Sprintf("%d MiB of scratch taken, and no piece of %d MiB left that is free and aligned", p.cut.Size()>>20, PieceSize>>20),
 		Want:  "room in scratch for new pages, beside the stage, its payload, and the kernels",
 		Hint:  "give the first kernel a larger kho_scratch=", Err: ErrNoMemory}
 }
@@ -172,8 +173,8 @@ func (p *pool) next() (phys.Range, error) {
 func (p *pool) giveBack() {
 	var free phys.Ranges
 	for _, r := range p.h.Remembered {
-		for a := r.Start; a < r.End; a += pieceSize {
-			if b := (phys.Range{Start: a, End: a + pieceSize}); !p.used(b) {
+		for a := r.Start; a < r.End; a += PieceSize {
+			if b := (phys.Range{Start: a, End: a + PieceSize}); !p.used(b) {
 				free = append(free, b)
 			}
 		}

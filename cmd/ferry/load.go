@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ferry/boot"
+	"ferry/kho"
 	"ferry/phys"
 )
 
@@ -73,13 +74,19 @@ func (c *loadCmd) load(h host, out io.Writer) error {
 // print says what one wants to read before the kexec.
 func (c *checked) print(out io.Writer, h host) {
 	say := sayer(out)
+	pool := uint64(0)
 	for _, p := range c.places {
+		if p.need.name == poolName {
+			pool += p.need.size
+			continue
+		}
 		where := "room at"
 		if p.need.chance {
 			where = "anywhere, for example at"
 		}
 		say(p.need.name, fmt.Sprintf("%s, %s %s", size(p.need.size), where, p.at))
 	}
+	say(poolName, fmt.Sprintf("%s, cut off scratch in pieces of %s", size(pool), size(kho.PieceSize)))
 	c.review.print(say)
 	c.briefing.print(say)
 	fmt.Fprintln(out, "loaded: the next kexec goes through Ferry")

@@ -114,7 +114,7 @@ func TestOpenedKernelIsPlacedTheLast(t *testing.T) {
 	stage := &boot.Kernel{InitSize: 64 * mib, Alignment: 2 * mib, PrefAddress: 16 * mib}
 	area := phys.Range{Start: 0x20000000, End: 0x20000000 + 128*mib}
 	off := payload.File{Data: make([]byte, 20*mib), Offset: 4100} // not on a page
-	places, err := placeAll([]phys.Range{area}, needs(stage, kernel, 24*mib), kernel, off)
+	places, err := placeAll([]phys.Range{area}, needs(stage, kernel, 24*mib, 0), kernel, off)
 	if err != nil {
 		t.Fatal(err)
 	}

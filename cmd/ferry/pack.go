@@ -174,7 +174,7 @@ func (c *packCmd) briefing(m payload.Manifest, kernels []*packed, reason string)
 func (c *packCmd) room(stage *boot.Kernel, kernels []*packed, archive uint64) (most []need, err error) {
 	for _, k := range kernels {
 		for _, form := range k.forms(c.Form) {
-			needs := needs(stage, form, archive)
+			needs := needs(stage, form, archive, leastPool)
 			if c.Room != 0 {
 				area, _ := phys.Span(256*mib, c.Room*mib)
 				if _, err := place([]phys.Range{area}, needs); err != nil {

@@ -131,7 +131,7 @@ func TestPackRefusesAndLeavesNothingBehind(t *testing.T) {
 		{"cut short", bzImage()[:5*512+4000], 0, nil, []string{"4000 bytes", "4096"}},
 		{"larger than its init_size", append(bzImage(func(b []byte) { binary.LittleEndian.PutUint32(b[0x260:], 4096) }), 0), 0, nil,
 			[]string{"4097 bytes", "init_size of 4096"}},
-		{"no room", bzImage(), 70, nil, []string{"init_size 8 MiB", "70 MiB", "takes 72 MiB", "kho_scratch="}},
+		{"no room", bzImage(), 70, nil, []string{"init_size 8 MiB", "70 MiB", "takes 76 MiB", "kho_scratch="}},
 		{"long command line", bzImage(), 0, &long, []string{"3000 bytes", "2047"}},
 	}
 	for _, tt := range tests {
@@ -177,8 +177,8 @@ func TestPackWarnsOfWhatLooksWrongAnywhere(t *testing.T) {
 func TestPackCountsTheStageItIsGiven(t *testing.T) {
 	c := packCmd{Kernel: put(t, "k", bzImage()), Output: filepath.Join(t.TempDir(), "payload")}
 	for _, tt := range []struct{ name, stage, want, sum string }{
-		{"default", "", "64 MiB", "72 MiB"},
-		{"linked with more", put(t, "s", bzImage(initSize(192<<20))), "192 MiB", "200 MiB"},
+		{"default", "", "64 MiB", "76 MiB"},
+		{"linked with more", put(t, "s", bzImage(initSize(192<<20))), "192 MiB", "204 MiB"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder
@@ -301,7 +301,7 @@ func TestLoadChecksBothFilesAndTheHost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(ready.places) != len(needs(&boot.Kernel{}, &boot.Kernel{}, 0)) {
+			if len(ready.places) != len(needs(&boot.Kernel{}, &boot.Kernel{}, 0, leastPool)) {
 				t.Errorf("%d places for the parts", len(ready.places))
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"ferry/boot"
 	"ferry/boot/opened"
 	"ferry/boot/payload"
+	"ferry/kho"
 	"ferry/phys"
 )
 
@@ -26,9 +27,9 @@ type need struct {
 const mib = 1 << 20
 
 // needs lists what a crossing places in scratch, in the order in which kexec places it, and then what the stage places
-// while it runs. The small parts are upper bounds: scratch table, purgatory, zero page with command line and
+// while it runs: for new pages pool bytes, in pieces. The small parts are upper bounds: scratch table, purgatory, zero page with command line and
 // setup_data.
-func needs(stage, kernel *boot.Kernel, archive uint64) []need {
+func needs(stage, kernel *boot.Kernel, archive, pool uint64) []need {
 	small := func(name string, align uint64, low phys.Addr) need {
 		return need{name: name, size: 64 << 10, align: align, min: low}
 	}
@@ -43,6 +44,9 @@ func needs(stage, kernel *boot.Kernel, archive uint64) []need {
 		image("stage", stage),
 		{name: payloadName, size: archive, align: phys.PageSize, min: 16 * mib},
 	}
+	for left := pool; left > 0; left -= min(left, kho.PieceSize) {
+		all = append(all, need{name: poolName, size: kho.PieceSize, align: kho.PieceSize, min: mib})
+	}
 	if o := kernel.Opened(); o != nil {
 		next.limit, next.chance = min(kernel.Limit(), opened.MaxAddr), o.Randomised()
 		return append(all, block, next)
@@ -53,6 +57,7 @@ func needs(stage, kernel *boot.Kernel, archive uint64) []need {
 const (
 	payloadName = "payload"
 	nextName    = "next kernel"
+	poolName    = "new pages"
 )
 
 // image is what kexec, or the stage, reserves for a kernel.

@@ -42,7 +42,7 @@ func TestPlaceNeverOverlapsAndNeverLeavesTheArea(t *testing.T) {
 	stage := &boot.Kernel{InitSize: 64 * mib, Alignment: 2 * mib}
 	kernel := &boot.Kernel{InitSize: 11*mib + 1, Alignment: 2 * mib, Relocatable: true, Above4G: true}
 	for payload := uint64(1); payload < 40*mib; payload += 1234567 {
-		got, err := place([]phys.Range{area}, needs(stage, kernel, payload))
+		got, err := place([]phys.Range{area}, needs(stage, kernel, payload, 0))
 		if err != nil {
 			if free := area.Size() - 64*mib - 12*mib - payload; free < area.Size() && free > 6*mib {
 				t.Errorf("payload of %d bytes: %v, with %d bytes to spare", payload, err, free)
@@ -66,7 +66,7 @@ func TestPlaceSaysWhatDoesNotFitAndWhatTheHostHas(t *testing.T) {
 	area := phys.Range{Start: 0x10000000, End: 0x10000000 + 48*mib}
 	stage := &boot.Kernel{InitSize: 64 * mib, Alignment: 2 * mib}
 	kernel := &boot.Kernel{InitSize: 11 * mib, Alignment: mib, Relocatable: true, Above4G: true}
-	_, err := place([]phys.Range{area}, needs(stage, kernel, mib))
+	_, err := place([]phys.Range{area}, needs(stage, kernel, mib, 0))
 	for _, want := range []string{"stage of 64 MiB", "48 MiB at 0x10000000", "for example kho_scratch=64M,0,192M, at least kho_scratch=32M,0,80M"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
@@ -86,7 +86,7 @@ func TestTheLeastScratchIsEnough(t *testing.T) {
 		{InitSize: 14 * mib, Alignment: 2 * mib, Relocatable: true},
 	} {
 		for payload := uint64(1); payload < 900*mib; payload += 123456789 {
-			needs := needs(stage, kernel, payload)
+			needs := needs(stage, kernel, payload, 0)
 			n, ok := least(needs)
 			if !ok {
 				t.Fatalf("payload of %d bytes: none", payload)
@@ -150,7 +150,7 @@ func TestPlaceKeepsTheNextKernelsOwnLimits(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			stage := &boot.Kernel{InitSize: 64 * mib, Alignment: 2 * mib, PrefAddress: 16 * mib}
-			places, err := placeAll(tt.areas, needs(stage, tt.kernel, 24*mib), tt.kernel, tt.initrd)
+			places, err := placeAll(tt.areas, needs(stage, tt.kernel, 24*mib, 0), tt.kernel, tt.initrd)
 			for _, want := range tt.want {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("error %v, want one with %q", err, want)
