@@ -38,7 +38,7 @@ func eachFile(t *testing.T, visit func(set *token.FileSet, dir string, f *ast.Fi
 }
 
 // readers are the packages that read what somebody else wrote into memory.
-var readers = []string{"fdt", "kho", "luo", "memfd", "blockset", "boot", "boot/payload", "board/record", "crossing"}
+var readers = []string{"fdt", "kho", "luo", "memfd", "blockset", "boot", "boot/opened", "boot/payload", "board/record", "crossing"}
 
 // TestReadersQuoteWithQuote: %q shows all of a text, however long it is.
 func TestReadersQuoteWithQuote(t *testing.T) {

@@ -123,7 +123,7 @@ func Parse(part []byte) (*Kernel, error) {
 	u64 := func(off int) uint64 { return binary.LittleEndian.Uint64(part[off:]) }
 	switch {
 	case string(part[:len(Magic)]) != Magic:
-		return nil, refuse("magic", fmt.Sprintf("%q", part[:len(Magic)]), "%q", Magic)
+		return nil, refuse("magic", phys.Quote(part[:len(Magic)]), "%s", phys.Quote(Magic))
 	case u32(offVersion) != version:
 		return nil, refuse("version", u32(offVersion), "%d", version)
 	case u32(offLength) != headerSize:

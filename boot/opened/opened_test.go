@@ -12,6 +12,7 @@ import (
 	"ferry/boot/opened"
 	"ferry/boot/opened/openedtest"
 	"ferry/phys"
+	"ferry/phys/phystest"
 )
 
 var le = binary.LittleEndian
@@ -203,6 +204,7 @@ func FuzzPart(f *testing.F) {
 	f.Add(openedtest.Part(func(i *opened.Image) { i.Space, i.Wide, i.Narrow = 512<<20, nil, nil }))
 	to := make([]byte, 16<<20)
 	f.Fuzz(func(t *testing.T, part []byte) {
+		phystest.Bounded(t, 2*phys.PageSize, func() { opened.Parse(part) }) // the release, or what is wrong
 		k, err := opened.Parse(part)
 		if err != nil {
 			if !errors.Is(err, opened.ErrPart) {
