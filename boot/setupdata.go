@@ -10,6 +10,7 @@ import (
 const (
 	SetupE820Ext  = 1
 	SetupEFI      = 4
+	SetupCCBlob   = 7 // of a guest whose memory is encrypted
 	SetupIMA      = 8
 	SetupRNGSeed  = 9
 	SetupKHO      = 10

@@ -49,6 +49,20 @@ func (h host) release() string {
 	return release
 }
 
+// cpuFlags returns what Linux says of the processors, as words.
+func (h host) cpuFlags() (string, error) {
+	b, err := fs.ReadFile(h.root, "proc/cpuinfo")
+	if err != nil {
+		return "", &problem{"cannot read the processor's flags", "mount -t proc proc /proc", err}
+	}
+	for line := range strings.Lines(string(b)) {
+		if name, flags, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "flags" {
+			return flags, nil
+		}
+	}
+	return "", errors.New("/proc/cpuinfo names no flags")
+}
+
 // processor returns what a next kernel depends on of the processors, as they will enter it. Linux takes the flag of five
 // levels of page tables away where it runs with four; how long virtual addresses can be it says in any case. Of memory that
 // is encrypted the stage finds out.

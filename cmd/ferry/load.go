@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/klauspost/cpuid/v2"
 	"golang.org/x/sys/unix"
 
 	"ferry/boot"
@@ -57,6 +58,9 @@ func (c *loadCmd) load(h host, out io.Writer) error {
 	}
 	defer payload.Close()
 
+	if err := h.checkEncrypted(cpuid.CPU.Supports); err != nil {
+		return err
+	}
 	ready, err := c.check(h)
 	if err != nil {
 		return err
