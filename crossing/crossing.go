@@ -33,6 +33,7 @@ type Machine struct {
 	Console  io.Writer    // where the report goes
 
 	boot.Processor
+	Encryption string // what encrypts memory for the kernels alone, such as "AMD SEV"; empty: nothing
 
 	MemoryUsed func() uint64   // bytes of the stage's memory used so far; nil: nobody knows
 	Figures    func() []string // what the machine itself reports at the end; nil: nothing
@@ -116,6 +117,7 @@ func (p *passage) run() (Jump, error) {
 	if err := p.read(); err != nil {
 		return Jump{}, err
 	}
+	p.report.fail(p.encrypted())
 	raw, err := p.params.KHO()
 	p.report.fail(err)
 	if raw == nil && err == nil && p.damage == nil {
@@ -188,6 +190,29 @@ func (p *passage) read() error {
 	p.next.Opened = p.part(p.payload.Opened)
 	p.report.Next = m.Kernel.Release
 	p.step("digests", "scratch")
+	return nil
+}
+
+// ErrEncrypted is memory that its processor encrypts for the kernels alone: what
+// they hand over reads as noise here, and what is written here does there.
+var ErrEncrypted = errors.New("encrypted memory")
+
+// encrypted refuses to cross where the machine, or what it was started with, says
+// that memory is encrypted.
+func (p *passage) encrypted() error {
+	bad := func(at phys.Addr, by string) error {
+		return &phys.Error{Object: "memory", Addr: at, Found: "encrypted: " + by, Want: "memory that the stage can read",
+			Hint: "update with a plain kexec, between kernels of one generation", Err: ErrEncrypted}
+	}
+	if p.m.Encryption != "" {
+		return bad(p.m.Stage.Start, p.m.Encryption)
+	}
+	for _, n := range p.params.SetupData {
+		typ, _, indirect := n.Indirect()
+		if n.Type == boot.SetupCCBlob || indirect && typ == boot.SetupCCBlob {
+			return bad(n.Addr, fmt.Sprintf("a setup_data node of type %d, which confidential guests have", boot.SetupCCBlob))
+		}
+	}
 	return nil
 }
 

@@ -16,7 +16,7 @@ const (
 
 const (
 	maxSegments  = 16
-	damagedBytes = 48   // of the entry's one message
+	messageBytes = 48   // of each of the entry's messages
 	stackGuard   = 1024 // bytes of kernel stack kept for functions without a stack check
 )
 
@@ -54,6 +54,9 @@ const (
 // the only variable, and switch statements stay small (a jump table would hold
 // virtual addresses).
 func early(m *machine) bool {
+	if m.encrypted = encryption(); m.encrypted == encryptedMarked {
+		return false
+	}
 	load := m.load
 	m.base = *word(load + paramBase)
 	m.initSize = *word(load + paramInitSize)

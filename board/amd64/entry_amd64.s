@@ -40,6 +40,13 @@ DATA damaged<>+24(SB)/8, $"or init_"
 DATA damaged<>+32(SB)/8, $"size is "
 DATA damaged<>+40(SB)/8, $"too low\n"
 GLOBL damaged<>(SB), RODATA, $48
+DATA encrypted<>+0(SB)/8, $"\r\nferry:"
+DATA encrypted<>+8(SB)/8, $" encrypt"
+DATA encrypted<>+16(SB)/8, $"ed memor"
+DATA encrypted<>+24(SB)/8, $"y (AMD S"
+DATA encrypted<>+32(SB)/8, $"EV) is n"
+DATA encrypted<>+40(SB)/8, $"ot read\n"
+GLOBL encrypted<>(SB), RODATA, $48
 
 // func Start()
 // RSI: physical address of the zero page. R15: where to continue, as an address
@@ -110,7 +117,7 @@ noNX:
 	CALL ·early(SB)
 	MOVQ 0(SP), R12
 	CMPB 8(SP), $0
-	JEQ  dead
+	JEQ  refused
 
 	MOVQ machine_cr3(R12), AX
 	MOVQ machine_entryCR3(R12), CX
@@ -123,14 +130,25 @@ noNX:
 	ADDQ DI, DX
 	CALL ·enter(SB)
 
+refused:
+	LEAQ encrypted<>(SB), SI
+	CMPQ machine_encrypted(R12), $const_encryptedMarked
+	JEQ  say
+
 dead:
-	// Nothing works yet but the first serial port, as the firmware left it.
 	LEAQ damaged<>(SB), SI
-	MOVL $const_damagedBytes, CX
+
+	// Nothing works yet but the first serial port, as the firmware left it; and
+	// where memory is encrypted, one byte at a time.
+say:
+	MOVL $const_messageBytes, CX
 	MOVW $const_com1, DX
 	CLD
-	REP
-	BYTE $0x6e               // outsb
+sayByte:
+	LODSB
+	BYTE $0xee               // out dx, al
+	DECL CX
+	JNE  sayByte
 	CLI
 	HLT
 	JMP -2(PC)

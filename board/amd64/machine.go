@@ -84,6 +84,7 @@ type machine struct {
 	noExecute              uint64 // PTE bit 63 where the processor has it
 	gigabyte               uint64 // not 0: 1 GiB pages
 	levels                 uint64 // 4 or 5
+	encrypted              uint64 // what encrypts memory, see encryption.go
 
 	e820       [maxRegions]e820entry
 	regions    uint64

@@ -19,5 +19,5 @@ var (
 	_ = interrupt
 	_ = syscall
 	_ = readCR0 // by tests
-	_ = uint64(imageMagic + damagedBytes)
+	_ = uint64(imageMagic + messageBytes)
 )

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"ferry/board/amd64"
+	"ferry/boot"
 	"ferry/cmd/probe/standin"
 	"ferry/phys"
 )
@@ -12,6 +14,9 @@ import (
 func arrive(o options) error {
 	fmt.Printf("probe B: entered at tick %d\n", amd64.EntryTSC())
 	mem := amd64.Memory()
+	if err := o.carried(mem); err != nil {
+		return err
+	}
 	p, ok, err := standin.Arrive(mem, amd64.Boot().ZeroPage)
 	if err != nil {
 		return err
@@ -73,6 +78,18 @@ func arriveDamaged(mem phys.Memory, o options, p standin.Payload) error {
 		return fmt.Errorf("%d files cannot be retrieved, want 1 or 2; arrived %+v, left %+v", len(failed), got, left)
 	}
 	fmt.Printf("probe B: PASSED: all arrived but %d files, which cannot be retrieved\n", len(failed))
+	return nil
+}
+
+// carried wants the setup_data node that A handed on beside the handover's.
+func (o options) carried(mem phys.Memory) error {
+	params, err := boot.Read(mem, amd64.Boot().ZeroPage)
+	if err != nil || o.node == 0 {
+		return err
+	}
+	if !slices.ContainsFunc(params.SetupData, func(n boot.Node) bool { return n.Type == uint32(o.node) }) {
+		return fmt.Errorf("no setup_data node of type %d arrived", o.node)
+	}
 	return nil
 }
 

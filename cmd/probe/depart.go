@@ -66,6 +66,10 @@ func depart(o options) error {
 		}
 		words += fmt.Sprintf(" probe.used=%s probe.sum=%#x", join(made.Used), sum)
 	}
+	if o.node != 0 {
+		words += fmt.Sprintf(" probe.node=%d", o.node)
+		params.SetupData = append(params.SetupData, boot.Node{Type: uint32(o.node), Data: make([]byte, 8)})
+	}
 	table := scratch[0].Start
 	size, err := standin.Scratch(mem, table, scratch)
 	if err != nil {

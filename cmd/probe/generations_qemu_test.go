@@ -82,6 +82,8 @@ func TestGenerationsOnMetal(t *testing.T) {
 		"records of 6.19.8":           {standin.C, standin.F, "", "probe.plain probe.sessions=3 probe.files=7 probe.odd=unset,reversed,small", "repaired: "},
 		"bitmaps that may be 6.18's":  {standin.A, standin.F, "6.17.13", noSessions + " probe.regions=2 probe.tests=3 probe.odd=aligned", ""},
 		"bitmaps of nobody knows who": {standin.B, standin.F, "", noSessions + " probe.regions=2 probe.tests=3 probe.expect=untouched ferry.on-error=pass", "ferry: error: "},
+		"encrypted memory":            {standin.F, standin.E, "", "probe.sessions=1 probe.files=1 probe.node=7 probe.expect=untouched ferry.on-error=pass", "encrypted: a setup_data node of type 7"},
+		"a node that nobody knows":    {standin.F, standin.E, "", "probe.sessions=1 probe.files=1 probe.node=66", ""},
 		"other handlers, no FLBs":     {standin.F, standin.EPrime, "", "probe.sessions=7 probe.files=5 probe.odd=foreign,no-flb,gaps,raw", `"standin-v1"`},
 	} {
 		t.Run(name, func(t *testing.T) {

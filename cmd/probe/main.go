@@ -16,6 +16,7 @@
 //	probe.plain                       memfds without seals
 //	probe.odd=NAME,NAME               what kernels seldom write, see package standin
 //	probe.break=NAME                  break the handover, see package standin
+//	probe.node=N                      also hand on a setup_data node of this type
 //	probe.expect=crossed|damaged|untouched|cold    what B has to find
 //
 // Words that start with ferry. are passed on.

@@ -24,6 +24,7 @@ type options struct {
 	to     *standin.Generation // that Linux B is of
 	shape  standin.Shape
 	damage string
+	node   int // type of one more setup_data node, 0 for none
 	expect string
 	fdt    phys.Addr   // A's root FDT, for B to tell old from new
 	used   phys.Ranges // memory of A's handover
@@ -35,7 +36,7 @@ type options struct {
 func parse(cmdline string) (options, error) {
 	o := options{role: "a", from: standin.F, to: standin.F, expect: crossed, shape: standin.Shape{Sessions: 1, Files: 1, RegionOrder: 9}}
 	numbers := map[string]*int{"probe.sessions": &o.shape.Sessions, "probe.files": &o.shape.Files,
-		"probe.fill": &o.shape.Fill, "probe.regions": &o.shape.Regions, "probe.tests": &o.shape.Tests}
+		"probe.fill": &o.shape.Fill, "probe.regions": &o.shape.Regions, "probe.tests": &o.shape.Tests, "probe.node": &o.node}
 	for w := range boot.Options(cmdline) {
 		var err error
 		switch {

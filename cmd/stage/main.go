@@ -17,15 +17,16 @@ func main() {
 	console := amd64.Console{}
 	fmt.Fprintf(console, "ferry: stage at %v, started with %q\n", info.Stage, info.Cmdline)
 	jump, err := crossing.Run(&crossing.Machine{
-		Memory:    amd64.Memory(),
-		ZeroPage:  info.ZeroPage,
-		Stage:     info.Stage,
-		Processor: boot.Processor{FiveLevel: amd64.FiveLevel(), HasFiveLevel: amd64.HasFiveLevel(), Encrypted: amd64.Encrypted()},
-		Nanotime:  amd64.Nanotime,
-		Random:    amd64.Random,
-		Console:   console,
-		Watch:     &watch{},
-		Trust:     amd64.Trust(),
+		Memory:     amd64.Memory(),
+		ZeroPage:   info.ZeroPage,
+		Stage:      info.Stage,
+		Processor:  boot.Processor{FiveLevel: amd64.FiveLevel(), HasFiveLevel: amd64.HasFiveLevel(), Encrypted: amd64.Encryption() != ""},
+		Encryption: amd64.Encryption(),
+		Nanotime:   amd64.Nanotime,
+		Random:     amd64.Random,
+		Console:    console,
+		Watch:      &watch{},
+		Trust:      amd64.Trust(),
 
 		MemoryUsed: func() uint64 { return amd64.MemoryUse().Peak },
 		Figures: func() []string {

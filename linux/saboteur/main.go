@@ -26,7 +26,7 @@ func main() {
 		Memory:    amd64.Memory(),
 		ZeroPage:  info.ZeroPage,
 		Stage:     info.Stage,
-		Processor: boot.Processor{FiveLevel: amd64.FiveLevel(), HasFiveLevel: amd64.HasFiveLevel(), Encrypted: amd64.Encrypted()},
+		Processor: boot.Processor{FiveLevel: amd64.FiveLevel(), HasFiveLevel: amd64.HasFiveLevel(), Encrypted: amd64.Encryption() != ""},
 		Nanotime:  amd64.Nanotime,
 		Random:    amd64.Random,
 		Console:   console,
