@@ -1,17 +1,28 @@
 #!/bin/sh
 # Prepares what the real-kernel suite boots, from Debian's packages linux-source-X.Y:
 #
-#   linux/kernels.sh [output folder, default build/linux] [series...]
+#   linux/kernels.sh [output folder, default build/linux] [kernel...]
 #
-#   <output>/<release>/bzImage  a kernel for each package that linux/SHA256SUMS names, or for the given series (7.3 is
-#                               always among them), with KHO and, where it has one, LUO, configured by linux/kho.config
-#   <output>/bzImage            the newest of them, 7.3
+#   <output>/<release>/bzImage  each kernel that is asked for, and always that of 7.3
+#   <output>/bzImage            the newest, 7.3
 #   <output>/release            its release, for example 7.3.4
 #   <output>/selftests/         upstream's liveupdate selftests of 7.3 and their init, unmodified, static
 #
+# A kernel is a series or a variant of one:
+#
+#   7.3         what a package holds that linux/SHA256SUMS names: KHO and, where it has one, LUO, as linux/kho.config says
+#   7.2-eprime  that with linux/eprime.patch
+#   7.3-host    that with linux/host.config: what the kernel of a host has. Also 7.1-host
+#   7.3-debug   that with linux/debug.config: every check that finds misused memory
+#
+# Without names all series and 7.2-eprime are made. A variant calls itself by its name: 7.2.12-eprime. "host" and "debug"
+# stand for all of their kind, each of which takes some 12 minutes on two cores. host.crt and host.key in the output
+# folder are what the kernels of hosts trust.
+#
 # Downloads and builds are kept in ${FERRY_CACHE:-$HOME/.cache/ferry} and used again. With
-# FERRY_KERNELS=<folder>, holding <release>/bzImage, the newest kernel of each series found there is
-# taken and none is built; the source of 7.3 is needed in any case, for the selftests and their headers.
+# FERRY_KERNELS=<folder>, holding <release>/bzImage, the newest kernel of each kind that is there is taken and none is
+# built. What is not there the suite goes without, unless it was asked for by name. The source of 7.3 is needed in any
+# case, for the selftests and their headers.
 #
 # The packages are from Debian 13's backports, whatever Debian this machine runs. The index of that suite lists the
 # newest series alone, but the mirror's pool keeps older ones: they are asked for by name, from the mirror that this
@@ -21,6 +32,8 @@
 set -eu
 
 newest=7.3
+hosts="7.1-host 7.3-host"
+debugs=7.3-debug
 suite=trixie-backports
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$here/../build/linux}
@@ -31,6 +44,27 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 say() { echo "kernels: $*" >&2; }
 die() { say "$*"; exit 1; }
+
+# prebuilt prints, the oldest first, the releases of the series and variant that have a kernel in the folder.
+prebuilt() {
+	for image in "$1"/*/bzImage; do
+		[ ! -e "$image" ] || basename "$(dirname "$image")"
+	done | grep -x "$(echo "$series" | sed 's/[.]/[.]/')[.][0-9]\{1,\}$suffix" | sort -V || true
+}
+
+# split sets $series and $suffix, for example to 7.2 and -eprime, or to 7.2 and nothing.
+split() {
+	series=${1%%-*}
+	suffix=${1#"$series"}
+	[ -z "$suffix" ] || [ -e "$here/${suffix#-}.config" ] || [ -e "$here/${suffix#-}.patch" ] || die "no variant $1"
+}
+
+# Before anything is fetched or built.
+if [ -n "${FERRY_KERNELS:-}" ]; then
+	[ -d "$FERRY_KERNELS" ] || die "FERRY_KERNELS=$FERRY_KERNELS: no such folder"
+	split "$newest"
+	[ -n "$(prebuilt "$FERRY_KERNELS")" ] || die "FERRY_KERNELS=$FERRY_KERNELS holds no $newest.*/bzImage"
+fi
 
 mkdir -p "$out" "$cache"
 out=$(cd "$out" && pwd)
@@ -150,55 +184,96 @@ selftests() {
 	touch "$tests/done"
 }
 
-# configure makes the kernel's configuration: every option of linux/kho.config, but for those that linux/kho.lacks says
-# the series does not have. Both lists are held to: an option that is missing or is there after all ends the build.
-configure() {
-	make -s -C "$src" O="$build" ARCH=x86 KCONFIG_ALLCONFIG="$here/kho.config" allnoconfig
-	grep -v '^#\|^$' "$here/kho.config" | while read -r option; do
-		if grep -qx "$series ${option%%=*}" "$here/kho.lacks"; then
-			! grep -qxF "$option" "$build/.config" || die "linux $release has $option, other than linux/kho.lacks says"
-		else
-			grep -qxF "$option" "$build/.config" || die "linux $release does not take $option"
-		fi
-	done
+# options prints the kernel's options: those of linux/kho.config and of its variant, the last of several lines for one.
+options() {
+	for config in kho "${suffix#-}" "${suffix#-}-$series"; do
+		[ ! -e "$here/$config.config" ] || cat "$here/$config.config"
+	done | sed -n 's/^\(CONFIG_[A-Z0-9_]*\)=.*/\1 &/p; s/^# \(CONFIG_[A-Z0-9_]*\) is not set$/\1 &/p' | tac | sort -usk1,1 | cut -d ' ' -f 2-
+	[ -z "$suffix" ] || echo "CONFIG_LOCALVERSION=\"$suffix\""
 }
 
-# kernel builds $release, unless the cache has it, and sets $image.
+# lacks prints the options that linux/kho.lacks says the series does not have.
+lacks() { sed -n "s/^$series //p" "$here/kho.lacks"; }
+
+# changes prints the patch of the variant, if it has one, and change applies it.
+changes() { [ ! -e "$here/${suffix#-}.patch" ] || cat "$here/${suffix#-}.patch"; }
+change() { [ ! -e "$here/${suffix#-}.patch" ] || patch -s -p1 -d "$src" "$@" <"$here/${suffix#-}.patch"; }
+
+# configure makes the kernel's configuration of its options, but for those that the series lacks. Both lists are held to:
+# an option that is missing or is there after all ends the build.
+configure() {
+	options >"$work/options"
+	lacks >"$work/lacks"
+	make -s -C "$src" O="$build" ARCH=x86 KCONFIG_ALLCONFIG="$work/options" allnoconfig
+	while read -r option; do
+		name=$(echo "$option" | sed 's/^# //; s/[= ].*//')
+		case $option in
+		"# "*) ! grep -q "^$name=" "$build/.config" || die "linux $release does not leave out $name" ;;
+		*) if grep -qx "$name" "$work/lacks"; then
+			! grep -qxF "$option" "$build/.config" || die "linux $release has $option, other than linux/kho.lacks says"
+		else
+			grep -qxF "$option" "$build/.config" || die "linux $release$suffix does not take $option"
+		fi ;;
+		esac
+	done <"$work/options"
+}
+
+# trust makes a key and puts the certificate where the configuration of a host's kernel expects it.
+trust() {
+	if [ ! -e "$cache/host.crt" ]; then
+		openssl req -x509 -newkey rsa:2048 -nodes -sha256 -days 36500 -subj "/CN=Ferry tests" \
+			-addext basicConstraints=critical,CA:FALSE -addext keyUsage=digitalSignature \
+			-keyout "$cache/host.key" -out "$work/host.crt" 2>/dev/null
+		mv "$work/host.crt" "$cache/"
+	fi
+	mkdir -p "$build/certs"
+	cp "$cache/host.crt" "$build/certs/"
+}
+
+# kernel builds $release with the variant's suffix, unless the cache has it, and sets $image.
 kernel() {
-	config=$(cat "$here/kho.config" "$here/kho.lacks" | sha256sum | cut -c 1-12)
-	image=$cache/kernels/$release-$config/bzImage
+	config=$({ options; lacks; changes; } | sha256sum | cut -c 1-12)
+	image=$cache/kernels/$release$suffix-$config/bzImage
 	[ ! -e "$image" ] || return 0
 	fetch
-	kernels=$cache/kernels/$release-$config
+	kernels=$cache/kernels/$release$suffix-$config
 	image=$kernels/bzImage
 	[ ! -e "$image" ] || return 0
 	unpack
-	say "building linux $release"
+	say "building linux $release$suffix"
 	begin=$(date +%s)
 	build=$work/build
+	rm -rf "$build"
 	mkdir -p "$build" "$kernels"
+	# The tree is used again by other variants: a patch goes in now and comes out below.
+	change
 	configure
-	# No date, host or user: the same source and compiler make the same kernel.
+	[ "$suffix" != -host ] || trust
+	# No date, host or user: the same source and compiler make the same kernel, but for the key of a host's modules.
 	nice make -s -j"$jobs" -C "$src" O="$build" ARCH=x86 bzImage \
 		KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=ferry KBUILD_BUILD_HOST=ferry
+	change -R
 	cp "$build/.config" "$kernels/config"
 	cp "$build/arch/x86/boot/bzImage" "$image.new"
 	mv "$image.new" "$image"
-	say "linux $release took $(($(date +%s) - begin)) s"
+	say "linux $release$suffix took $(($(date +%s) - begin)) s"
 }
 
-# place sets $release for the series, and puts its kernel into the output folder.
+# place sets $release for the series and variant, and puts the kernel into the output folder.
 place() {
 	if [ -n "${FERRY_KERNELS:-}" ]; then
-		image=$(find "$FERRY_KERNELS/" -path "*/$series.*/bzImage" | sort -V | tail -n 1)
-		[ -n "$image" ] || die "FERRY_KERNELS=$FERRY_KERNELS holds no $series.*/bzImage"
-		release=$(basename "$(dirname "$image")")
+		release=$(prebuilt "$FERRY_KERNELS" | tail -n 1)
+		image=$FERRY_KERNELS/$release/bzImage
 	else
 		pin
 		kernel
+		release=$release$suffix
 	fi
 	mkdir -p "$out/$release"
 	copy "$image" "$out/$release/bzImage"
+	prebuilt "$out" | grep -vxF "$release" | while read -r old; do
+		rm -r "${out:?}/$old"
+	done
 	say "linux $release is in $out/$release${FERRY_KERNELS:+, from $FERRY_KERNELS}"
 }
 
@@ -207,7 +282,7 @@ copy() {
 }
 
 # The newest comes first: its source is unpacked once, for the selftests and the kernel.
-series=$newest
+split "$newest"
 pin
 selftests
 rm -rf "$out/selftests"
@@ -217,7 +292,28 @@ place
 copy "$image" "$out/bzImage"
 echo "$release" >"$out/release"
 
-[ $# -gt 0 ] || set -- $(sed 's/^.*  linux-source-\([0-9.]*\)_.*/\1/' "$here/SHA256SUMS")
-for series; do
-	[ "$series" = "$newest" ] || place
+asked=$*
+missing=
+[ -n "$asked" ] || set -- $(sed 's/^.*  linux-source-\([0-9.]*\)_.*/\1/' "$here/SHA256SUMS") 7.2-eprime
+for name; do
+	case $name in
+	"$newest") continue ;;
+	host) names=$hosts ;;
+	debug) names=$debugs ;;
+	*) names=$name ;;
+	esac
+	for name in $names; do
+		split "$name"
+		if [ -n "${FERRY_KERNELS:-}" ] && [ -z "$(prebuilt "$FERRY_KERNELS")" ]; then
+			missing="$missing $name"
+		else
+			place
+		fi
+	done
 done
+if [ -e "$cache/host.crt" ]; then
+	copy "$cache/host.crt" "$out/host.crt"
+	copy "$cache/host.key" "$out/host.key"
+fi
+[ -z "$missing" ] || [ -z "$asked" ] || die "FERRY_KERNELS=$FERRY_KERNELS does not hold$missing"
+[ -z "$missing" ] || say "FERRY_KERNELS=$FERRY_KERNELS does not hold$missing: the suite goes without, unless they are in $out from before"

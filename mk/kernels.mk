@@ -1,13 +1,19 @@
 # Real Linux: the kernels and upstream's selftests that the real-kernel suite boots (linux/kernels.sh says how and where from).
 
 
-.PHONY: kernels linux-tools
+.PHONY: kernels kernels-host kernels-debug linux-tools
 
 kernels: linux-tools ## build Linux and its liveupdate selftests into build/linux
 	linux/kernels.sh $(LINUX)
 
+kernels-host: linux-tools ## kernels with what a host's has, 12 minutes each
+	linux/kernels.sh $(LINUX) host
+
+kernels-debug: linux-tools ## a kernel with every check that finds misused memory, 12 minutes
+	linux/kernels.sh $(LINUX) debug
+
 # What building Linux and its selftests and running them takes. Installed when a command or header is missing, as root or through sudo.
-LINUX_PACKAGES := qemu-system-x86 gcc libc6-dev make flex bison bc libelf-dev libssl-dev xz-utils debian-archive-keyring
+LINUX_PACKAGES := qemu-system-x86 gcc libc6-dev make flex bison bc libelf-dev libssl-dev openssl patch xz-utils debian-archive-keyring
 
 linux-tools:
 	$(call install,$(LINUX_PACKAGES))
