@@ -13,13 +13,14 @@ type busyMachine struct {
 	now      float64 // seconds
 	tscHz    float64
 	hz, mask uint64  // of the counter
+	each     float64 // seconds for an instruction, a port's
 	pause    float64 // seconds at most, for most of them much less
 	odds     float64 // of a pause at an instruction
 }
 
-// instruction lets the time of one pass, a port's, and now and then a pause.
+// instruction lets the time of one pass, and now and then a pause.
 func (m *busyMachine) instruction() {
-	m.now += 1e-6
+	m.now += m.each
 	if m.random.Float64() < m.odds {
 		x := m.random.Float64()
 		m.now += m.pause * x * x * x
@@ -64,23 +65,24 @@ func (m *busyMachine) refine(g *gauge, n int) {
 // close to their middle.
 func TestALateReadDoesNotShiftTheClock(t *testing.T) {
 	for _, c := range []struct {
-		name        string
-		hz, mask    uint64
-		pause, odds float64
-		closely     float64 // part by which a first measurement may be off
+		name              string
+		hz, mask          uint64
+		each, pause, odds float64
+		closely           float64 // part by which a first measurement may be off
 	}{
-		{"a quiet machine", pitHz, pitMask, 0, 0, 0.5 / firstPart},
-		{"a busy emulator", pitHz, pitMask, 8e-3, 0.02, 0.5 / firstPart},
-		{"a stopped machine", pitHz, pitMask, 0.4, 0.005, 0.5 / firstPart},
-		{"hardly a machine", pitHz, pitMask, 1e-3, 0.3, 0.35},
-		{"a busy emulator without an interval timer", pmTimerHz, pmMask, 8e-3, 0.02, 0.5 / firstPart},
+		{"a quiet machine", pitHz, pitMask, 1e-6, 0, 0, 0.5 / firstPart},
+		{"a quick machine", pitHz, pitMask, 10e-9, 0, 0, 0.5 / firstPart},
+		{"a busy emulator", pitHz, pitMask, 1e-6, 8e-3, 0.02, 0.5 / firstPart},
+		{"a stopped machine", pitHz, pitMask, 1e-6, 0.4, 0.005, 0.5 / firstPart},
+		{"hardly a machine", pitHz, pitMask, 1e-6, 1e-3, 0.3, 0.35},
+		{"a busy emulator without an interval timer", pmTimerHz, pmMask, 1e-6, 8e-3, 0.02, 0.5 / firstPart},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			refined := 0
 			const starts = 3000
 			for seed := range uint64(starts) {
 				for _, hz := range []float64{150e6, 1e9, 2445e6, 6e9} {
-					m := &busyMachine{rand.New(rand.NewPCG(seed, 1)), 1, hz, c.hz, c.mask, c.pause, c.odds}
+					m := &busyMachine{rand.New(rand.NewPCG(seed, 1)), 1, hz, c.hz, c.mask, c.each, c.pause, c.odds}
 					var g gauge
 					m.measure(&g)
 					if off := float64(g.middle())/hz - 1; off > c.closely || off < -c.closely {
@@ -102,6 +104,45 @@ func TestALateReadDoesNotShiftTheClock(t *testing.T) {
 	}
 }
 
+// TestABadStartCostsLittle: the first reading takes its time, or the counter shows
+// what it held before it was set.
+func TestABadStartCostsLittle(t *testing.T) {
+	const hz, ms = 2445e6, 2445e3
+	for name, first := range map[string]func(r *reading){
+		"a reading of 1 ms":      func(r *reading) { r.before -= ms },
+		"a reading of 8 ms":      func(r *reading) { r.before -= 8 * ms },
+		"a count of its own":     func(r *reading) { r.count = 0x1234 },
+		"a count a little ahead": func(r *reading) { r.count += 90 },
+	} {
+		m := &busyMachine{rand.New(rand.NewPCG(1, 1)), 1, hz, pitHz, pitMask, 1e-6, 0, 0}
+		var g gauge
+		g.start(pitHz, pitMask)
+		r := m.read()
+		first(&r)
+		g.take(r)
+		for !g.enough() {
+			g.take(m.read())
+		}
+		if off := float64(g.middle())/hz - 1; off > 0.5/firstPart || off < -0.5/firstPart || g.readings > 60 {
+			t.Errorf("%s: %d MHz after %d readings", name, g.middle()/1e6, g.readings)
+		}
+	}
+}
+
+// TestAHopelessMeasurementEnds: each instruction takes longer than the counter takes
+// to come around.
+func TestAHopelessMeasurementEnds(t *testing.T) {
+	m := &busyMachine{rand.New(rand.NewPCG(1, 1)), 1, 2445e6, pitHz, pitMask, 70e-3, 0, 0}
+	var g gauge
+	g.start(pitHz, pitMask)
+	for !g.enough() {
+		g.take(m.read())
+	}
+	if g.middle() != 0 || g.readings > mostReadings {
+		t.Errorf("%d MHz after %d readings", g.middle()/1e6, g.readings)
+	}
+}
+
 // TestNoFrequencyComesFromACounterThatIsNone: one that is missing, stands still, or
 // counts something else.
 func TestNoFrequencyComesFromACounterThatIsNone(t *testing.T) {
@@ -112,15 +153,15 @@ func TestNoFrequencyComesFromACounterThatIsNone(t *testing.T) {
 		"counting by fits and starts": func(us uint64) uint64 { return us / 1000 * 1193 },
 		"noise":                       func(us uint64) uint64 { return us * 2654435761 >> 7 },
 	} {
-		for _, every := range []uint64{1, 3, 40} { // microseconds
+		for _, every := range []uint64{100, 2445, 7335, 97_800} { // time stamps
+			const perMicrosecond = 2445
 			var g gauge
 			g.start(pitHz, pitMask)
-			for us := uint64(0); !g.enough(); us += every {
-				const perMicrosecond = 2445
-				g.take(reading{count(us) & pitMask, 1<<40 + us*perMicrosecond, 1<<40 + us*perMicrosecond + 900})
+			for at := uint64(0); !g.enough(); at += every {
+				g.take(reading{count(at/perMicrosecond) & pitMask, 1<<40 + at, 1<<40 + at + 90})
 			}
-			if hz := g.middle(); hz != 0 {
-				t.Errorf("a counter that is %s, read every %d us: %d MHz", name, every, hz/1e6)
+			if hz := g.middle(); hz != 0 || name == "missing" && g.readings > 1000 {
+				t.Errorf("a counter that is %s, read every %d stamps: %d MHz after %d readings", name, every, hz/1e6, g.readings)
 			}
 		}
 	}
