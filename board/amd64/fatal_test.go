@@ -82,7 +82,7 @@ func TestDeadlineIsSeenWithoutATimer(t *testing.T) {
 	if tamago {
 		t.Skip("TamaGo's runtime makes no system calls")
 	}
-	out, code := run(t, []string{"MACHINE=pc,pit=off", "CPU=max,apic=off", "TIMEOUT=20"}, "spin", "50ms", "calls")
+	out, code := run(t, []string{"MACHINE=pc,pit=off", "CPU=max,apic=off", "TIMEOUT=20"}, "spin", "900ms", "calls")
 	if code != 62 || !strings.Contains(out, "deadline is watched: false\n") || !late.MatchString(out) {
 		t.Errorf("exit code %d, want 62 and the deadline:\n%s", code, out)
 	}
