@@ -48,10 +48,10 @@ func (r Run) left(i int, kernels []Log) error {
 	}
 	from := ""
 	if hasMetadata(r.Release(i - 1)) {
-		from = r.Release(i - 1)
+		from = kernels[i-1].Release()
 	}
 	root := tree.Root()
-	for _, p := range []struct{ name, want string }{{"compatible", leftCompatible}, {"from", from}, {"to", r.Release(i)}} {
+	for _, p := range []struct{ name, want string }{{"compatible", leftCompatible}, {"from", from}, {"to", kernel.Release()}} {
 		if got, _ := root.Property(p.name); string(got.Value) != p.want+"\x00" {
 			return fmt.Errorf("kho/in/sub_fdts/%s: %s is %q, want %q and a zero", LeftName, p.name, got.Value, p.want)
 		}

@@ -172,6 +172,17 @@ func TestMissingRecordsAreKnownAfterKernelsWithoutFLBsAlone(t *testing.T) {
 	}
 }
 
+func TestOtherTestOfHandoversMayFailBefore618Alone(t *testing.T) {
+	for first, known := range map[string]bool{"6.17.13": true, "6.18.15": false, "7.1.13": false} {
+		run := Run{Route: NewRoute(first, "7.3.4")}
+		log := ParseLog([]byte("[    0.000000] Linux version " + first + "\n[    0.000000] Linux version 7.3.4\n[    1.000000] test_kho: KHO restore failed\n"))
+		wrong := strings.Join(run.Judge(log), "\n")
+		if strings.Contains(wrong, "restore failed") == known {
+			t.Errorf("%s: known %v, but\n%s", first, known, wrong)
+		}
+	}
+}
+
 func TestInitrdCarriesWhatTheRestOfTheRouteTakes(t *testing.T) {
 	r := NewRoute("6.19.14", "7.0.13", "6.19.14")
 	want := [][]string{

@@ -3,7 +3,6 @@
 package metal
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,32 +19,24 @@ import (
 	"ferry/phys"
 )
 
-// releases are those of the real kernels that were built, the oldest first.
+// releases are the names of the real kernels that were built, the oldest formats first.
 func releases(t *testing.T) []string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(*build, "linux", "[67].*", "bzImage"))
-	if err != nil || len(found) == 0 {
+	all, err := linux.Kernels(*build)
+	if err != nil || len(all) == 0 {
 		t.Fatalf("no kernels in %s/linux (%v): run make kernels", *build, err)
 	}
-	var all []string
-	for _, f := range found {
-		all = append(all, filepath.Base(filepath.Dir(f)))
-	}
-	slices.SortFunc(all, func(a, b string) int { return number(a) - number(b) })
 	return all
 }
 
-// number is 100 times the first number of a release and the second.
-func number(release string) (n int) {
-	var major, minor int
-	fmt.Sscanf(release, "%d.%d", &major, &minor)
-	return 100*major + minor
-}
-
-// generation is the one of a release.
+// generation is that of a kernel.
 func generation(t *testing.T, release string) *standin.Generation {
 	t.Helper()
-	g, err := standin.ByName(crossing.ByRelease(release).Name)
+	name := standin.EPrime.Name
+	if !linux.IsEPrime(release) {
+		name = crossing.ByRelease(release).Name
+	}
+	g, err := standin.ByName(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +46,7 @@ func generation(t *testing.T, release string) *standin.Generation {
 // route is a run of real kernels, with a bit of everything that both have.
 func route(all ...string) linux.Run {
 	r := linux.Run{Route: linux.NewRoute(all...), Region: true}
-	if !slices.ContainsFunc(all, func(release string) bool { return number(release) < 619 }) {
+	if !slices.ContainsFunc(all, func(release string) bool { return !linux.HasLUO(release) }) {
 		r.Plan = workload.Plan{Mixed: true}
 	}
 	return r

@@ -11,10 +11,12 @@ import (
 
 	"ferry/boot/vmlinux"
 	"ferry/crossing"
+	"ferry/linux"
 )
 
-// ofSeries is the generation of each series, by its sources.
-var ofSeries = map[string]string{"6.18": "B", "6.19": "C", "7.0": "D", "7.1": "E", "7.2": "F", "7.3": "F"}
+// ofSeries is the generation of each kernel that linux/kernels.sh builds, by its sources.
+var ofSeries = map[string]string{"6.16": "A", "6.17": "A", "6.18": "B", "6.19": "C", "7.0": "D", "7.1": "E", "7.1-host": "E",
+	"7.2-eprime": "E'", "7.2": "F", "7.3": "F", "7.3-host": "F", "7.3-debug": "F"}
 
 // images returns the files of a pattern, relative to the module, of which there must be one.
 func images(t *testing.T, pattern string) []string {
@@ -42,23 +44,26 @@ func open(t *testing.T, name string) *vmlinux.Kernel {
 	return k
 }
 
-// Every kernel that we build, by the release that its folder is named after.
+// Every kernel that we build, by the name of its folder.
 func TestGenerationOfBuiltKernels(t *testing.T) {
 	folder := os.Getenv("FERRY_KERNELS")
 	if folder == "" {
 		folder = "build/linux"
 	}
 	for _, name := range images(t, filepath.Join(folder, "*/bzImage")) {
-		release := filepath.Base(filepath.Dir(name))
-		t.Run(release, func(t *testing.T) {
+		kernel := filepath.Base(filepath.Dir(name))
+		t.Run(kernel, func(t *testing.T) {
 			k := open(t, name)
 			g, note, err := speaks(crossing.Generations(), k)
 			if err != nil {
 				t.Fatal(err)
 			}
-			last := strings.LastIndex(release, ".")
-			if want := ofSeries[release[:last]]; g.Name != want || k.Release != release {
+			if want := ofSeries[linux.Series(kernel)]; g.Name != want || !linux.Calls(kernel, k.Release) {
 				t.Errorf("release %q, generation %s, want %s", k.Release, g.Name, want)
+			}
+			// What runs is known by its release, if its strings are not at hand.
+			if by := crossing.ByRelease(k.Release); by != g && !linux.IsEPrime(kernel) {
+				t.Errorf("by its release it is of generation %s", by.Name)
 			}
 			t.Logf("%s: %+v %s", k.Compression, k.Formats, note)
 		})

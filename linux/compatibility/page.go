@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -20,7 +21,8 @@ kernel may complain of anything.
 
 In a pair the state is %s: sessions without files, with one, and with 128, the most that Linux
 7.1 and older take; files of 0 bytes, 1 byte, 3 pages, and of up to 6 MiB in folios of 2 MiB, one of them sparse; and 1 MiB of
-` + "`reserve_mem=`" + `.
+` + "`reserve_mem=`" + `. Linux before 6.19 has no LUO: to and from it goes what is handed over beside sessions, that region and, from
+6.17 on, the folios of test_kho, which checks them itself; that of 6.17 and the later ones do not read each other's.
 
 Ferry gives a file that comes from 6.19 or 7.0 the seals 0x1 (F_SEAL_SEAL), as these kernels themselves do with
 every file: their format has no place for seals. So a pair with one of them has files with seals 0 and 0x1; the other pairs have
@@ -36,7 +38,8 @@ func page(results []linux.Result) []byte {
 	var b bytes.Buffer
 	t := table{results: results, series: releases(results, "through")}
 	state := "-"
-	if r, ok := t.find("through", t.series[0], t.series[0]); ok {
+	if at := slices.IndexFunc(results, func(r linux.Result) bool { return r.Kind == "through" && r.Sessions > 0 }); at >= 0 {
+		r := results[at]
 		state = fmt.Sprintf("%d sessions, %d files and %d bytes", r.Sessions, r.Files, r.Bytes)
 	}
 	fmt.Fprintf(&b, head, state)
@@ -46,6 +49,9 @@ func page(results []linux.Result) []byte {
 	}
 	fmt.Fprintf(&b, "%d runs by `%s`, %s to %s UTC, %.0f s of machines.\n\n", len(results), last.Command,
 		first.Date.Format("2006-01-02 15:04"), last.Date.Format("15:04"), seconds)
+	if missing := t.missing(); len(missing) > 0 {
+		fmt.Fprintf(&b, "Not there: a kernel of %s.\n\n", strings.Join(missing, ", "))
+	}
 	b.WriteString("| kernel | as it names itself |\n| --- | --- |\n")
 	for _, k := range kernels(results) {
 		fmt.Fprintf(&b, "| %s | `%s` |\n", k[0], k[1])
@@ -81,16 +87,13 @@ as known, once in such a kernel, and nothing else is.
 type section struct {
 	title, text string
 	kinds       []string
-	alone       bool // runs without sessions, and no others
 }
 
 var sections = []section{
-	{"Without LUO", "Linux 6.18 has no LUO. It hands over a region of `reserve_mem=`, and, where the kernel is built with it, " +
-		"the folios of test_kho, which checks them itself.", []string{"without", "through"}, true},
 	{"More than the older formats are declared for", "900 sessions with one file each and one with 200 files, made by 7.2 and 7.3. Linux 7.1 and older make at " +
 		"most 819 sessions and 128 files in one, but read more: with `ferry.beyond-limits=1` Ferry writes more. They could not make so many for a next crossing.",
-		[]string{"beyond"}, false},
-	{"What Ferry refuses", "Before anything is written, by name; here with `ferry.on-error=cold`.", []string{"limit", "files", "seals", "sessions"}, false},
+		[]string{"beyond"}},
+	{"What Ferry refuses", "Before anything is written, by name; here with `ferry.on-error=cold`.", []string{"limit", "files", "seals", "sessions"}},
 }
 
 type table struct {
@@ -202,16 +205,11 @@ func quote(words []string) string {
 
 // section writes a row for each run of the section.
 func (t table) section(b *bytes.Buffer, s section) {
-	fmt.Fprintf(b, "\n## %s\n\n%s\n\n| from the first kernel to the last | Ferry | state | words |\n| --- | --- | --- | --- |\n", s.title, s.text)
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n| from the first kernel to the last | state | words |\n| --- | --- | --- |\n", s.title, s.text)
 	for _, r := range t.results {
-		if !slices.Contains(s.kinds, r.Kind) || s.alone != (r.Sessions == 0) {
-			continue
+		if slices.Contains(s.kinds, r.Kind) {
+			fmt.Fprintf(b, "| %s | %s | %s |\n", strings.Join(r.Route.Releases, " -> "), cell(r, true), quote(r.Words))
 		}
-		ferry := "between"
-		if r.Route.Direct {
-			ferry = "no"
-		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", strings.Join(r.Route.Releases, " -> "), ferry, cell(r, true), quote(r.Words))
 	}
 }
 
@@ -221,12 +219,15 @@ func (t table) chains(b *bytes.Buffer) {
 		if r.Kind != "chain" {
 			continue
 		}
-		fmt.Fprintf(b, "\n## A chain in one boot: %s\n\nEvery kernel takes over %d sessions and %d files, compares them, and hands them on through Ferry. The live update number counts\n"+
-			"the kernels; the release before and the count of kexecs are handed on by 7.1 and later alone.\n\n", cell(r, true), r.Sessions, r.Files)
+		state := fmt.Sprintf("%d sessions and %d files", r.Sessions, r.Files)
+		if r.Sessions == 0 {
+			state = "a reserved region and the folios of test_kho"
+		}
+		fmt.Fprintf(b, "\n## A chain in one boot, with %s: %s\n\nEvery kernel takes them over, compares them, and hands them on through Ferry. The live update number counts\n"+
+			"the kernels with LUO; the release before and the count of kexecs are handed on by 7.1 and later alone.\n\n", state, cell(r, true))
 		b.WriteString("| | kernel | live update number | exec from | checksum of all files |\n| --- | --- | --- | --- | --- |\n")
 		for i, step := range r.Steps {
-			release, _, _ := strings.Cut(step.Banner, " ")
-			fmt.Fprintf(b, "| %d | %s | %s | %s | %s |\n", i, release, step.Number, step.From, step.Digest)
+			fmt.Fprintf(b, "| %d | %s | %s | %s | %s |\n", i, r.Route.Release(i), step.Number, step.From, step.Digest)
 		}
 		if len(r.Words) > 0 {
 			fmt.Fprintf(b, "\n%s\n", quote(r.Words))
@@ -238,19 +239,25 @@ func (t table) chains(b *bytes.Buffer) {
 func (t table) summary(b *bytes.Buffer) {
 	b.WriteString("| without Ferry | pairs | through Ferry |\n| --- | --- | --- |\n")
 	for _, fate := range []linux.Fate{linux.Kept, linux.Lost, linux.Panicked, linux.Damaged, linux.Hung} {
-		var pairs []string
-		kept := 0
+		var pairs []string // those from one kernel as one
+		all, kept, last := 0, 0, ""
 		for _, r := range t.pairs("without") {
 			if r.Fate != fate {
 				continue
 			}
-			pairs = append(pairs, series(r.Route.Releases[0])+" -> "+series(r.Route.Releases[1]))
+			from, to := linux.Series(r.Route.Releases[0]), linux.Series(r.Route.Releases[1])
+			if from == last {
+				pairs[len(pairs)-1] += ", " + to
+			} else {
+				pairs = append(pairs, from+" -> "+to)
+			}
+			all, last = all+1, from
 			if after, ok := t.find("through", r.Route.Releases...); ok && after.Fate == linux.Kept {
 				kept++
 			}
 		}
 		if len(pairs) > 0 {
-			fmt.Fprintf(b, "| %s | %d: %s | %d of %d kept |\n", meaning[fate], len(pairs), strings.Join(pairs, ", "), kept, len(pairs))
+			fmt.Fprintf(b, "| %s | %d: %s | %d of %d kept |\n", meaning[fate], all, strings.Join(pairs, "; "), kept, all)
 		}
 	}
 }
@@ -263,28 +270,31 @@ var meaning = map[linux.Fate]string{
 	linux.Hung:     "the machine hangs",
 }
 
-// series is the release without its last number.
-func series(release string) string { return release[:strings.LastIndex(release, ".")] }
-
-// releases returns those that runs of the kind with LUO start from, in the order of their age.
+// releases returns those that runs of the kind start from, the oldest formats first.
 func releases(results []linux.Result, kind string) (all []string) {
 	for _, r := range results {
-		if r.Kind == kind && r.Sessions > 0 {
+		if r.Kind == kind {
 			all = append(all, r.Route.Releases...)
 		}
 	}
-	slices.Sort(all)
+	slices.SortFunc(all, linux.Compare)
 	return slices.Compact(all)
 }
 
-// kernels returns the release and banner of each kernel, in the order of their age.
+// missing returns the series of the matrix of which no kernel is in the results.
+func (t table) missing() []string {
+	return slices.DeleteFunc(linux.Matrix(), func(series string) bool {
+		return slices.ContainsFunc(t.series, func(name string) bool { return linux.Series(name) == series })
+	})
+}
+
+// kernels returns the name and banner of each kernel, the oldest formats first.
 func kernels(results []linux.Result) (all [][2]string) {
 	for _, r := range results {
-		for _, step := range r.Steps {
-			release, rest, _ := strings.Cut(step.Banner, " ")
-			all = append(all, [2]string{release, rest})
+		for i, step := range r.Steps {
+			all = append(all, [2]string{r.Route.Release(i), step.Banner})
 		}
 	}
-	slices.SortFunc(all, func(a, b [2]string) int { return strings.Compare(a[0]+a[1], b[0]+b[1]) })
+	slices.SortFunc(all, func(a, b [2]string) int { return cmp.Or(linux.Compare(a[0], b[0]), strings.Compare(a[1], b[1])) })
 	return slices.Compact(all)
 }
