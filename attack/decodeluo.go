@@ -64,9 +64,20 @@ func (m *Model) chain(at, by phys.Addr, size uint64, each func(block, at phys.Ad
 	}
 }
 
+// asString returns what strscpy takes of a field.
+func asString(field []byte) []byte {
+	b := make([]byte, len(field))
+	name, _, _ := bytes.Cut(field[:len(field)-1], []byte{0})
+	copy(b, name)
+	return b
+}
+
 func (m *Model) session(s int, by, home phys.Addr, rec []byte) {
-	m.text(SessionName, s, 0, rec[:64])
+	m.text(SessionName, s, 0, asString(rec[:64]))
 	at, n := phys.Addr(le.Uint64(rec[64:])), le.Uint64(rec[72:])
+	if at == 0 {
+		n = 0 // Linux warns if it was not
+	}
 	m.add(SessionFiles, s, 0, n)
 	m.refer(home, 80, at)
 	if at == 0 {
@@ -92,7 +103,7 @@ func (m *Model) file(s, f int, by, home phys.Addr, rec []byte) {
 	m.refer(home, 64, data)
 	m.add(Token, s, f, le.Uint64(rec[56:]))
 	if string(handler) != m.form.memfd {
-		m.text(Handler, s, f, rec[:48])
+		m.text(Handler, s, f, asString(rec[:48]))
 		m.add(Opaque, s, f, uint64(data))
 		return
 	}

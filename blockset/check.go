@@ -95,6 +95,9 @@ func (c *Checker) Share(object string, b phys.Block) (shared bool, err error) {
 	return !c.owned.Add(b), nil
 }
 
+// Passed reports whether b was passed, by the checker that c stands beside too.
+func (c *Checker) Passed(b phys.Block) bool { return c.owned.Has(b) || c.others(b) }
+
 // Owned returns which of 64 blocks were passed, by the checker that c stands beside
 // too: see [BlockSet.Word].
 func (c *Checker) Owned(o phys.Order, first uint64) (w uint64) {

@@ -1,6 +1,7 @@
 package crossing
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -93,5 +94,50 @@ func TestADamagedFileStaysSoOverCrossings(t *testing.T) {
 		m.arrivesBut(a, to)
 		m.kexec(a.kho)
 		from = to
+	}
+}
+
+// TestLeftoversOfAnEarlierAttemptCross: Linux 6.19, 7.0 and the first 7.1 write their
+// records over those of an attempt to reboot that came to nothing. No reader looks at
+// what is left of these; but a session that a damaged count hides is no leftover.
+func TestLeftoversOfAnEarlierAttemptCross(t *testing.T) {
+	for _, from := range []*standin.Generation{standin.C, standin.D, standin.E} {
+		shape := standin.Carried(from, standin.F, standin.Shape{Sessions: 3, Files: 4})
+		array := func(m *machine) []byte {
+			for at, page := range m.pages() {
+				if bytes.HasPrefix(page[8:], []byte("session-0\x00")) {
+					return m.edit(at, 16*phys.PageSize)
+				}
+			}
+			t.Fatalf("%s: no array of sessions", from.Name)
+			return nil
+		}
+		m := newMachineOf(t, from, shape, "ferry.on-error=halt")
+		b := array(m)
+		copy(b[8+len("session-0\x00"):8+64], "longer-name")
+		copy(b[8+3*80:], "session-that-was-given-up\x00")
+		le.PutUint64(b[8+3*80+64:], le.Uint64(b[8+64:])) // where its files were, another session has its own
+		le.PutUint64(b[8+3*80+72:], 128)
+		m.arrives(from, standin.F)
+		for _, want := range []string{"bytes behind the end of name \"session-0\"", ": record 3 0x"} {
+			if !strings.Contains(m.log.String(), "ferry: warning: luo: ") || !strings.Contains(m.log.String(), want) {
+				t.Errorf("%s: no warning says %q:\n%s", from.Name, want, m.log)
+			}
+		}
+
+		m = newMachineOf(t, from, shape, "ferry.on-error=pass")
+		m.next("F", from.Name)
+		raw := bytes.Clone(m.edit(nodesAt+16, 32))
+		le.PutUint64(array(m), 2)
+		jump, err := Run(&m.Machine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if log := m.log.String(); !strings.Contains(log, "record 2 0x") || !strings.Contains(log, "Linux would lose the session without a word") {
+			t.Errorf("%s: the report does not name the hidden session:\n%s", from.Name, log)
+		}
+		if a := m.arrive(jump); !bytes.Equal(a.kho, raw) {
+			t.Errorf("%s: handed on %x, want the untouched %x", from.Name, a.kho, raw)
+		}
 	}
 }

@@ -83,6 +83,9 @@ func (r *Report) arrived(in *handover) {
 	if m, ok, _ := in.Metadata(); ok { // what is wrong with it is a finding
 		r.From = m.Release
 	}
+	for _, odd := range in.state.Odd() {
+		r.Warnings = append(r.Warnings, phys.In("luo", 0, odd).Error()+"; Linux passes over it")
+	}
 	r.Warnings = append(r.Warnings, in.memfd.warnings.lines()...)
 	r.kept(in.leaks)
 	for _, h := range in.state.Handlers() {

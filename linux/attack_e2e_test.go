@@ -41,7 +41,7 @@ var attacks = []attack{
 	{"an unsigned payload, 400 bytes of its next kernel altered", "luo_multi_session", damagedKernel, "", "opened has SHA-256"},
 	{"fewer sessions than somebody counts on", "luo_kexec_simple", missedSession, "", "want at least 100"},
 	{"a damaged record in the chain of sessions", "luo_kexec_simple", damagedChain,
-		"kho_scratch=32M,0,352M ferry.mode=pass sabotage.damage=name-padding", "bytes behind the end of"},
+		"kho_scratch=32M,0,352M ferry.mode=pass sabotage.damage=file-count", "count 7, but 1 files in the chain"},
 	{"the next kernel cannot hold 500 files", "luo_stress_files", olderKernelStill, "", "want at most 128"},
 }
 

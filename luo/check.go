@@ -28,33 +28,43 @@ var (
 	ErrFLB   = errors.New("the format has no FLBs")
 )
 
-// checkText proves a field to hold a name: not empty, ended by a NUL and padded
-// with zeros to its end. what is what the error calls it.
-func checkText(what string, field []byte) *phys.Error {
-	if field[0] == 0 {
-		return &phys.Error{Found: "empty " + what, Want: "a name", Err: ErrName}
+// What follows from damage that kernels notice themselves, and from damage that they
+// do not.
+const (
+	stops  = "Linux would give back no session at all: its reader stops here"
+	hidden = "Linux would lose the session without a word"
+)
+
+// checkText proves a field to hold a name: not empty, and ended by a NUL. what is what
+// the error calls it. What is behind the NUL is nobody's to read: odd says what is
+// wrong with it.
+func checkText(what string, field []byte) (odd, bad *phys.Error) {
+	name := text(field)
+	switch {
+	case len(name) == 0:
+		return nil, &phys.Error{Found: "empty " + what, Want: "a name", Err: ErrName}
+	case len(name) == len(field):
+		return nil, noEnd(what, field)
 	}
-	return checkPadding(what, field)
+	return checkPadding(what, field), nil
 }
 
-// checkPadding is checkText for a name that may be empty.
+func noEnd(what string, field []byte) *phys.Error {
+	return &phys.Error{Found: fmt.Sprintf("%s %s does not end", what, phys.Quote(field)), Want: fmt.Sprintf("a NUL within %d bytes", len(field)), Err: ErrName}
+}
+
+// checkPadding says what is odd behind the end of a name.
 func checkPadding(what string, field []byte) *phys.Error {
-	name := text(field)
-	if len(name) == len(field) {
-		return &phys.Error{Found: fmt.Sprintf("%s %s does not end", what, phys.Quote(name)),
-			Want: fmt.Sprintf("a NUL within %d bytes", len(field)), Err: ErrName}
-	}
-	if !zeros(field[len(name):]) {
+	if name := text(field); !zeros(field[len(name):]) {
 		return &phys.Error{Found: fmt.Sprintf("bytes behind the end of %s %s", what, phys.Quote(name)), Want: "zeros", Err: ErrName}
 	}
 	return nil
 }
 
-// unused proves that all, the part of object at a that records of size bytes have
-// for themselves and that ends where object does, is zero behind the first count of
-// them. end is where that is. The error is at the first record that is not: what a
-// count that is too low hides would be lost.
-func unused(object string, a, end phys.Addr, all []byte, count, size uint64) error {
+// unused says where all, the part of object at a that records of size bytes have for
+// themselves and that ends where object does, is not zero behind the first count of
+// them. end is where that is.
+func unused(object string, a, end phys.Addr, all []byte, count, size uint64) (odd *phys.Error) {
 	for rest := all[count*size:]; len(rest) > 0; {
 		n := min(len(rest), phys.PageSize)
 		if !bytes.Equal(rest[:n], zeroPage[:n]) {
@@ -62,7 +72,8 @@ func unused(object string, a, end phys.Addr, all []byte, count, size uint64) err
 			for zeros(all[i*size : min((i+1)*size, uint64(len(all)))]) {
 				i++
 			}
-			return &phys.Error{Object: fmt.Sprintf("%s %v: record %d", object, a, i), Addr: end - phys.Addr(uint64(len(all))-i*size),
+			return &phys.Error{Object: fmt.Sprintf("%s %v: record %d", object, a, i),
+				Addr:  end - phys.Addr(uint64(len(all))-i*size),
 				Found: "bytes that are not zero", Want: fmt.Sprintf("zeros behind the %d records of its count", count), Err: ErrCount}
 		}
 		rest = rest[n:]
@@ -103,7 +114,7 @@ func (d *duplicate) fault(what string, at func(int) phys.Addr) *phys.Error {
 // then compares.
 func (st *State) checkNames() (d *duplicate, err error) {
 	seed := maphash.MakeSeed()
-	hash := func(s Session) uint64 { return maphash.Bytes(seed, s.rec[:sessionName]) }
+	hash := func(s Session) uint64 { return maphash.Bytes(seed, s.Name()) }
 	r := repeats{keys: make([]uint64, 0, st.Len())}
 	for s, err := range st.Sessions() {
 		if err != nil {
@@ -237,18 +248,22 @@ func sameToken(s Session, token uint64) (*duplicate, error) {
 	return nil, nil
 }
 
-// checkFLBs proves the records of the FLBs, of a state of so many files, 2^64-1 where
-// nobody knows. The error's address is the offset of the record.
-func (st *State) checkFLBs(files uint64) *phys.Error {
-	want := fmt.Sprintf("1 to %d, the number of files", files)
-	if files == math.MaxUint64 {
-		want = "1 or more"
-	}
+// maxUsers is how often Linux counts an FLB, in a refcount_t: once for each file, and
+// once for whoever holds it at the reboot (liveupdate_flb_get_outgoing).
+const maxUsers = math.MaxInt32
+
+// checkFLBs proves the records of the FLBs. odd is called with what nobody minds. The
+// error's address is the offset of the record, for both.
+func (st *State) checkFLBs(odd func(*phys.Error)) *phys.Error {
 	for i, f := range st.FLBs() {
-		e := checkText("name", f[:flbName])
-		if e == nil && (f.Count() == 0 || f.Count() > files) {
-			e = &phys.Error{Found: fmt.Sprintf("%s is used by %d files", phys.Quote(f.Name()), f.Count()),
-				Want: want, Err: ErrCount}
+		padding, e := checkText("name", f[:flbName])
+		if padding != nil {
+			padding.Object, padding.Addr = fmt.Sprintf("FLB %d", i), phys.Addr(i*flbSize)
+			odd(padding)
+		}
+		if e == nil && (f.Count() == 0 || f.Count() > maxUsers) {
+			e = &phys.Error{Found: fmt.Sprintf("%s has %d users", phys.Quote(f.Name()), f.Count()),
+				Want: fmt.Sprintf("1 to %d", maxUsers), Err: ErrCount}
 		}
 		if e == nil {
 			for j, o := range st.FLBs() {

@@ -62,7 +62,6 @@ func TestRestoreRejects(t *testing.T) {
 		{"root not at the start of a page", func(h *handover) { h.d.root += 64 }, blockset.ErrUnaligned, "root"},
 		{"another format", func(h *handover) { copy(h.root, "luo-v4\x00\x00") }, ErrVersion, `compatible "luo-v4`},
 		{"an FDT", func(h *handover) { copy(h.root, "\xd0\x0d\xfe\xed") }, fdt.ErrHeader, "device tree header"},
-		{"string padding", func(h *handover) { h.root[7] = 1 }, ErrVersion, "compatible"},
 		{"string without end", func(h *handover) { copy(h.root, "luo-v5xx") }, ErrVersion, "compatible"},
 		{"session pointer outside RAM", func(h *handover) { put(h.root, 16, 1<<44) }, phys.ErrNotRAM, "session block 0 0x100000000000"},
 		{"session pointer to the root", func(h *handover) { put(h.root, 16, uint64(base)) }, blockset.ErrShared, "session block 0"},
@@ -73,18 +72,11 @@ func TestRestoreRejects(t *testing.T) {
 		{"session chain in a circle", func(h *handover) { put(h.sess, 0, u64(h.root[16:])) }, blockset.ErrCycle, "session block 1"},
 		{"session count 0", func(h *handover) { put(h.sess, 8, 0) }, blockset.ErrCount, "count 0, want 1..51"},
 		{"session count too large", func(h *handover) { put(h.sess, 8, 52) }, blockset.ErrCount, "count 52, want 1..51"},
-		{"session count one too high", func(h *handover) { put(h.sess, 8, 4) }, ErrName, "session 3 \"\": record 0x10001100: neither a name nor files"},
 		{"session count beyond what was written", func(h *handover) { put(h.sess, 8, 5) }, ErrDuplicate, `session 4 0x10001150: name "" of session 3`},
-		{"session name that begins with a NUL", func(h *handover) { h.sess[one] = 0 }, ErrName, `bytes behind the end of name ""`},
 		{"two empty session names", func(h *handover) { clear(h.sess[16:80]); clear(h.sess[one : one+64]) }, ErrDuplicate, `name "" of session 0`},
-		{"session name without end", func(h *handover) { copy(h.sess[one:], strings.Repeat("n", 64)) }, ErrName, "does not end"},
-		{"session name with rubbish behind it", func(h *handover) { h.sess[one+63] = 1 }, ErrName, `session 1 "vm-1": record 0x10001060: bytes behind`},
 		{"duplicate session name", func(h *handover) { h.sess[one+3] = '0' }, ErrDuplicate, `session 1 0x10001060: name "vm-0" of session 0`},
-		{"session count too small", func(h *handover) { put(h.sess, 8, 1) }, ErrCount, "session block 0x10001000: record 1 0x10001060: bytes that are not zero, want zeros behind the 1 records of its count"},
-		{"file block count too small", func(h *handover) { put(h.file[1], 8, 6); put(h.sess, one+72, 69) }, ErrCount, "file block 0x10005000: record 6 0x10005190: bytes that are not zero"},
-		{"a byte behind the last file", func(h *handover) { h.file[1][4095] = 1 }, ErrCount, "record 63 0x10005fd0: bytes"},
+		{"session count too small", func(h *handover) { put(h.sess, 8, 1) }, ErrCount, "session block 0x10001000: record 1 0x10001060: a session whose files are preserved, want zeros behind the 1 records of its count (Linux would lose the session without a word)"},
 		{"files without count", func(h *handover) { put(h.sess, one+72, 0) }, ErrCount, "0 files in the chain"},
-		{"count without files", func(h *handover) { put(h.sess, one+64, 0) }, ErrCount, "70 files in the chain at 0x0"},
 		{"count too small", func(h *handover) { put(h.sess, one+72, 69) }, ErrCount, `session 1 "vm-1": record 0x10001060: count 69, but 70 files`},
 		{"count too large", func(h *handover) { put(h.sess, one+72, 1<<60) }, ErrCount, "but 70 files"},
 		{"file block count 0", func(h *handover) { put(h.file[1], 8, 0) }, blockset.ErrCount, "file block 1 0x10005000: count 0"},
@@ -102,13 +94,9 @@ func TestRestoreRejects(t *testing.T) {
 		}, ErrName, `session 0 "vm-0": file block 0: file 0 0x10003010: empty handler`},
 		{"handler without end", func(h *handover) { copy(h.file[1][16+64:], strings.Repeat("h", 48)) }, ErrName,
 			`session 1 "vm-1": file block 1: file 64 0x10005050: handler`},
-		{"handler with rubbish behind it", func(h *handover) { h.file[0][16+47] = 1 }, ErrName, "bytes behind"},
-		{"duplicate token", func(h *handover) { put(h.file[1], 16+56, 14) }, ErrDuplicate,
-			`session 1 "vm-1": file 63 0x10005010: token 0xe of file 2`},
 		{"FLB page outside RAM", func(h *handover) { put(h.root, 24, 1<<44) }, phys.ErrNotRAM, "FLB page"},
 		{"FLB page is a session block", func(h *handover) { put(h.root, 24, u64(h.root[16:])) }, blockset.ErrShared, "FLB page"},
 		{"FLB page of order 4", func(h *handover) { h.d.Preserve(phys.Block{Addr: h.flbs, Order: 4}) }, blockset.ErrNotPreserved, "FLB page"},
-		{"FLB pages 0", func(h *handover) { put(h.flb, 0, 0) }, ErrCount, "0 pages, want 1"},
 		{"FLB count too large", func(h *handover) { put(h.flb, 8, 64) }, ErrCount, "count 64, want 0..63"},
 		{"FLB count beyond what was written", func(h *handover) { put(h.flb, 8, 3) }, ErrName, "FLB 2"},
 		{"FLB count too small", func(h *handover) { put(h.flb, 8, 1) }, ErrCount, "FLB page: header 0x10002000: record 1 0x10002050: bytes that are not zero, want zeros behind the 1 records"},
@@ -116,8 +104,8 @@ func TestRestoreRejects(t *testing.T) {
 		{"a byte behind the last FLB", func(h *handover) { h.flb[4095] = 1 }, ErrCount, "record 63 0x10002fd0"},
 		{"FLB name without end", func(h *handover) { copy(h.flb[16:], strings.Repeat("f", 48)) }, ErrName, "does not end"},
 		{"FLB name twice", func(h *handover) { copy(h.flb[16+64:], "flb-v0") }, ErrDuplicate, `name "flb-v0" of FLB 0`},
-		{"FLB of no file", func(h *handover) { put(h.flb, 16+56, 0) }, ErrCount, "used by 0 files"},
-		{"FLB of more files than there are", func(h *handover) { put(h.flb, 16+56, 72) }, ErrCount, "used by 72 files, want 1 to 71"},
+		{"FLB of no file", func(h *handover) { put(h.flb, 16+56, 0) }, ErrCount, "has 0 users"},
+		{"FLB of more users than a kernel counts", func(h *handover) { put(h.flb, 16+56, 1<<31) }, ErrCount, "has 2147483648 users, want 1 to 2147483647"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -145,7 +133,7 @@ func TestSerializeRejectsWhatTheFormatCannotHold(t *testing.T) {
 		"duplicate tokens": func(st *State) error {
 			return errors.Join(st.AddSession("a"), st.AddFile("h", 1, 5), st.AddFile("h", 2, 5))
 		},
-		"an FLB of no file": func(st *State) error { return errors.Join(st.AddSession("a"), st.AddFLB("f", 1, 1)) },
+		"an FLB of nobody": func(st *State) error { return errors.Join(st.AddSession("a"), st.AddFLB("f", 1, 0)) },
 	} {
 		st := New(1)
 		if err := build(st); err != nil {

@@ -151,16 +151,12 @@ func TestRestoreRejectsTrees(t *testing.T) {
 			h.d.Preserve(phys.Block{Addr: a, Order: 11})
 			h.write(compatible, number, session(a), flb(h.flbs))
 		}, ErrSize, "a block of order 11, want at most order 10"},
-		{"a session fewer than there are", func(h *tree) { put(h.sessions, 0, 2) }, ErrCount, "session array 0x10010000: record 2 0x100100a8: bytes that are not zero, want zeros behind the 2 records"},
-		{"a file fewer than there are", func(h *tree) { put(h.sessions, 8+80+72, 69) }, ErrCount, "file array"},
-		{"a byte at the end of the session array", func(h *tree) { h.sessions[16*4096-1] = 1 }, ErrCount, "session array 0x10010000: record 819 0x1001fff8: bytes that are not zero, want zeros behind the 3 records"},
-		{"session count one too high", func(h *tree) { put(h.sessions, 0, u64(h.sessions)+1) }, ErrName, "neither a name nor files"},
+		{"a count that hides sessions", func(h *tree) { put(h.sessions, 0, 1) }, ErrCount,
+			"session array 0x10010000: record 1 0x10010058: a session whose files are preserved, want zeros behind the 1 records of its count (Linux would lose"},
 		{"one session more than the block holds", func(h *tree) { put(h.sessions, 0, 820) }, ErrCount, "count 820, want at most 819, what its block of order 4 holds"},
 		{"a number of sessions that wraps", func(h *tree) { put(h.sessions, 0, ^uint64(0)/80+2) }, ErrCount, "session array"},
 		{"sessions that were not written", func(h *tree) { put(h.sessions, 0, 5) }, ErrDuplicate, `session 4 0x10010148: name "" of session 3`},
-		{"session name without end", func(h *tree) { copy(h.sessions[one:], strings.Repeat("n", 64)) }, ErrName, "does not end"},
 		{"duplicate session name", func(h *tree) { h.sessions[one+3] = '0' }, ErrDuplicate, `session 1 0x10010058: name "vm-0" of session 0`},
-		{"files without an array", func(h *tree) { put(h.sessions, one+sessionFiles, 0) }, ErrCount, `session 1 "vm-1": record 0x10010058: 70 files and no array`},
 		{"file array outside RAM", func(h *tree) { put(h.sessions, one+sessionFiles, 1<<44) }, phys.ErrNotRAM, `session 1 "vm-1": file array 0x100000000000`},
 		{"file array of another session", func(h *tree) { put(h.sessions, one+sessionFiles, uint64(h.at[0])) }, blockset.ErrShared, `session 1 "vm-1": file array`},
 		{"file array is the session array", func(h *tree) { put(h.sessions, first+sessionFiles, uint64(h.array)) }, blockset.ErrShared, `session 0 "vm-0": file array`},
@@ -169,11 +165,9 @@ func TestRestoreRejectsTrees(t *testing.T) {
 		{"a number of files that wraps", func(h *tree) { put(h.sessions, one+sessionCount, 1<<58+1) }, ErrCount, "file array"},
 		{"files that were not written", func(h *tree) { put(h.sessions, one+sessionCount, 71) }, ErrName, `session 1 "vm-1": file array: file 70`},
 		{"handler without end", func(h *tree) { copy(h.files[1][64:], strings.Repeat("h", 48)) }, ErrName, `session 1 "vm-1": file array: file 1`},
-		{"duplicate token", func(h *tree) { put(h.files[1], 69*fileSize+fileToken, 14) }, ErrDuplicate, "token 0xe of file 2"},
 		{"FLB page outside RAM", func(h *tree) { h.write(compatible, number, session(h.array), flb(1<<44)) }, phys.ErrNotRAM, "FLB page"},
 		{"FLB page 0", func(h *tree) { h.write(compatible, number, session(h.array), flb(0)) }, phys.ErrNotRAM, "FLB page"},
 		{"FLB page is the session array", func(h *tree) { h.write(compatible, number, session(h.array), flb(h.array)) }, blockset.ErrNotPreserved, "FLB page"},
-		{"FLB count too small", func(h *tree) { put(h.flb, 8, 1) }, ErrCount, "FLB page: header 0x10020000: record 1 0x10020050: bytes that are not zero"},
 		{"FLB count too large", func(h *tree) { put(h.flb, 8, 64) }, ErrCount, "count 64, want 0..63"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -224,7 +218,6 @@ func TestUnknownFormatsAreNamed(t *testing.T) {
 		{"a glued component that nobody knows", "luo-v6-kho-block-v2\x00", 48, []string{"is luo-v6 made of kho-block-v2, which no release wrote"}},
 		{"luo-v9", "luo-v9\x00\x00", 32, []string{`compatible "luo-v9" in a structure of 32 bytes, want luo-v1, luo-v1 with FLBs, `, ", luo-v5 (the kernel that wrote it"}},
 		{"luo-v1 as a structure", "luo-v1\x00\x00", 32, []string{`compatible "luo-v1" in a structure`}},
-		{"luo-v5 with bytes behind it", "luo-v5\x00x", 32, []string{`compatible "luo-v5\x00x"`, "bytes behind the version string"}},
 		{"no end of the string", "luo-v5xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 32, []string{`compatible "luo-v5xxxxxxxxxxxxxxxxxxxxxxxxxx"`}},
 		{"a feature header", "\x07\x00\x00\x00\x00\x00\x00\x00", 152, []string{"152 bytes that begin with 07 00 00 00 00 00 00 00, no version string", "a header of feature bits, 128 bytes"}},
 		{"a feature header of printable bits", "G\x00\x00\x00\x00\x00\x00\x00", 152, []string{"152 bytes that begin with 47 00", "a header of feature bits"}},
@@ -280,9 +273,9 @@ func TestBytesBehindTheVersionStringAreNoPartOfIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			root[i] = 1
-			_, err = restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
-			if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "bytes behind the version string") {
-				t.Errorf("%v, byte %d: %v", f, i, err)
+			st, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
+			if err != nil || st.Format() != f || len(st.Odd()) != 1 || !strings.Contains(st.Odd()[0].Error(), "bytes behind the version string") {
+				t.Errorf("%v, byte %d: %v, odd %v", f, i, err, st.Odd())
 			}
 		}
 	}

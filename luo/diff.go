@@ -42,7 +42,7 @@ func (st *State) Diff(want *State, same func(got, want File) error) error {
 		if err := errors.Join(ours.err, theirs.err); err != nil {
 			return fmt.Errorf("luo: session %d: %w", i, err)
 		}
-		if !bytes.Equal(s.rec[:sessionName], other.rec[:sessionName]) {
+		if !bytes.Equal(s.Name(), other.Name()) {
 			return differ("luo: session %d: name %s, want %s", i, phys.Quote(s.Name()), phys.Quote(other.Name()))
 		}
 		if err := s.diff(other, same); err != nil {

@@ -14,13 +14,14 @@ import (
 func TestEveryDamagedSessionIsReported(t *testing.T) {
 	want := []string{
 		`session 0 "vm-0": file `, "empty handler",
-		`session 1 "vm-1": file 63 `, "token 0xe of file 2",
-		`session 2 "vm-2": record `, "5 files ",
-		"FLB page: FLB 0 ", "used by 0 files, want 1 or more",
+		`session 1 "vm-1": file `, "handler \"hhh",
+		`session 2 "vm-2": file `, "address inside one RAM range",
+		"FLB page: FLB 0 ", "has 0 users, want 1 to ",
 	}
 	damage := func(sessions, first, second, flb []byte) {
 		clear(first[:handlerName])
-		put(second, fileToken, 14)
+		copy(second, strings.Repeat("h", handlerName))
+		put(sessions, 2*sessionSize+sessionFiles, 1<<44)
 		put(sessions, 2*sessionSize+sessionCount, 5)
 		put(flb, flbRecords+flbCount, 0)
 	}
@@ -35,7 +36,7 @@ func TestEveryDamagedSessionIsReported(t *testing.T) {
 				t.Errorf("%s: error %d is %q, want %q with %q", name, i, err, want[2*i], want[2*i+1])
 			}
 		}
-		for _, rule := range []error{ErrName, ErrDuplicate, ErrCount} {
+		for _, rule := range []error{ErrName, phys.ErrNotRAM, ErrCount} {
 			if !errors.Is(err, rule) {
 				t.Errorf("%s: no error is %q", name, rule)
 			}
@@ -68,6 +69,7 @@ func TestFindingsOfAStateAreBounded(t *testing.T) {
 	broken := func(n int) phys.Errors {
 		for i := range n {
 			put(block, 16+i*sessionSize+sessionCount, 1)
+			put(block, 16+i*sessionSize+sessionFiles, 1<<44)
 		}
 		_, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
 		var all phys.Errors

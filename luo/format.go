@@ -115,15 +115,21 @@ func recognise(root phys.Addr, page []byte, size uint64) (*Format, error) {
 			return nil, &phys.Error{Object: "sub-tree", Addr: root, Found: fmt.Sprintf("%d bytes", size),
 				Want: fmt.Sprintf("%d, the size of a %s root", f.ser.size, f), Err: ErrSize}
 		}
-		if !zeros(page[len(s):f.ser.text]) {
-			return nil, unknown(root, "compatible "+phys.Quote(page[:f.ser.text]), "bytes behind the version string")
-		}
 		return f, nil
 	}
 	if size == featureRoot || len(s) == 0 || !printable(s[0]) {
 		return nil, unknown(root, fmt.Sprintf("%d bytes that begin with % x, no version string", size, page[:8]), noString)
 	}
 	return nil, unknown(root, fmt.Sprintf("compatible %s in a structure of %d bytes", phys.Quote(s), size), variant(s))
+}
+
+// oddRoot says what is odd in the root in page: bytes behind a version string that ends
+// before its field does. Linux compares up to the end of the string.
+func (f *Format) oddRoot(root phys.Addr, page []byte) error {
+	if f.ser == nil || zeros(page[len(f.compatible):f.ser.text]) {
+		return nil
+	}
+	return &phys.Error{Object: "root", Addr: root, Found: "bytes behind the version string " + phys.Quote(page[:f.ser.text]), Want: "zeros", Err: ErrName}
 }
 
 // recogniseTree is recognise for a device tree, which says itself where it ends: the

@@ -25,8 +25,9 @@
 // that they name are, the count of a session only has to match, and the count of
 // an array has to fit the block that the preserved-memory map says it lies in.
 //
-// An empty session name is taken: Linux up to 7.1.3 let users make one, and no
-// reader rejects it. It is carried as the 64 zeros that it is.
+// What no reader minds is no error, but odd: see [State.Odd]. An empty session name is
+// neither: Linux up to 7.1.3 let users make one, and no reader rejects it. It is
+// carried as the 64 zeros that it is.
 //
 // # Memory
 //
@@ -111,11 +112,13 @@ type State struct {
 	nfiles   int       // in all sessions
 	flbs     []byte    // FLB records
 	flbPage  phys.Addr // where they are preserved; 0: nowhere yet
+	flbStale bool      // more than the records stands there, so that they are written anew
 	noFLBs   bool      // the handover had no FLB page, not even an empty one
 	handlers []Handler // in order of appearance
 	root     phys.Addr // of a restored state, which serializing replaces; else 0
 	absent   bool      // the handover had no state
 	sealed   bool      // restored: no more may be added
+	odd      []error   // what readers pass over, the first of it
 }
 
 // newState returns an empty state whose records lie in mem.
@@ -139,6 +142,11 @@ const OtherHandlers = "(others)"
 // Format returns the format that the state was restored from, nil for a state
 // built from nothing and for a handover that has none.
 func (st *State) Format() *Format { return st.format }
+
+// Odd returns what in a restored state no kernel writes, or only one that made two
+// attempts to reboot, and what readers pass over all the same: it is carried, or left
+// out where nobody would read it. There are no more than a few.
+func (st *State) Odd() []error { return st.odd }
 
 // NoFLBs reports whether the handover that the state was restored from has no FLB
 // page, not even an empty one. Linux 6.19 writes none, and 7.0 panics without
@@ -194,8 +202,9 @@ type Session struct {
 // Index returns how many sessions come before it in its state.
 func (s Session) Index() int { return s.i }
 
-// Name returns the name without its padding: a window, not a copy.
-func (s Session) Name() []byte { return text(s.rec[:sessionName]) }
+// Name returns the name without its padding, at most [MaxSessionName] bytes, which is
+// what kernels take of it: a window, not a copy.
+func (s Session) Name() []byte { return text(s.rec[:MaxSessionName]) }
 
 // String names the session for messages.
 func (s Session) String() string { return fmt.Sprintf("session %d %s", s.i, phys.Quote(s.Name())) }

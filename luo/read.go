@@ -3,7 +3,6 @@ package luo
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"ferry/blockset"
 	"ferry/kho"
@@ -67,7 +66,14 @@ func restoreFrom(c *blockset.Checker, m heads, root phys.Addr, size uint64) (*St
 	st := newState(0, c.Memory())
 	st.format, st.root, st.sealed = f, root, true
 	r := &reader{st: st, c: c, heads: m}
-	if err := f.form().restore(r, page); err != nil {
+	if odd := f.oddRoot(root, page); odd != nil {
+		r.odd(odd)
+	}
+	err = f.form().restore(r, page)
+	if err == nil {
+		err = r.findHidden()
+	}
+	if err != nil {
 		r.bad = append(r.bad, err)
 	}
 	return st, r.bad.Err()
@@ -83,6 +89,7 @@ type reader struct {
 	rising bool   // the tokens of the session being read only rise so far
 	last   uint64 // token of its last file
 	bad    phys.Errors
+	hidden []tail
 
 	// The handler field of the file read last, which is proved and counted once
 	// for all files in a row that have the same.
@@ -103,6 +110,13 @@ func (r *reader) found(err error) error {
 		return errMore
 	}
 	return nil
+}
+
+// odd keeps what is odd, as long as there is room.
+func (r *reader) odd(err error) {
+	if len(r.st.odd) < maxFindings {
+		r.st.odd = append(r.st.odd, err)
+	}
 }
 
 // sessions reads the session records seg, which lie at address a behind those
@@ -133,7 +147,9 @@ func (r *reader) uniqueNames() error {
 	st := r.st
 	d, err := st.checkNames()
 	if d != nil {
-		err = d.fault("session", st.sessionAddr)
+		e := d.fault("session", st.sessionAddr)
+		e.Hint = stops
+		err = e
 	}
 	if err != nil {
 		return r.found(err)
@@ -141,23 +157,33 @@ func (r *reader) uniqueNames() error {
 	return nil
 }
 
-// session reads one session, whose record lies at a. Kernels up to 7.1.3 could make
-// one without a name; without files as well its record would be that of nothing, as
-// a count reads that is too high.
+// session reads one session, whose record lies at a. Kernels take of a name what comes
+// before a NUL or fits. Those up to 7.1.3 could make one without a name; without files
+// as well its record is that of nothing, as a count reads that is too high.
 func (r *reader) session(s Session, a phys.Addr) error {
-	if e := checkPadding("name", s.rec[:sessionName]); e != nil {
-		e.Object, e.Addr = "record", a
-		return e
+	odd := checkPadding("name", s.rec[:sessionName])
+	switch {
+	case len(text(s.rec[:sessionName])) == sessionName:
+		odd = noEnd("name", s.rec[:sessionName])
+	case s.rec[0] == 0 && zeros(s.rec):
+		odd = &phys.Error{Found: "neither a name nor files", Want: "a session", Err: ErrName}
 	}
-	if s.rec[0] == 0 && zeros(s.rec) {
-		return &phys.Error{Object: "record", Addr: a, Found: "neither a name nor files", Want: "a session",
-			Hint: "a count is too high; or finish the session that has no name before the kexec", Err: ErrName}
+	if odd != nil {
+		odd.Object, odd.Addr = "record", a
+		r.odd(phys.In(s.String(), a, odd))
 	}
 	st := r.st
 	r.rising = true
-	n, err := st.format.form().files(r, a, phys.Addr(u64(s.rec[sessionFiles:])), u64(s.rec[sessionCount:]))
-	if err != nil {
-		return err
+	head, count := phys.Addr(u64(s.rec[sessionFiles:])), u64(s.rec[sessionCount:])
+	n := 0
+	if head == 0 && count != 0 {
+		// luo_file_deserialize warns, and takes the session for one without files.
+		r.odd(phys.In(s.String(), a, &phys.Error{Object: "record", Addr: a, Found: fmt.Sprintf("%d files that are nowhere", count), Want: "none", Err: ErrCount}))
+	} else {
+		var err error
+		if n, err = st.format.form().files(r, a, head, count); err != nil {
+			return err
+		}
 	}
 	st.nfiles += n
 	st.first = append(st.first, uint32(st.files.n))
@@ -166,7 +192,7 @@ func (r *reader) session(s Session, a phys.Addr) error {
 	}
 	d, err := s.checkTokens(&r.tokens)
 	if d != nil {
-		err = d.fault("file", func(j int) phys.Addr { return st.fileAddr(s.i, j) })
+		r.odd(phys.In(s.String(), a, d.fault("file", func(j int) phys.Addr { return st.fileAddr(s.i, j) })))
 	}
 	return err
 }
@@ -191,12 +217,22 @@ func (r *reader) files(seg []byte, a phys.Addr, i, n int) (int, error) {
 		if handler := (*[handlerName]byte)(rec[:]); *handler != r.handler || !r.proved {
 			st.count(text(r.handler[:]), same)
 			same = 0
-			if e := checkText("handler", handler[:]); e != nil {
+			odd, e := checkText("handler", handler[:])
+			for _, e := range []*phys.Error{odd, e} {
+				if e == nil {
+					continue
+				}
 				if e.Object = fmt.Sprintf("file block %d", i); i == inArray {
 					e.Object = "file array"
 				}
 				e.Object += fmt.Sprintf(": file %d", n+off/fileSize)
 				e.Addr = a + phys.Addr(off)
+			}
+			if odd != nil {
+				r.odd(odd)
+			}
+			if e != nil {
+				e.Hint = stops
 				return n, e
 			}
 			r.handler, r.proved = *handler, true
@@ -208,8 +244,8 @@ func (r *reader) files(seg []byte, a phys.Addr, i, n int) (int, error) {
 	return n + len(seg)/fileSize, nil
 }
 
-// flbs reads the FLB page, which is zero behind the records of its count: Linux
-// fills a page of zeros.
+// flbs reads the FLB page. Linux 7.0 and the first 7.1 may leave records of an earlier
+// attempt to reboot behind those of its count (luo_flb_serialize), others may not.
 func (r *reader) flbs(a phys.Addr) error {
 	page, err := r.c.Page("header", a)
 	if err != nil {
@@ -217,21 +253,26 @@ func (r *reader) flbs(a phys.Addr) error {
 	}
 	pages, count := u64(page[flbPages:]), u64(page[flbNumber:])
 	if pages != 1 {
-		return &phys.Error{Object: "header", Addr: a, Found: fmt.Sprintf("%d pages", pages), Want: "1", Err: ErrCount}
+		r.odd(phys.In("FLB page", a, &phys.Error{Object: "header", Addr: a, Found: fmt.Sprintf("%d pages", pages), Want: "1", Err: ErrCount}))
 	}
 	if count > MaxFLBs {
 		return &phys.Error{Object: "header", Addr: a, Found: fmt.Sprintf("count %d", count), Want: fmt.Sprintf("0..%d", MaxFLBs), Err: ErrCount}
 	}
-	if err := unused("header", a, a+phys.PageSize, page[flbRecords:], count, flbSize); err != nil {
-		return err
+	if odd := unused("header", a, a+phys.PageSize, page[flbRecords:], count, flbSize); odd != nil {
+		if r.st.format.tree == nil {
+			odd.Hint = "Linux would take the FLB for lost"
+			return odd
+		}
+		r.st.flbStale = true
+		r.odd(phys.In("FLB page", a, odd))
 	}
 	r.st.flbPage = a
 	r.st.flbs = page[flbRecords : flbRecords+count*flbSize]
-	files := uint64(r.st.nfiles)
-	if len(r.bad) > 0 {
-		files = math.MaxUint64 // nobody knows how many there are
-	}
-	if e := r.st.checkFLBs(files); e != nil {
+	e := r.st.checkFLBs(func(odd *phys.Error) {
+		odd.Addr += a + flbRecords
+		r.odd(phys.In("FLB page", a, odd))
+	})
+	if e != nil {
 		e.Addr += a + flbRecords
 		return e
 	}

@@ -31,11 +31,7 @@ func (f *serForm) restore(r *reader, page []byte) error {
 	n := 0
 	for i, b := range chain {
 		n += b.Len()
-		if err := unusedIn("session block", i, b, sessionSize); err != nil {
-			if err := r.found(err); err != nil {
-				return err
-			}
-		}
+		r.behind(b.Page[blockset.HeaderSize+b.Len()*sessionSize:], b.Addr+phys.PageSize, unusedIn("session block", i, b, sessionSize))
 	}
 	st.first = slices.Grow(st.first, n)
 	for _, b := range chain {
@@ -54,27 +50,27 @@ func (f *serForm) restore(r *reader, page []byte) error {
 }
 
 // unusedIn is unused for block i of a chain.
-func unusedIn(object string, i int, b blockset.Block, size uint64) error {
+func unusedIn(object string, i int, b blockset.Block, size uint64) (odd *phys.Error) {
 	if n := uint64(b.Len()); n*size+blockset.HeaderSize < phys.PageSize {
-		err := unused(object, b.Addr, b.Addr+phys.PageSize, b.Page[blockset.HeaderSize:], n, size)
-		if err != nil {
-			return phys.In(fmt.Sprintf("block %d", i), b.Addr, err)
+		odd = unused(object, b.Addr, b.Addr+phys.PageSize, b.Page[blockset.HeaderSize:], n, size)
+		if odd != nil {
+			odd.Object = fmt.Sprintf("block %d: %s", i, odd.Object)
 		}
 	}
-	return nil
+	return odd
 }
 
 func (f *serForm) files(r *reader, a, head phys.Addr, count uint64) (n int, err error) {
-	if (head == 0) != (count == 0) {
+	if head != 0 && count == 0 {
 		return 0, &phys.Error{Object: "record", Addr: a, Found: fmt.Sprintf("%d files in the chain at %v", count, head),
-			Want: "no chain for no files, and only for none", Err: ErrCount}
+			Want: "no chain for no files", Hint: stops, Err: ErrCount}
 	}
 	if r.chain, err = r.c.AppendChain(r.chain[:0], "file block", fileLayout, head); err != nil {
 		return 0, err
 	}
 	for i, b := range r.chain {
-		if err := unusedIn("file block", i, b, fileSize); err != nil {
-			return 0, err
+		if odd := unusedIn("file block", i, b, fileSize); odd != nil {
+			r.odd(odd)
 		}
 		if n, err = r.files(b.Entries(fileLayout), b.Addr+blockset.HeaderSize, i, n); err != nil {
 			return n, err
@@ -82,7 +78,7 @@ func (f *serForm) files(r *reader, a, head phys.Addr, count uint64) (n int, err 
 	}
 	if uint64(n) != count {
 		return n, &phys.Error{Object: "record", Addr: a, Found: fmt.Sprintf("count %d, but %d files in the chain at %v", count, n, head),
-			Want: "the number of files", Err: ErrCount}
+			Want: "the number of files", Hint: stops, Err: ErrCount}
 	}
 	return n, nil
 }

@@ -134,18 +134,18 @@ func (r *reader) array(object string, a phys.Addr, head, size uint64) (b phys.Bl
 }
 
 // records returns the count records of size bytes behind head bytes of b, which
-// has room for them if count is at most room. Nothing may stand behind them: what
-// a count that is too low hides would be lost.
-func (r *reader) records(object string, b phys.Block, head, size, count, room uint64) ([]byte, error) {
+// has room for them if count is at most room, what is behind them, and what is odd
+// about that.
+func (r *reader) records(object string, b phys.Block, head, size, count, room uint64) (seg, rest []byte, odd *phys.Error, err error) {
 	if count > room {
-		return nil, &phys.Error{Object: object, Addr: b.Addr, Found: fmt.Sprintf("count %d", count),
-			Want: fmt.Sprintf("at most %d, what its block of order %d holds", room, b.Order), Err: ErrCount}
+		return nil, nil, nil, &phys.Error{Object: object, Addr: b.Addr, Found: fmt.Sprintf("count %d", count),
+			Want: fmt.Sprintf("at most %d, what its block of order %d holds", room, b.Order), Hint: stops, Err: ErrCount}
 	}
 	all, err := r.c.Memory().View(b.Addr+phys.Addr(head), b.Order.Bytes()-head)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	return all[: count*size : count*size], unused(object, b.Addr, b.Range().End, all, count, size)
+	return all[: count*size : count*size], all[count*size:], unused(object, b.Addr, b.Range().End, all, count, size), nil
 }
 
 // sessions reads the session array at a.
@@ -159,10 +159,11 @@ func (f *treeForm) sessions(r *reader, a phys.Addr) error {
 	if err != nil {
 		return err
 	}
-	seg, err := r.records(object, b, arrayHeader, sessionSize, u64(count), room)
+	seg, rest, odd, err := r.records(object, b, arrayHeader, sessionSize, u64(count), room)
 	if err != nil {
 		return err
 	}
+	r.behind(rest, b.Range().End, odd)
 	r.st.first = slices.Grow(r.st.first, len(seg)/sessionSize)
 	if err := r.sessions(seg, a+arrayHeader); err != nil {
 		return err
@@ -175,18 +176,18 @@ func (f *treeForm) sessions(r *reader, a phys.Addr) error {
 func (f *treeForm) files(r *reader, a, head phys.Addr, count uint64) (int, error) {
 	const object = "file array"
 	if head == 0 {
-		if count != 0 {
-			return 0, &phys.Error{Object: "record", Addr: a, Found: fmt.Sprintf("%d files and no array", count), Want: "an array", Err: ErrCount}
-		}
 		return 0, nil
 	}
 	b, room, err := r.array(object, head, 0, fileSize)
 	if err != nil {
 		return 0, err
 	}
-	seg, err := r.records(object, b, 0, fileSize, count, room)
+	seg, _, odd, err := r.records(object, b, 0, fileSize, count, room)
 	if err != nil {
 		return 0, err
+	}
+	if odd != nil {
+		r.odd(odd)
 	}
 	return r.files(seg, head, inArray, 0)
 }

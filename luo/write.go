@@ -31,7 +31,8 @@ type Options struct {
 //
 // The FLB page alone stays where it is: its format is the same in every release
 // that has one, nothing in it changes and no kernel frees it, so a copy would
-// only be one more thing that can go wrong. A state built from nothing, or from a
+// only be one more thing that can go wrong. One with more on it than its records is
+// written anew. A state built from nothing, or from a
 // format without FLBs, gets a new one; a format without FLBs gets none. Records
 // of unknown handlers are carried as they are; see [State.Handlers].
 //
@@ -95,7 +96,7 @@ func (w *writer) write() error {
 func (w *writer) flbs() (phys.Addr, error) {
 	st := w.st
 	none := st.noFLBs && st.format.HoldsFLBs() && w.format.tree == nil // as it came
-	if st.flbPage != 0 || none {
+	if st.flbPage != 0 && !st.flbStale || none {
 		return st.flbPage, nil
 	}
 	a, page, err := w.d.Alloc()
@@ -120,7 +121,7 @@ func (w *writer) sessions(slot func() []byte, files func(Session) (phys.Addr, er
 			return fmt.Errorf("%v: %w", s, err)
 		}
 		rec := slot()
-		copy(rec, s.rec[:sessionName])
+		copy(rec, s.Name())
 		binary.LittleEndian.PutUint64(rec[sessionFiles:], uint64(a))
 		binary.LittleEndian.PutUint64(rec[sessionCount:], uint64(s.Len()))
 	}
@@ -181,7 +182,7 @@ func (st *State) retire(d blockset.Pages, keepFLBs bool) error {
 	if err := retire("root", phys.Block{Addr: st.root}); err != nil {
 		return err
 	}
-	if st.flbPage != 0 && !keepFLBs {
+	if st.flbPage != 0 && (!keepFLBs || st.flbStale) {
 		if err := retire("FLB page", phys.Block{Addr: st.flbPage}); err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package standin
 
 import (
-	"bytes"
 	"fmt"
 
 	"ferry/phys"
@@ -68,16 +67,6 @@ var sessionDamages = []Damage{
 		_, b := d.sessions()
 		copy(b[sessionSize:sessionSize+64], b[:64])
 		return sessionName(0)
-	}},
-	{"name-without-end", (*Generation).Sessions, func(d *damager) string {
-		at, b := d.sessions()
-		copy(b, bytes.Repeat([]byte{'n'}, 64))
-		return at.String()
-	}},
-	{"same-token", (*Generation).Sessions, func(d *damager) string {
-		b := d.files()
-		copy(b[fileSize+56:fileSize+64], b[56:64])
-		return fmt.Sprintf("token %#x", le.Uint64(b[56:]))
 	}},
 }
 
@@ -198,11 +187,6 @@ var arrayDamages = []Damage{
 		_, b := d.sessions()
 		copy(b[sessionSize+64:], b[64:72])
 		return phys.Addr(le.Uint64(b[64:])).String()
-	}},
-	{"files-null", arrays, func(d *damager) string {
-		_, b := d.sessions()
-		le.PutUint64(b[64:], 0)
-		return sessionName(0)
 	}},
 }
 

@@ -51,10 +51,9 @@ var All = []Damage{
 		const nowhere = 0x7ffffffff000
 		return nowhere, h.put(h.luo+luoSessions, nowhere)
 	}},
-	{"name-padding", func(h *handover) (phys.Addr, error) {
-		// Linux reads names up to their end: it alone would not notice.
-		at := h.sessions + blockFirst + sessionFile - 8
-		return at, h.put(at, 0x5a)
+	{"file-count", func(h *handover) (phys.Addr, error) {
+		at := h.sessions + blockFirst + sessionFile + 8
+		return at, h.put(at, 7)
 	}},
 	{"unknown-luo-version", func(h *handover) (phys.Addr, error) { return h.luo, h.put(h.luo, 0x39762d6f756c) }},
 	{"unknown-kho-version", func(h *handover) (phys.Addr, error) {
