@@ -36,17 +36,16 @@ const (
 )
 
 // checkText proves a field to hold a name: not empty, and ended by a NUL. what is what
-// the error calls it. What is behind the NUL is nobody's to read: odd says what is
-// wrong with it.
-func checkText(what string, field []byte) (odd, bad *phys.Error) {
+// the error calls it. What is behind the NUL is nobody's to read: see checkPadding.
+func checkText(what string, field []byte) *phys.Error {
 	name := text(field)
 	switch {
 	case len(name) == 0:
-		return nil, &phys.Error{Found: "empty " + what, Want: "a name", Err: ErrName}
+		return &phys.Error{Found: "empty " + what, Want: "a name", Err: ErrName}
 	case len(name) == len(field):
-		return nil, noEnd(what, field)
+		return noEnd(what, field)
 	}
-	return checkPadding(what, field), nil
+	return nil
 }
 
 func noEnd(what string, field []byte) *phys.Error {
@@ -256,8 +255,8 @@ const maxUsers = math.MaxInt32
 // error's address is the offset of the record, for both.
 func (st *State) checkFLBs(odd func(*phys.Error)) *phys.Error {
 	for i, f := range st.FLBs() {
-		padding, e := checkText("name", f[:flbName])
-		if padding != nil {
+		e := checkText("name", f[:flbName])
+		if padding := checkPadding("name", f[:flbName]); e == nil && padding != nil {
 			padding.Object, padding.Addr = fmt.Sprintf("FLB %d", i), phys.Addr(i*flbSize)
 			odd(padding)
 		}

@@ -70,6 +70,6 @@ func (r *reader) live(rec []byte) bool {
 	if r.st.format.tree == nil {
 		first = first[blockset.HeaderSize:]
 	}
-	odd, bad := checkText("handler", first[:handlerName])
-	return odd == nil && bad == nil
+	name := first[:handlerName]
+	return checkText("handler", name) == nil && checkPadding("handler", name) == nil
 }

@@ -101,6 +101,9 @@ type reader struct {
 // it is not read any further, which the report has room to say.
 const maxFindings = 14
 
+// maxOdd bounds what is kept of what readers pass over.
+const maxOdd = 8
+
 var errMore = errors.New("too much is damaged: the rest of the state was not looked at")
 
 // found keeps the error of one object, beside which the others can be read. It
@@ -112,9 +115,13 @@ func (r *reader) found(err error) error {
 	return nil
 }
 
+// more reports whether there is room for more that is odd: what is not kept costs
+// nothing to say.
+func (r *reader) more() bool { return len(r.st.odd) < maxOdd }
+
 // odd keeps what is odd, as long as there is room.
 func (r *reader) odd(err error) {
-	if len(r.st.odd) < maxFindings {
+	if r.more() {
 		r.st.odd = append(r.st.odd, err)
 	}
 }
@@ -157,20 +164,27 @@ func (r *reader) uniqueNames() error {
 	return nil
 }
 
-// session reads one session, whose record lies at a. Kernels take of a name what comes
+// odd says what is odd in the record of a session. Kernels take of a name what comes
 // before a NUL or fits. Those up to 7.1.3 could make one without a name; without files
 // as well its record is that of nothing, as a count reads that is too high.
-func (r *reader) session(s Session, a phys.Addr) error {
-	odd := checkPadding("name", s.rec[:sessionName])
+func (s Session) odd() *phys.Error {
+	name := s.rec[:sessionName]
 	switch {
-	case len(text(s.rec[:sessionName])) == sessionName:
-		odd = noEnd("name", s.rec[:sessionName])
+	case len(text(name)) == sessionName:
+		return noEnd("name", name)
 	case s.rec[0] == 0 && zeros(s.rec):
-		odd = &phys.Error{Found: "neither a name nor files", Want: "a session", Err: ErrName}
+		return &phys.Error{Found: "neither a name nor files", Want: "a session", Err: ErrName}
 	}
-	if odd != nil {
-		odd.Object, odd.Addr = "record", a
-		r.odd(phys.In(s.String(), a, odd))
+	return checkPadding("name", name)
+}
+
+// session reads one session, whose record lies at a.
+func (r *reader) session(s Session, a phys.Addr) error {
+	if r.more() {
+		if odd := s.odd(); odd != nil {
+			odd.Object, odd.Addr = "record", a
+			r.odd(phys.In(s.String(), a, odd))
+		}
 	}
 	st := r.st
 	r.rising = true
@@ -178,7 +192,9 @@ func (r *reader) session(s Session, a phys.Addr) error {
 	n := 0
 	if head == 0 && count != 0 {
 		// luo_file_deserialize warns, and takes the session for one without files.
-		r.odd(phys.In(s.String(), a, &phys.Error{Object: "record", Addr: a, Found: fmt.Sprintf("%d files that are nowhere", count), Want: "none", Err: ErrCount}))
+		if r.more() {
+			r.odd(phys.In(s.String(), a, &phys.Error{Object: "record", Addr: a, Found: fmt.Sprintf("%d files that are nowhere", count), Want: "none", Err: ErrCount}))
+		}
 	} else {
 		var err error
 		if n, err = st.format.form().files(r, a, head, count); err != nil {
@@ -191,7 +207,7 @@ func (r *reader) session(s Session, a phys.Addr) error {
 		return nil
 	}
 	d, err := s.checkTokens(&r.tokens)
-	if d != nil {
+	if d != nil && r.more() {
 		r.odd(phys.In(s.String(), a, d.fault("file", func(j int) phys.Addr { return st.fileAddr(s.i, j) })))
 	}
 	return err
@@ -217,23 +233,22 @@ func (r *reader) files(seg []byte, a phys.Addr, i, n int) (int, error) {
 		if handler := (*[handlerName]byte)(rec[:]); *handler != r.handler || !r.proved {
 			st.count(text(r.handler[:]), same)
 			same = 0
-			odd, e := checkText("handler", handler[:])
-			for _, e := range []*phys.Error{odd, e} {
-				if e == nil {
-					continue
-				}
+			of := func(e *phys.Error) *phys.Error {
 				if e.Object = fmt.Sprintf("file block %d", i); i == inArray {
 					e.Object = "file array"
 				}
 				e.Object += fmt.Sprintf(": file %d", n+off/fileSize)
 				e.Addr = a + phys.Addr(off)
+				return e
 			}
-			if odd != nil {
-				r.odd(odd)
-			}
-			if e != nil {
+			if e := checkText("handler", handler[:]); e != nil {
 				e.Hint = stops
-				return n, e
+				return n, of(e)
+			}
+			if r.more() {
+				if e := checkPadding("handler", handler[:]); e != nil {
+					r.odd(of(e))
+				}
 			}
 			r.handler, r.proved = *handler, true
 		}

@@ -69,8 +69,10 @@ func (f *serForm) files(r *reader, a, head phys.Addr, count uint64) (n int, err 
 		return 0, err
 	}
 	for i, b := range r.chain {
-		if odd := unusedIn("file block", i, b, fileSize); odd != nil {
-			r.odd(odd)
+		if r.more() {
+			if odd := unusedIn("file block", i, b, fileSize); odd != nil {
+				r.odd(odd)
+			}
 		}
 		if n, err = r.files(b.Entries(fileLayout), b.Addr+blockset.HeaderSize, i, n); err != nil {
 			return n, err

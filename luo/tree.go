@@ -134,18 +134,16 @@ func (r *reader) array(object string, a phys.Addr, head, size uint64) (b phys.Bl
 }
 
 // records returns the count records of size bytes behind head bytes of b, which
-// has room for them if count is at most room, what is behind them, and what is odd
-// about that.
-func (r *reader) records(object string, b phys.Block, head, size, count, room uint64) (seg, rest []byte, odd *phys.Error, err error) {
+// has room for them if count is at most room, and all that there is room for.
+func (r *reader) records(object string, b phys.Block, head, size, count, room uint64) (seg, all []byte, err error) {
 	if count > room {
-		return nil, nil, nil, &phys.Error{Object: object, Addr: b.Addr, Found: fmt.Sprintf("count %d", count),
+		return nil, nil, &phys.Error{Object: object, Addr: b.Addr, Found: fmt.Sprintf("count %d", count),
 			Want: fmt.Sprintf("at most %d, what its block of order %d holds", room, b.Order), Hint: stops, Err: ErrCount}
 	}
-	all, err := r.c.Memory().View(b.Addr+phys.Addr(head), b.Order.Bytes()-head)
-	if err != nil {
-		return nil, nil, nil, err
+	if all, err = r.c.Memory().View(b.Addr+phys.Addr(head), b.Order.Bytes()-head); err != nil {
+		return nil, nil, err
 	}
-	return all[: count*size : count*size], all[count*size:], unused(object, b.Addr, b.Range().End, all, count, size), nil
+	return all[: count*size : count*size], all, nil
 }
 
 // sessions reads the session array at a.
@@ -159,11 +157,11 @@ func (f *treeForm) sessions(r *reader, a phys.Addr) error {
 	if err != nil {
 		return err
 	}
-	seg, rest, odd, err := r.records(object, b, arrayHeader, sessionSize, u64(count), room)
+	seg, all, err := r.records(object, b, arrayHeader, sessionSize, u64(count), room)
 	if err != nil {
 		return err
 	}
-	r.behind(rest, b.Range().End, odd)
+	r.behind(all[len(seg):], b.Range().End, unused(object, b.Addr, b.Range().End, all, u64(count), sessionSize))
 	r.st.first = slices.Grow(r.st.first, len(seg)/sessionSize)
 	if err := r.sessions(seg, a+arrayHeader); err != nil {
 		return err
@@ -182,12 +180,14 @@ func (f *treeForm) files(r *reader, a, head phys.Addr, count uint64) (int, error
 	if err != nil {
 		return 0, err
 	}
-	seg, _, odd, err := r.records(object, b, 0, fileSize, count, room)
+	seg, all, err := r.records(object, b, 0, fileSize, count, room)
 	if err != nil {
 		return 0, err
 	}
-	if odd != nil {
-		r.odd(odd)
+	if r.more() {
+		if odd := unused(object, b.Addr, b.Range().End, all, count, fileSize); odd != nil {
+			r.odd(odd)
+		}
 	}
 	return r.files(seg, head, inArray, 0)
 }
