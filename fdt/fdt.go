@@ -203,8 +203,8 @@ func (t *Tree) check() error {
 			if i < 0 {
 				return t.bad(at, "a name that ends inside the structure block", "node name without end")
 			}
-			if (i == 0) != (depth == 1) || bytes.IndexByte(s[pos:pos+uint32(i)], '/') >= 0 {
-				return t.bad(at, "an empty name for the root, a name without slash elsewhere", "node name %s", phys.Quote(s[pos:pos+uint32(i)]))
+			if (i == 0) != (depth == 1) {
+				return t.bad(at, "an empty name for the root, a name elsewhere", "node name %s", phys.Quote(s[pos:pos+uint32(i)]))
 			}
 			pos += uint32(align4(uint32(i) + 1)) // inside: the block is whole words
 		case tokenProperty:

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"ferry/phys"
 )
@@ -85,7 +86,7 @@ func (w *Writer) Begin(name string) {
 	switch {
 	case len(w.open) == 0 && (w.root || name != ""):
 		w.misuse("a tree has one root without name")
-	case len(w.open) > 0 && (name == "" || bytes.ContainsAny([]byte(name), "/\x00")):
+	case len(w.open) > 0 && (name == "" || strings.IndexByte(name, 0) >= 0):
 		w.misuse("node name " + phys.Quote(name))
 	}
 	if len(w.open) > 0 {

@@ -86,7 +86,6 @@ func TestWriterRefusesWhatIsNoTree(t *testing.T) {
 		"two roots":               func(w *fdt.Writer) { w.Begin(""); w.End(); w.Begin(""); w.End() },
 		"root with a name":        func(w *fdt.Writer) { w.Begin("root"); w.End() },
 		"child without name":      func(w *fdt.Writer) { w.Begin(""); w.Begin(""); w.End(); w.End() },
-		"name with a slash":       func(w *fdt.Writer) { w.Begin(""); w.Begin("a/b"); w.End(); w.End() },
 		"property without node":   func(w *fdt.Writer) { w.Uint64("p", 1) },
 		"property after children": func(w *fdt.Writer) { w.Begin(""); w.Begin("a"); w.End(); w.Uint64("p", 1); w.End() },
 		"property without name":   func(w *fdt.Writer) { w.Begin(""); w.Property("", nil); w.End() },
@@ -96,5 +95,29 @@ func TestWriterRefusesWhatIsNoTree(t *testing.T) {
 		if _, err := w.Finish(); !errors.Is(err, fdt.ErrStructure) {
 			t.Errorf("%s: %v, want %v", name, err, fdt.ErrStructure)
 		}
+	}
+}
+
+// TestNamesMayHaveASlash: libfdt compares names whole, and Linux makes nodes of what
+// somebody wrote on its command line (reserve_mem=1M:4096:a/b).
+func TestNamesMayHaveASlash(t *testing.T) {
+	page := make([]byte, 4096)
+	w := fdt.NewWriter(page)
+	w.Begin("")
+	w.Begin("a/b")
+	w.Uint64("size", 7)
+	w.End()
+	w.End()
+	n, err := w.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := fdt.Parse(0x1000, page[:n])
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, ok := tree.Root().Child("a/b")
+	if size, err := node.Uint64("size"); !ok || size != 7 || err != nil {
+		t.Errorf("%v, %d, %v", ok, size, err)
 	}
 }

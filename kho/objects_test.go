@@ -86,6 +86,35 @@ func TestReservedMemoryIsReadAsWritten(t *testing.T) {
 	}
 }
 
+// TestRegionsOfAnySizeAreRead: reserve_mem=5000:64:name is what somebody may say, and
+// Linux preserves the whole pages of it alone.
+func TestRegionsOfAnySizeAreRead(t *testing.T) {
+	for _, c := range []struct {
+		start, size uint64 // start from hugeBlock on
+		from, to    uint64 // kept
+	}{
+		{0, 0, 0, 0}, {0, 2048, 0, 0}, {0, 4095, 0, 0}, {0, 5000, 0, 4096}, {64, 4096, 0, 4096}, {4032, 8192, 0, 8192}, {0x1000, 0x1ff000, 0x1000, 0x200000},
+	} {
+		r := kho.Region{Name: "r", Range: phys.Range{Start: hugeBlock + phys.Addr(c.start), End: hugeBlock + phys.Addr(c.start+c.size)}}
+		if got, want := r.Kept(), (phys.Range{Start: hugeBlock + phys.Addr(c.from), End: hugeBlock + phys.Addr(c.to)}); got != want {
+			t.Errorf("%#x bytes at %#x: %v kept, want %v", c.size, c.start, got, want)
+		}
+		f := newFixture(t)
+		_, d := f.draft()
+		a, page, err := d.Alloc()
+		f.check(err)
+		n, err := kho.PutReserved(page, []kho.Region{r})
+		f.check(err)
+		f.check(d.SetSubtree(kho.ReservedName, a, uint64(n)))
+		f.data, err = d.Commit()
+		f.check(err)
+		got, err := f.open().Reserved()
+		if diff := cmp.Diff([]kho.Region{r}, got); diff != "" || err != nil {
+			t.Errorf("%#x bytes at %#x: %v (-want +got):\n%s", c.size, c.start, err, diff)
+		}
+	}
+}
+
 func TestReservedMemoryRefuses(t *testing.T) {
 	node := func(w *fdt.Writer, name string, start, size uint64) {
 		w.Begin(name)
@@ -122,12 +151,6 @@ func TestReservedMemoryRefuses(t *testing.T) {
 			node(w, "r", uint64(hugeBlock), 4096)
 			node(w, "r", uint64(hugeBlock)+4096, 4096)
 		}, fdt.ErrDuplicate},
-		{"no bytes", func(w *fdt.Writer) { w.String("compatible", "memblock-v1"); node(w, "r", uint64(hugeBlock), 0) }, kho.ErrReserved},
-		{"half a page", func(w *fdt.Writer) { w.String("compatible", "memblock-v1"); node(w, "r", uint64(hugeBlock), 2048) }, kho.ErrReserved},
-		{"unaligned", func(w *fdt.Writer) {
-			w.String("compatible", "memblock-v1")
-			node(w, "r", uint64(hugeBlock)+8, 4096)
-		}, kho.ErrReserved},
 		{"a wrap", func(w *fdt.Writer) {
 			w.String("compatible", "memblock-v1")
 			node(w, "r", uint64(hugeBlock), ^uint64(0)&^4095)

@@ -90,12 +90,21 @@ func region(n fdt.Node) (Region, error) {
 	}
 	var ok bool
 	r.Range, ok = phys.Span(phys.Addr(start), size)
-	if !ok || size == 0 || start%phys.PageSize != 0 || size%phys.PageSize != 0 || len(n.Name()) > maxRegionName {
+	if !ok || len(n.Name()) > maxRegionName {
 		return r, &phys.Error{Object: "reserved memory", Addr: n.Addr(), Found: fmt.Sprintf("region %s, %#x bytes at %#x", phys.Quote(n.Name()), size, start),
-			Want: fmt.Sprintf("whole pages, a name of at most %d bytes", maxRegionName), Err: ErrReserved}
+			Want: fmt.Sprintf("an end inside the address space, a name of at most %d bytes", maxRegionName), Err: ErrReserved}
 	}
 	r.Name = string(n.Name())
 	return r, nil
+}
+
+// Kept returns the memory that Linux preserves of the region: as many whole pages as
+// its size has, from the page on that it begins in. Nothing rounds what reserve_mem=
+// asks for: the end of a region may be missing, and all of one that is smaller than a
+// page or was given up.
+func (r Region) Kept() phys.Range {
+	start := r.Range.Start.Page()
+	return phys.Range{Start: start, End: start + phys.Addr(r.Range.Size()).Page()}
 }
 
 // PutReserved writes the device tree of the regions into page and returns its
@@ -115,7 +124,8 @@ func PutReserved(page []byte, regions []Region) (int, error) {
 	return w.Finish()
 }
 
-// Reserved returns the memory that is reserved by name, all of it preserved.
+// Reserved returns the memory that is reserved by name, preserved as far as Linux does
+// it: see [Region.Kept].
 func (h *Handover) Reserved() ([]Region, error) {
 	s, ok := h.Subtree(ReservedName)
 	if !ok {
@@ -130,7 +140,7 @@ func (h *Handover) Reserved() ([]Region, error) {
 		return nil, phys.In("kho: reserved memory", s.Data, err)
 	}
 	for _, r := range regions {
-		if !h.Map.Covers(r.Range) {
+		if kept := r.Kept(); !kept.Empty() && !h.Map.Covers(kept) {
 			return nil, &phys.Error{Object: "kho: reserved memory " + phys.Quote(r.Name), Addr: r.Range.Start,
 				Found: fmt.Sprintf("%#x bytes, not all preserved", r.Range.Size()), Want: "preserved memory", Err: ErrPreserved}
 		}
