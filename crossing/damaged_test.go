@@ -2,11 +2,13 @@ package crossing
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"ferry/cmd/probe/standin"
+	"ferry/kho"
 	"ferry/phys"
 )
 
@@ -138,6 +140,40 @@ func TestLeftoversOfAnEarlierAttemptCross(t *testing.T) {
 		}
 		if a := m.arrive(jump); !bytes.Equal(a.kho, raw) {
 			t.Errorf("%s: handed on %x, want the untouched %x", from.Name, a.kho, raw)
+		}
+	}
+}
+
+// TestRegionsOfAnySizeCross: nothing rounds what reserve_mem= asks for, and Linux
+// preserves its whole pages alone.
+func TestRegionsOfAnySizeCross(t *testing.T) {
+	for _, from := range standin.Generations {
+		m := newMachineOf(t, from, standin.Carried(from, standin.F, standin.Shape{Sessions: 1, Files: 1, Regions: 1, RegionOrder: 2}), "ferry.on-error=halt")
+		h, err := kho.Open(m.Memory, m.payload(), map[bool]*kho.Format{true: kho.V1Small}[from == standin.A])
+		if err != nil {
+			t.Fatal(err)
+		}
+		was, err := h.Reserved()
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := was[0].Range.Size()
+		s, _ := h.Subtree(kho.ReservedName)
+		tree := m.edit(s.Data, s.Size)
+		le.PutUint64(tree[bytes.Index(tree, le.AppendUint64(nil, size)):], size+1000) // which are not preserved
+		m.next("F", from.Name)
+		jump, err := Run(&m.Machine)
+		if err != nil || !strings.Contains(m.log.String(), `ferry: warning: kho: reserved memory "region0" `) || !strings.Contains(m.log.String(), fmt.Sprintf(": 1000 of %d bytes are not preserved", size+1000)) {
+			t.Fatalf("%s: %v\n%s", from.Name, err, m.log)
+		}
+		u := func(i int) uint64 { return le.Uint64(m.arrive(jump).kho[8*i:]) }
+		out, err := kho.Open(m.Memory, kho.Data{FDT: phys.Addr(u(0)), FDTSize: u(1), Scratch: phys.Addr(u(2)), ScratchSize: u(3)}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		regions, err := out.Reserved()
+		if err != nil || len(regions) != 1 || regions[0].Range.Size() != size+1000 {
+			t.Errorf("%s: %v, %v", from.Name, regions, err)
 		}
 	}
 }

@@ -21,13 +21,14 @@ func TestAllFindingsAreReported(t *testing.T) {
 		2:  {3, `luo: session 1 "session-1": `},
 		20: {16, "luo 0x"},
 	} {
-		m := newMachineOf(t, standin.F, standin.Shape{Sessions: 20, Files: 1, Plain: true}, "")
+		m := newMachineOf(t, standin.F, standin.Shape{Sessions: 20, Files: 1, Plain: true, Regions: 1, RegionOrder: 2}, "")
 		h, err := kho.Open(m.Memory, m.payload(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, _ := h.Subtree(kho.MetadataName)
-		m.edit(s.Data, 1)[0] = 2
+		s, _ := h.Subtree(kho.ReservedName)
+		tree := m.edit(s.Data, s.Size)
+		copy(tree[bytes.Index(tree, []byte("memblock-v1")):], "memblock-v9")
 		for i := range n {
 			count := m.session(i) + 72
 			m.edit(count, 8)[0] = 2
@@ -42,7 +43,7 @@ func TestAllFindingsAreReported(t *testing.T) {
 				found = append(found, text)
 			}
 		}
-		if len(found) != tt.lines || !strings.Contains(found[0], "version 2, want 1") || !strings.HasPrefix(found[len(found)-1], tt.last) {
+		if len(found) != tt.lines || !strings.Contains(found[0], `"memblock-v9"`) || !strings.HasPrefix(found[len(found)-1], tt.last) {
 			t.Fatalf("%d sessions broken: %d findings, want %d, the last with %q:\n%s", n, len(found), tt.lines, tt.last, m.log)
 		}
 		for i := range min(n, 14) {

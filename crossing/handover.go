@@ -17,6 +17,7 @@ type handover struct {
 	state *luo.State
 	memfd memfds
 	leaks leaks
+	odd   warnings // of what is no file
 }
 
 // restore reads and proves the handover that d names, opening it as f, which is the
@@ -107,17 +108,24 @@ func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
 		if s.Name == luo.Subtree {
 			continue
 		}
-		bad.add(nearName(fmt.Sprintf("kho: %v", s), s.Data, s.Name, luo.Subtree, kho.ReservedName, kho.MetadataName, kho.TestName))
+		bad.add(nearName(fmt.Sprintf("kho: %v", s), s.Data, s.Name, luo.Subtree, kho.ReservedName))
+		if err := nearName(fmt.Sprintf("kho: %v", s), s.Data, s.Name, kho.MetadataName, kho.TestName); err != nil {
+			in.odd.add(err.Error() + "; the next kernel does not need it")
+		}
 		r, _ := phys.Span(s.Data, max(s.Size, 1)) // where no size is known, its first block
 		bad.add(in.claim(check, fmt.Sprintf("kho: %v", s), r))
 	}
-	_, _, err := in.Metadata()
-	bad.add(err)
+	if _, _, err := in.Metadata(); err != nil { // Linux warns, and goes on without it
+		in.odd.add(err.Error() + "; Linux ignores it")
+	}
 	bad.add(in.TestObjects(check.Block))
 	regions, err := in.Reserved()
 	bad.add(err)
 	for _, r := range regions {
-		bad.add(in.claim(check, "kho: reserved memory "+phys.Quote(r.Name), r.Range))
+		if left := phys.NewRanges(r.Range).Sub(r.Kept()); left.Size() > 0 {
+			in.odd.add(fmt.Sprintf("kho: reserved memory %s %v: %d of %d bytes are not preserved: Linux preserves whole pages of it alone", phys.Quote(r.Name), r.Range.Start, left.Size(), r.Range.Size()))
+		}
+		bad.add(in.claim(check, "kho: reserved memory "+phys.Quote(r.Name), r.Kept()))
 	}
 }
 

@@ -79,7 +79,7 @@ func (p producer) check(in *handover) error {
 	if !p.gen.writes(in) {
 		return fmt.Errorf("%s: the handover is to come from %s, generation %s, but is in %s (%s)", p.by, phys.Quote(p.said), p.gen.Name, in.formats(), do)
 	}
-	m, ok, _ := in.Metadata() // what is wrong with it is a finding
+	m, ok, _ := in.Metadata() // what is wrong with it is a warning
 	if g := ByRelease(m.Release); ok && p.release && g != nil && g != p.gen {
 		return fmt.Errorf("%s: the handover is to come from %s, but names Linux %s itself (%s)", p.by, phys.Quote(p.said), phys.Quote(m.Release), do)
 	}

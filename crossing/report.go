@@ -80,9 +80,10 @@ func (r *Report) elapsed() time.Duration { return time.Duration(r.now() - r.bega
 
 // arrived notes what is worth saying about the handover that came in.
 func (r *Report) arrived(in *handover) {
-	if m, ok, _ := in.Metadata(); ok { // what is wrong with it is a finding
+	if m, ok, _ := in.Metadata(); ok { // what is wrong with it is a warning
 		r.From = m.Release
 	}
+	r.Warnings = append(r.Warnings, in.odd.lines()...)
 	for _, odd := range in.state.Odd() {
 		r.Warnings = append(r.Warnings, phys.In("luo", 0, odd).Error()+"; Linux passes over it")
 	}
