@@ -157,7 +157,7 @@ func TestVmallocRefuses(t *testing.T) {
 // TestVmallocFollowsNoLoop: a list of chunks that lead back to one of them costs as
 // much as there are chunks, however many pages the descriptor claims.
 func TestVmallocFollowsNoLoop(t *testing.T) {
-	for n := 1; n <= 9; n++ { // chunks
+	for n := 1; n <= 5; n++ { // chunks
 		for to := range n { // where the last one leads to
 			f := newFixture(t)
 			v, _ := vmalloced(f, 511*n, 0)
