@@ -10,6 +10,9 @@ import (
 // the test binary does beside it counts as well.
 func Bounded(t testing.TB, limit uint64, work func()) {
 	t.Helper()
+	if underRace {
+		limit *= 2
+	}
 	least := ^uint64(0)
 	for i := 0; i < 3 && least > limit; i++ {
 		least = min(least, allocated(work))
