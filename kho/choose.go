@@ -52,6 +52,17 @@ func (h *Handover) as(f *Format) reading {
 	return r
 }
 
+// without returns an error in the place of a reading in format f where there is a
+// sub-tree that its kernels do not know.
+func (h *Handover) without(name string, f *Format) reading {
+	r := reading{Handover: &Handover{format: f}}
+	if n, ok := h.tree.Root().Child(name); ok {
+		r.err = &phys.Error{Object: fmt.Sprintf("root device tree: %v", n), Addr: n.Addr(), Found: "live update",
+			Want: fmt.Sprintf("none: no kernel of %v knows it", f), Err: ErrVersion}
+	}
+	return r
+}
+
 // lost returns what is wrong with the memory that the sub-trees name: it is not
 // preserved, as a rule.
 func (r reading) lost() error {
@@ -66,10 +77,9 @@ func (r reading) lost() error {
 // too, so what tells them apart is what lies behind the first bytes of each bitmap:
 // blocks that were handed over, or somebody else's memory.
 func (h *Handover) chooseList(large, small, claim *Format) (*Handover, error) {
-	asLarge, asSmall := h.as(large), h.as(small)
-	if n, ok := h.tree.Root().Child(luoName); ok {
-		asSmall.err = &phys.Error{Object: fmt.Sprintf("root device tree: %v", n), Addr: n.Addr(), Found: "live update",
-			Want: fmt.Sprintf("none: no kernel of %v knows it", small), Err: ErrVersion}
+	asLarge, asSmall := h.as(large), h.without(luoName, small)
+	if asSmall.err == nil {
+		asSmall = h.as(small)
 	}
 	switch {
 	case asLarge.err == nil && asSmall.err == nil:

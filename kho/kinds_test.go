@@ -9,7 +9,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"ferry/kho"
+	"ferry/kho/khotest"
 	"ferry/phys"
 )
 
@@ -165,4 +168,45 @@ func (l *laid) somewhere() phys.Addr {
 		return r.Start + phys.Addr(l.Uint64N(r.Size()))
 	}
 	return l.data.FDT + phys.Addr(l.IntN(400))
+}
+
+// TestRealListsAreReadAsTheirKernelWroteThem: those of Linux 6.17.13 and 6.18.15, with
+// what lay around their bitmaps.
+func TestRealListsAreReadAsTheirKernelWroteThem(t *testing.T) {
+	seen := map[string]int{}
+	khotest.Lists(t, func(t *testing.T, l *khotest.List) {
+		right, wrong := kho.V1Small, kho.V1
+		if l.Large {
+			right, wrong = wrong, right
+		}
+		want := make(map[phys.Block]bool)
+		for _, b := range l.Blocks {
+			want[b.Block] = true
+		}
+		for _, claim := range []*kho.Format{nil, right, wrong} {
+			h, err := kho.Open(l.Memory, l.Data, claim)
+			switch {
+			case errors.Is(err, kho.ErrAmbiguous):
+				seen["refused"]++
+				continue
+			case err != nil:
+				t.Fatal(err)
+			case !slices.Contains(h.Formats(), right):
+				t.Errorf("claim %v: read as %v", claim, h.Format())
+			case len(h.Formats()) > 1:
+				seen["alike"]++
+			case claim == wrong:
+				t.Errorf("claim %v: taken, though it is wrong", claim)
+			}
+			if diff := cmp.Diff(want, members(t, h.Map)); diff != "" {
+				t.Errorf("claim %v: preserved (-by the kernel +read):\n%s", claim, diff)
+			}
+			seen[h.Format().String()]++
+		}
+	})
+	for _, what := range []string{kho.V1.String(), kho.V1Small.String(), "alike", "refused"} {
+		if seen[what] == 0 {
+			t.Errorf("no list is %s", what)
+		}
+	}
 }

@@ -17,6 +17,16 @@ const (
 // ReportPrefix begins every line that linux/init writes to the console.
 const ReportPrefix = "crossing: "
 
+// ListsLine begins what linux/init reports of the lists of preserved memory that it told apart:
+//
+//	crossing: lists n=<n> aligned=<n> behind=<n> read=<n>,<n>,<n> alike=... refused=... wrong=<n>
+//
+// Three numbers are those without a claim of what the list is, with the right claim and with the wrong one.
+const ListsLine = "lists n="
+
+// DumpLine begins a list that linux/init prints, in base64, as a file of kho/khotest/testdata.
+const DumpLine = "dump "
+
 // A Route is the kernels that one machine runs in turn.
 type Route struct {
 	Releases []string // of each kernel, from the first one on; the last one repeats

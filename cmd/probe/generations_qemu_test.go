@@ -81,10 +81,16 @@ func TestGenerationsOnMetal(t *testing.T) {
 		"sub-tree that is no tree":    {standin.F, standin.C, "", noSessions + " probe.odd=raw probe.expect=untouched ferry.on-error=pass", `"raw"`},
 		"records of 6.19.8":           {standin.C, standin.F, "", "probe.plain probe.sessions=3 probe.files=7 probe.odd=unset,reversed,small", "repaired: "},
 		"bitmaps that may be 6.18's":  {standin.A, standin.F, "6.17.13", noSessions + " probe.regions=2 probe.tests=3 probe.odd=aligned", ""},
-		"bitmaps of nobody knows who": {standin.B, standin.F, "", noSessions + " probe.regions=2 probe.tests=3 probe.expect=untouched ferry.on-error=pass", "ferry: error: "},
-		"encrypted memory":            {standin.F, standin.E, "", "probe.sessions=1 probe.files=1 probe.node=7 probe.expect=untouched ferry.on-error=pass", "encrypted: a setup_data node of type 7"},
-		"a node that nobody knows":    {standin.F, standin.E, "", "probe.sessions=1 probe.files=1 probe.node=66", ""},
-		"other handlers, no FLBs":     {standin.F, standin.EPrime, "", "probe.sessions=7 probe.files=5 probe.odd=foreign,no-flb,gaps,raw", `"standin-v1"`},
+		"bitmaps of nobody knows who": {standin.B, standin.F, "", noSessions + " probe.regions=3 probe.order=10 probe.tests=40", ""},
+		"bitmaps of 6.17, said to be 6.18's": {standin.A, standin.F, "6.18.15", noSessions + " probe.regions=3 probe.order=10 probe.tests=40 probe.expect=untouched ferry.on-error=pass",
+			"and not kho-v1 as claimed"},
+		"bitmaps of 6.18, said to be 6.17's": {standin.B, standin.F, "6.17.13", noSessions + " probe.regions=3 probe.order=10 probe.tests=40 probe.expect=untouched ferry.on-error=pass",
+			"and not kho-v1/512 as claimed"},
+		"bitmaps of 6.18, the command line says 6.17": {standin.B, standin.F, "", noSessions + " probe.regions=3 probe.order=10 probe.tests=40 ferry.from=6.17 probe.expect=untouched ferry.on-error=pass",
+			"and not kho-v1/512 as claimed"},
+		"encrypted memory":         {standin.F, standin.E, "", "probe.sessions=1 probe.files=1 probe.node=7 probe.expect=untouched ferry.on-error=pass", "encrypted: a setup_data node of type 7"},
+		"a node that nobody knows": {standin.F, standin.E, "", "probe.sessions=1 probe.files=1 probe.node=66", ""},
+		"other handlers, no FLBs":  {standin.F, standin.EPrime, "", "probe.sessions=7 probe.files=5 probe.odd=foreign,no-flb,gaps,raw", `"standin-v1"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

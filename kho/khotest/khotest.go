@@ -21,7 +21,7 @@ import (
 	"ferry/phys/phystest"
 )
 
-//go:embed testdata/*.json.gz
+//go:embed testdata/*.json.gz testdata/lists/*.json.gz
 var files embed.FS
 
 // Vector is a handover with what an independent program found in it.

@@ -14,11 +14,16 @@ import (
 
 // A config is what the words of the command line that begin with "crossing." say.
 type config struct {
-	plan    workload.Plan // crossing.sessions, crossing.files, crossing.big, crossing.wide, crossing.plan=mixed|shared|broken
-	route   linux.Route   // crossing.kernels: releases, comma separated; crossing.rounds; crossing.direct=1
-	round   int           // crossing.round: kernels before this one, 0 for the first
-	region  string        // name of the region that reserve_mem= asks for, if any
-	cmdline string        // whole
+	plan       workload.Plan // crossing.sessions, crossing.files, crossing.big, crossing.wide, crossing.plan=mixed|shared|broken
+	route      linux.Route   // crossing.kernels: releases, comma separated; crossing.rounds; crossing.direct=1
+	round      int           // crossing.round: kernels before this one, 0 for the first
+	from       string        // crossing.from: who hands over, as the payload says it; nobody if empty
+	plain      bool          // crossing.plain=1: without ferry load
+	dump       int           // crossing.dump: how many of them to print
+	fragmented bool          // crossing.fragmented=1: the first kernel's memory is in pieces
+	lists      int           // crossing.lists: how many lists of kho-v1 to tell apart, instead of a crossing
+	region     string        // name of the region that reserve_mem= asks for, if any
+	cmdline    string        // whole
 }
 
 func readConfig(path string) (config, error) {
@@ -35,7 +40,7 @@ func parseConfig(cmdline string) (config, error) {
 	seals := ""
 	numbers := map[string]*int{
 		"sessions": &c.plan.Sessions, "files": &c.plan.Files, "big": &c.plan.Big, "wide": &c.plan.Wide,
-		"round": &c.round, "rounds": &c.route.Rounds,
+		"round": &c.round, "rounds": &c.route.Rounds, "lists": &c.lists, "dump": &c.dump,
 	}
 	for _, word := range strings.Fields(c.cmdline) {
 		key, value, _ := strings.Cut(word, "=")
@@ -55,6 +60,12 @@ func parseConfig(cmdline string) (config, error) {
 			}
 		case key == "direct" && value == "1":
 			c.route.Direct = true
+		case key == "from" && value != "":
+			c.from = value
+		case key == "plain" && value == "1":
+			c.plain = true
+		case key == "fragmented" && value == "1":
+			c.fragmented = true
 		case key == "plan" && value == "mixed":
 			c.plan.Mixed = true
 		case key == "plan" && value == "shared":

@@ -41,12 +41,14 @@ func (c config) load() error {
 		return kexec(kernel, initrdPath, c.next())
 	}
 	pack := []string{"pack", "--kernel", kernel, "--initrd", initrdPath, "--output", payloadPath}
-	if !hasLUO() {
-		// Memory alone does not tell whether 6.17 or 6.18 wrote it.
-		pack = append(pack, "--from", c.route.Release(c.round))
+	if c.from != "" {
+		pack = append(pack, "--from", c.from)
 	}
 	if err := command(linux.FerryPath, pack...); err != nil {
 		return err
+	}
+	if c.plain {
+		return kexec(linux.StagePath, payloadPath, c.next())
 	}
 	// Loaded, taken back, loaded again: so every run also shows that --unload works. There is no kernel to go back to: a
 	// crossing that fails has to be seen.
@@ -76,7 +78,7 @@ func command(name string, args ...string) error {
 	return nil
 }
 
-// kexec loads a kernel without the stage.
+// kexec loads a kernel, or the stage, as kexec-tools does.
 func kexec(kernel, initrd, cmdline string) error {
 	k, err := os.Open(kernel)
 	if err != nil {

@@ -37,6 +37,20 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	if err := limits(); err != nil {
+		return err
+	}
+	if c.lists > 0 {
+		if err := c.tellApart(); err != nil {
+			return err
+		}
+		return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	}
+	if c.fragmented && c.round == 0 {
+		if _, err := newChurn(true); err != nil {
+			return err
+		}
+	}
 	if err := c.inspect(); err != nil {
 		return err
 	}
@@ -91,9 +105,6 @@ func (c config) inspect() error {
 
 // begin makes the live state in the first kernel, and takes it over in every other one.
 func (c config) begin() (*state, error) {
-	if err := limits(); err != nil {
-		return nil, err
-	}
 	if len(c.plan.List()) == 0 {
 		return &state{}, nil
 	}
