@@ -47,22 +47,26 @@ func known(found []string) bool {
 	return false
 }
 
-// formats returns the strings in the handover that the running kernel is making. Up to 6.18 there is none before it is
-// made; from 6.19 on debugfs may show the beginning of its device tree alone, which has the string.
+// formats returns the strings in the handover that the running kernel is making, or else in the one that it took over:
+// a kernel writes what it reads. Up to 6.18 there is none before it is made; from 6.19 on debugfs may show the beginning of
+// its device tree alone, which has the string, and a kernel that was handed something shows that alone (kho_init).
 func (h host) formats() (f vmlinux.Formats) {
 	debugfs, err := h.debugfs()
 	if err != nil {
 		return f
 	}
-	tree, err := fs.ReadFile(h.root, debugfs+"/kho/out/fdt")
-	if err != nil {
-		return f
+	for _, way := range []string{"/kho/out/", "/kho/in/"} {
+		tree, err := fs.ReadFile(h.root, debugfs+way+"fdt")
+		if err != nil {
+			continue
+		}
+		if state, err := fs.ReadFile(h.root, debugfs+way+"sub_fdts/LUO"); err == nil {
+			f = vmlinux.FindFormats(state)
+		}
+		if f.KHO = vmlinux.FindFormats(tree).KHO; len(f.KHO) > 0 {
+			return f
+		}
 	}
-	state, err := fs.ReadFile(h.root, debugfs+"/kho/out/sub_fdts/LUO")
-	if err == nil {
-		f = vmlinux.FindFormats(state)
-	}
-	f.KHO = vmlinux.FindFormats(tree).KHO
 	return f
 }
 

@@ -29,6 +29,15 @@ func shown(t *testing.T, kho, state string) map[string]string {
 	return files
 }
 
+// taken is what debugfs shows instead in a kernel that was handed something.
+func taken(shown map[string]string) map[string]string {
+	files := map[string]string{}
+	for name, b := range shown {
+		files[strings.Replace(name, "/out/", "/in/", 1)] = b
+	}
+	return files
+}
+
 // tree is the state of live update as a device tree, which has nodes of these versions.
 func tree(t *testing.T, root string, nodes ...string) string {
 	t.Helper()
@@ -67,6 +76,7 @@ func TestHostKnowsWhoHandsOver(t *testing.T) {
 		{"7.1", "7.1.13", shown(t, "kho-v3", tree(t, "luo-v1", "luo-session-v2", "luo-flb-v1")), "E", "7.1.13", ""},
 		{"7.3", "7.3.4", shown(t, "kho-v4", "luo-v5\x00\x00"+strings.Repeat("\x00", 24)), "F", "7.3.4", ""},
 		{"the formats of the series before 7.2 in 7.2", "7.2.12", shown(t, "kho-v3", block), "E'", "E'", "Linux 7.2.12, generation E'"},
+		{"the same, in a kernel that was handed something", "7.2.12", taken(shown(t, "kho-v3", block)), "E'", "E'", "Linux 7.2.12, generation E'"},
 		{"those of 7.0 in 6.12", "6.12.1", shown(t, "kho-v1", tree(t, "luo-v1", "luo-session-v2", "luo-flb-v1")), "D", "D", ""},
 		{"those of 6.18, or 6.17, in 6.12", "6.12.1", shown(t, "kho-v1", ""), "", "", "nobody knows what it writes"},
 		{"those of 7.3 in 7.9", "7.9", shown(t, "kho-v4", "luo-v5\x00\x00"), "F", "F", ""},
