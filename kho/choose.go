@@ -205,13 +205,13 @@ func (h *Handover) elements(f *Format) []element {
 
 // each changes a copy of each error in err.
 func each(err error, change func(*phys.Error)) (all phys.Errors) {
-	var many phys.Errors
-	if !errors.As(err, &many) {
+	many, ok := errors.AsType[phys.Errors](err)
+	if !ok {
 		many = phys.Errors{err}
 	}
 	for _, err := range many {
-		var e *phys.Error
-		if !errors.As(err, &e) {
+		e, ok := errors.AsType[*phys.Error](err)
+		if !ok {
 			all = append(all, err)
 			continue
 		}

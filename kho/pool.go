@@ -120,21 +120,32 @@ func (h *Handover) pool(occupied phys.Ranges) *pool {
 	table, _ := phys.Span(h.Data.Scratch, h.Data.ScratchSize)
 	p := &pool{h: h, occupied: occupied.Add(table)}
 	p.giveBack()
+	var areas []phys.Range
+	for _, e := range p.own() {
+		r, _ := phys.Span(e.Addr, e.Size)
+		areas = append(areas, r)
+	}
+	p.offerAll(areas)
+	return p
+}
+
+// offerAll adds what may be cut off areas, of the one with the most free memory
+// first, in the order of the table if they have as much.
+func (p *pool) offerAll(areas []phys.Range) {
 	type area struct {
-		phys.Range
+		size uint64
 		free phys.Ranges
 	}
-	var areas []area
-	for _, e := range p.own() {
-		if r, _ := phys.Span(e.Addr, e.Size); !r.Empty() {
-			areas = append(areas, area{r, phys.NewRanges(r).Sub(p.occupied...).Sub(phys.Range{End: phys.LowMemory})})
+	var all []area
+	for _, a := range areas {
+		if !a.Empty() {
+			all = append(all, area{a.Size(), phys.NewRanges(a).Sub(p.occupied...).Sub(phys.Range{End: phys.LowMemory})})
 		}
 	}
-	slices.SortStableFunc(areas, func(a, b area) int { return cmp.Compare(b.free.Size(), a.free.Size()) })
-	for _, a := range areas {
-		p.offer(a.free, a.Size())
+	slices.SortStableFunc(all, func(a, b area) int { return cmp.Compare(b.free.Size(), a.free.Size()) })
+	for _, a := range all {
+		p.offer(a.free, a.size)
 	}
-	return p
 }
 
 // offer adds what may be cut off an area of size bytes, free of which nobody has,
