@@ -1,9 +1,9 @@
 # Proof by attack, on metal: docs/reliability.md, sections 3 to 7. Each target
-# writes its section.
+# writes its section, attack-opened that of docs/opened.md.
 
-.PHONY: attack-metal attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-reserved attack-rollback attack-endurance
+.PHONY: attack-metal attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-reserved attack-opened attack-rollback attack-endurance
 
-attack-metal: attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-reserved attack-rollback attack-endurance ## broken handovers, machines stopped midway, all memory compared
+attack-metal: attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-reserved attack-opened attack-rollback attack-endurance ## broken handovers, machines stopped midway, all memory compared
 
 # What the attacks boot, and the symbols by which they stop it.
 ATTACK_IMAGES := $(BUILD)/ferry.bzimage $(BUILD)/stage.elf $(BUILD)/probe.bzimage $(BUILD)/probe.elf
@@ -32,6 +32,10 @@ attack-stray-linux: qemu $(ATTACK_LINUX) ## the same with what real kernels hand
 
 attack-reserved: qemu $(ATTACK_LINUX) ## real kernels with memory that only their command lines reserve
 	$(ATTACK) -run '^TestReservedRanges$$'
+
+attack-opened: qemu $(ATTACK_IMAGES) kernels ## opened kernels against what their decompressors leave in memory; where and how they are entered
+	nice -n 10 $(GO) test -tags qemu -count=1 -timeout 60m ./attack/metal -build $(abspath $(BUILD)) -page $(CURDIR)/docs/opened.md \
+	  $(if $(FERRY_KERNELS),-kernels $(abspath $(FERRY_KERNELS))) -run '^(TestOpenedKernelIs|TestStartsAreSpread|TestScratchWithOnePlace|TestFaultBetween)'
 
 # Real kernels from end to end: the suite of linux/.
 ATTACK_E2E = nice -n 10 $(GO) test -tags linux_e2e -count=1 -timeout 60m ./linux -build $(abspath $(BUILD)) -page $(RELIABILITY)
