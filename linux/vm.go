@@ -25,6 +25,7 @@ type VM struct {
 	Cmdline string        // of the first kernel
 	Args    string        // further arguments for QEMU, split at blanks
 	Timeout time.Duration // 3 minutes if zero
+	Count   bool          // count instructions: a tick of the time stamp counter is one
 	Console io.Writer     // also gets the console as it comes, if not nil
 }
 
@@ -64,6 +65,9 @@ func (vm VM) Run(ctx context.Context) (Log, error) {
 		"TIMEOUT="+strconv.Itoa(int(timeout.Seconds())))
 	if vm.CPU != "" {
 		cmd.Env = append(cmd.Env, "CPU="+vm.CPU)
+	}
+	if vm.Count {
+		cmd.Env = append(cmd.Env, "ICOUNT=1")
 	}
 	if vm.Memory != "" {
 		cmd.Env = append(cmd.Env, "MEM="+vm.Memory)

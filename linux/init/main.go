@@ -66,6 +66,7 @@ func run() error {
 		return fmt.Errorf("round %d: %w", c.round, err)
 	}
 	defer live.close() // not before the reboot: a closed session is given up
+	report("instant round=%d left=%d", c.round, tick())
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_KEXEC)
 }
 
@@ -86,6 +87,10 @@ func (c config) inspect() error {
 	}
 	_, err = os.Stat("/sys/module/test_kho")
 	report("machine round=%d release=%s luo=%v test_kho=%v la57=%v", c.round, release, hasLUO(), err == nil, bytes.Contains(cpu, []byte(" la57")))
+	report("instant round=%d began=%d", c.round, began)
+	if err := reportKernel(c.round); err != nil {
+		return err
+	}
 	root, err := c.archive(c.round)
 	if err != nil {
 		return err
