@@ -146,7 +146,7 @@ func TestEveryKernelIsEnteredOpened(t *testing.T) {
 			if !log.Has(openedForm) {
 				t.Error("it was not entered opened")
 			}
-			if hasLUO(release) {
+			if HasLUO(release) {
 				checkUpstream(t, log, upstream[0].passed)
 				checkStage(t, log, crossed)
 				return

@@ -21,6 +21,7 @@ import (
 	"ferry/boot/payload/pack"
 	"ferry/cmd/probe/standin"
 	"ferry/kho"
+	"ferry/linux"
 	"ferry/phys"
 )
 
@@ -32,7 +33,7 @@ func newest(t *testing.T) []byte {
 	all := bzImages(t)
 	best := ""
 	for name := range all {
-		if !strings.Contains(name, "-") && (best == "" || number(name) > number(best)) {
+		if !strings.Contains(name, "-") && (best == "" || linux.Compare(name, best) > 0) {
 			best = name
 		}
 	}
