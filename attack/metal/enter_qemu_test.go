@@ -293,7 +293,7 @@ func TestFaultBetweenWriteAndJumpGoesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	log, status := r.Wait()
-	for _, want := range []string{hand, "starting the fallback", "probe B: PASSED: the untouched handover arrived, as the policy says"} {
+	for _, want := range []string{hand, "starting the rollback kernel with the untouched handover", "probe B: PASSED: the untouched handover arrived, as the policy says"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("nobody says %q", want)
 		}
