@@ -7,6 +7,7 @@ import (
 	"hash/crc64"
 	"os"
 	"os/exec"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -43,6 +44,10 @@ func (c config) load() error {
 	pack := []string{"pack", "--kernel", kernel, "--initrd", initrdPath, "--output", payloadPath}
 	if c.from != "" {
 		pack = append(pack, "--from", c.from)
+	}
+	// An opened kernel cannot be entered with these: ferry load wants its bzImage too.
+	if strings.Contains(" "+c.next(), " mem=") || strings.Contains(" "+c.next(), " memmap=") {
+		pack = append(pack, "--with-compressed")
 	}
 	if err := command(linux.FerryPath, pack...); err != nil {
 		return err
