@@ -120,7 +120,7 @@ func TestLoadNamesTheKernelThatRuns(t *testing.T) {
 	maps.Copy(eprime, version("7.2.12"))
 	next := shown(t, "kho-v5", "")
 	maps.Copy(next, version("7.9.1"))
-	kernel617, kernel618 := bzImage(formats(linux("6.17.13", "kho-v1"))), bzImage(formats(linux("6.18.15", "kho-v1")))
+	kernel617, kernel618 := bzImage(formats(linuxImage("6.17.13", "kho-v1"))), bzImage(formats(linuxImage("6.18.15", "kho-v1")))
 	cold := loadCmd{Append: "ferry.on-error=cold"}
 	for _, tt := range []struct {
 		name string
@@ -160,13 +160,13 @@ func TestLoadNamesTheKernelThatRuns(t *testing.T) {
 }
 
 // linux is what an image says of a release and the strings that it has.
-func linux(release string, strs ...string) string {
+func linuxImage(release string, strs ...string) string {
 	return "\x7fELF\x00Linux version " + release + " (user@host)\x00" + strings.Join(strs, "\x00") + "\x00"
 }
 
 // Nobody says who will hand over if nobody was asked: the kernel to go back to may be another one.
 func TestPackLeavesOpenWhoHandsOver(t *testing.T) {
-	tr := trip{back: bzImage(formats(linux("6.17.13", "kho-v1"))), host: version("6.17.13")}
+	tr := trip{back: bzImage(formats(linuxImage("6.17.13", "kho-v1"))), host: version("6.17.13")}
 	tr.alter = func(archive []byte) {
 		p, err := payload.Open(archive)
 		must(t, err)
