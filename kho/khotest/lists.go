@@ -29,8 +29,11 @@ type List struct {
 func Lists(t *testing.T, visit func(t *testing.T, l *List)) {
 	t.Helper()
 	names, err := fs.Glob(files, "testdata/lists/*.json.gz")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("%d lists: %v", len(names), err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(names) == 0 {
+		t.Fatal("no lists in testdata/lists")
 	}
 	for _, name := range names {
 		t.Run(strings.TrimSuffix(name[len("testdata/lists/"):], ".json.gz"), func(t *testing.T) {
