@@ -13,6 +13,30 @@ var (
 	RamStackOffset uint
 )
 
+// What runtimes since TamaGo 1.26.2 are built with: mem.go of TamaGo's package goos,
+// for 64-bit processors with an MMU.
+const (
+	// ArenaBaseOffset is the address that has index 0 in the map of heap arenas.
+	ArenaBaseOffset = 0
+
+	// HeapAddrBits is the number of bits of a heap address.
+	HeapAddrBits = 40
+
+	// LogHeapArenaBytes is the size of a heap arena: 4 MiB.
+	LogHeapArenaBytes = 22
+
+	// LogPallocChunkPages is how many pages a chunk of the allocator's bitmap
+	// covers: 512.
+	LogPallocChunkPages = 9
+
+	// MinPhysPageSize is the least size of a page, in bytes.
+	MinPhysPageSize = 4096
+
+	// StackSystem is what each goroutine's stack holds for the system, in bytes:
+	// nothing, because the board takes traps on stacks of its own.
+	StackSystem = 0
+)
+
 // CPUInit is the image's first instruction.
 func CPUInit()
 
@@ -50,4 +74,8 @@ var (
 
 	// Task starts a thread.
 	Task func(sp, mp, gp, fn unsafe.Pointer)
+
+	// Wake wakes a processor that Idle has halted, by its ProcID. Runtimes since
+	// TamaGo 1.27 ask for it.
+	Wake func(procid uint64)
 )

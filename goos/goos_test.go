@@ -65,7 +65,7 @@ func declarations(t *testing.T, path string) (types, linked map[string]string) {
 }
 
 // optional are the hooks that the board leaves to the runtime.
-var optional = []string{"Bloc", "ProcID", "Task"}
+var optional = []string{"Bloc", "ProcID", "Task", "Wake"}
 
 // TestNamesAndTypesAgree holds three places against each other that a linker joins
 // by name alone: what goos declares, what the board gives, and what the runtime
@@ -87,6 +87,31 @@ func TestNamesAndTypesAgree(t *testing.T) {
 	}
 	if len(given) < 10 {
 		t.Errorf("the board gives %v: this test looks at the wrong thing", slices.Sorted(maps.Keys(given)))
+	}
+}
+
+// TestConstantsAreThoseOfTheRuntime: the runtime computes its tables from them, so that
+// it needs exactly these names, untyped. StackSystem is the board's choice.
+func TestConstantsAreThoseOfTheRuntime(t *testing.T) {
+	f, err := parser.ParseFile(token.NewFileSet(), "goos.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, d := range f.Decls {
+		if d, ok := d.(*ast.GenDecl); ok && d.Tok == token.CONST {
+			for _, s := range d.Specs {
+				s := s.(*ast.ValueSpec)
+				if v, ok := s.Values[0].(*ast.BasicLit); ok && s.Type == nil {
+					got[s.Names[0].Name] = v.Value
+				}
+			}
+		}
+	}
+	want := map[string]string{"ArenaBaseOffset": "0", "HeapAddrBits": "40", "LogHeapArenaBytes": "22", "LogPallocChunkPages": "9",
+		"MinPhysPageSize": "4096", "StackSystem": "0"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("constants (-want +got):\n%s", d)
 	}
 }
 

@@ -37,6 +37,9 @@ var ProcID func() uint64
 //go:linkname Task runtime/goos.Task
 var Task func(sp, mp, gp, fn unsafe.Pointer)
 
+//go:linkname Wake runtime/goos.Wake
+var Wake func(procid uint64)
+
 //go:linkname Hwinit0 runtime/goos.Hwinit0
 func Hwinit0()
 
@@ -71,6 +74,9 @@ func start() {
 	}
 	if ProcID != nil && Task == nil {
 		Printk(byte(ProcID()))
+		if Wake != nil {
+			Wake(ProcID())
+		}
 	}
 	if Exit != nil {
 		Exit(0)
