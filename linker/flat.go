@@ -82,8 +82,8 @@ func loadable(f *elf.File) ([]*elf.Prog, error) {
 	switch {
 	case len(loads) == 0:
 		return nil, fmt.Errorf("no loadable segment")
-	case len(loads) > maxSegments:
-		return nil, fmt.Errorf("%d loadable segments, want at most %d", len(loads), maxSegments)
+	case len(loads) > MaxSegments:
+		return nil, fmt.Errorf("%d loadable segments, want at most %d", len(loads), MaxSegments)
 	case base(loads[0]) > loads[0].Vaddr:
 		return nil, fmt.Errorf("segment %#x: no page below it for the header page", loads[0].Vaddr)
 	}

@@ -70,8 +70,9 @@ type Segment struct {
 	Flags                  uint64 // FlagExec, FlagWrite, FlagRead
 }
 
-// maxSegments is what fits between the parameters and the area at the page's end.
-const maxSegments = (TrustOffset - ParamsOffset - 0x28) / 32
+// MaxSegments is the most that an image may have: what the board has room for, which
+// is less than the header page has.
+const MaxSegments = 16
 
 // Options are the choices of the one who builds an image.
 type Options struct {

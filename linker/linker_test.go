@@ -99,7 +99,7 @@ func TestLinkPlacesSegmentsAtTheirDistanceFromTheBase(t *testing.T) {
 
 func TestTrustIsTheEndOfTheHeaderPage(t *testing.T) {
 	var segs []seg
-	for i := range uint64(maxSegments) {
+	for i := range uint64(MaxSegments) {
 		segs = append(segs, seg{typ: elf.PT_LOAD, vaddr: testBase + (1+i)*PageSize, flags: rx, bytes: []byte{0xf4}})
 	}
 	image, err := Link(bytes.NewReader(file(testBase+PageSize, segs...)), Options{})
@@ -209,7 +209,7 @@ func TestLinkRefuses(t *testing.T) {
 	arm := file(testBase+PageSize, code)
 	arm[18] = byte(elf.EM_AARCH64)
 	var many []seg
-	for i := range uint64(maxSegments + 1) {
+	for i := range uint64(MaxSegments + 1) {
 		many = append(many, at(testBase+PageSize*(i+1), rx))
 	}
 	for _, c := range []struct {

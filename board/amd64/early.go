@@ -15,7 +15,7 @@ const (
 )
 
 const (
-	maxSegments  = 16
+	maxSegments  = 16   // linker.MaxSegments
 	messageBytes = 48   // of each of the entry's messages
 	stackGuard   = 1024 // bytes of kernel stack kept for functions without a stack check
 )
