@@ -28,18 +28,17 @@ const (
 	lineDivisor  = 0x80 // registers 0 and 1 are the divisor
 	lineReady    = 1 << uart.LSR_THRE
 	lineEmpty    = 1 << 6
-	uartHz       = uart.DEFAULT_BAUDRATE // baud at divisor 1
+	uartHz       = 115_200 // baud at divisor 1
 	uartSlowest  = 50
 	uartPatience = 1 << 32 // time stamps, some seconds
 )
 
-// openConsole chooses the serial port that the command line names last with
-// console=ttySn, the first without, and sets it to 8N1. The speed is the one that
-// stands behind the port's name; without, the port keeps the one it has from the
-// firmware or the old kernel.
-func (m *machine) openConsole() {
-	port, divisor := uint16(com1), uint64(0)
+// consolePort returns the base of the serial port that the command line names last
+// with console=ttySn, of the first without one, and the divisor for the speed that
+// follows the name, 0 without one.
+func (m *machine) consolePort() (port uint16, divisor uint64) {
 	const key = "console=ttyS"
+	port = com1
 	for i := uint64(0); i+uint64(len(key)) < m.cmdlineLen; i++ {
 		n := uint64(0)
 		for n < uint64(len(key)) && m.cmdline[(i+n)&(maxCmdline-1)] == key[n] {
@@ -47,6 +46,9 @@ func (m *machine) openConsole() {
 		}
 		if n < uint64(len(key)) {
 			continue
+		}
+		if end := m.cmdline[(i+n+1)&(maxCmdline-1)]; end != ',' && end != ' ' && end != '\t' && end != '\n' && end != 0 {
+			continue // ttyS10 is not ttyS1
 		}
 		switch m.cmdline[(i+n)&(maxCmdline-1)] {
 		case '0':
@@ -62,6 +64,13 @@ func (m *machine) openConsole() {
 		}
 		divisor = m.baudDivisor(i + n + 1)
 	}
+	return port, divisor
+}
+
+// openConsole sets the console's port to 8N1. Without a speed on the command line it
+// keeps the one that it has from the firmware or the old kernel.
+func (m *machine) openConsole() {
+	port, divisor := m.consolePort()
 	out8(port+uartInterrupts, 0)
 	out8(port+uartLine, lineDivisor)
 	if divisor == 0 {

@@ -126,6 +126,25 @@ func TestIdentityOf16TiBFitsTheStage(t *testing.T) {
 	}
 }
 
+func TestConsoleIsThePortThatIsNamedLast(t *testing.T) {
+	for _, c := range []struct {
+		cmdline string
+		port    uint16
+		divisor uint64
+	}{
+		{"", com1, 0}, {"quiet", com1, 0}, {"console=ttyS0", com1, 0}, {"console=ttyS1", com2, 0}, {"console=ttyS2 quiet", com3, 0},
+		{"console=ttyS3,9600n8", com4, 12}, {"console=ttyS1,57600 console=ttyS2", com3, 0}, {"console=ttyS1\tquiet", com2, 0},
+		{"console=ttyS10", com1, 0}, {"console=ttyS10,9600", com1, 0}, {"console=ttyS1 console=ttyS20", com2, 0},
+		{"console=ttyS4", com1, 0}, {"console=ttyS", com1, 0}, {"console=tty0", com1, 0}, {"console=ttyS1x", com1, 0},
+	} {
+		var m machine
+		m.cmdlineLen = uint64(copy(m.cmdline[:], c.cmdline))
+		if port, divisor := m.consolePort(); port != c.port || divisor != c.divisor {
+			t.Errorf("%q: port %#x, divisor %d, want %#x, %d", c.cmdline, port, divisor, c.port, c.divisor)
+		}
+	}
+}
+
 func TestConsoleSpeedIsReadFromTheCommandLine(t *testing.T) {
 	for _, c := range []struct {
 		options string
