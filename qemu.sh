@@ -22,8 +22,8 @@
 #   QEMU_ARGS=...  further arguments for QEMU, split at blanks
 #   LINKER=program the linker; built on the fly when it is not set
 #
-# Exit codes: what the guest exits with (0 to 63, see the README); 62 a fatal
-# report; 124 hung; 125 QEMU itself failed, was killed, or the guest reset.
+# Exit codes: what the guest exits with (0 to 63, see the README); 60 a good end
+# after a system call without an answer; 62 a fatal report; 124 hung; 125 QEMU itself failed, was killed, or the guest reset.
 set -euo pipefail
 
 while [[ ${1-} =~ ^[A-Z_]+=. ]]; do

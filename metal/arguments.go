@@ -10,7 +10,6 @@ const (
 	vectorBytes = 8 << 10
 	auxPageSize = 6
 	auxRandom   = 25
-	memoryShare = 3 // quarters of the free memory that the garbage collector may fill
 )
 
 // builder writes the two growing parts.
@@ -83,8 +82,8 @@ func buildArguments() uint64 {
 
 	b.environment()
 	b.word(b.text)
-	b.string("GOMEMLIMIT=")
-	b.number(amd64.FramesLeft() / 4 * memoryShare * amd64.PageSize)
+	b.string(memoryLimit)
+	b.number(amd64.GoMemory())
 	b.byte(0)
 	b.word(0)
 
@@ -109,6 +108,16 @@ func afterDashes() uint64 {
 		}
 	}
 	return 1 << 20
+}
+
+// startsAt reports whether the command line has s at position i.
+func startsAt(i uint64, s string) bool {
+	for n := 0; n < len(s); n++ {
+		if amd64.CmdlineAt(i+uint64(n)) != s[n] {
+			return false
+		}
+	}
+	return true
 }
 
 // isSpace reports whether c ends a word; 0 is the end of the command line.
@@ -139,8 +148,13 @@ func (b *builder) argument(i uint64) (next uint64, ok bool) {
 	return i, true
 }
 
+// memoryLimit is the variable by which the runtime takes its limit. Only the board
+// sets it: the runtime ends the program if it cannot read the value, and this early
+// there is no fallback.
+const memoryLimit = "GOMEMLIMIT="
+
 // environment passes on words before the dashes that look like NAME=value, the
-// name in capitals: GODEBUG, GOTRACEBACK, GOGC.
+// name in capitals: GODEBUG, GOTRACEBACK, GOGC; but not GOMEMLIMIT.
 func (b *builder) environment() {
 	for i, end := uint64(0), afterDashes(); i < end && amd64.CmdlineAt(i) != 0; {
 		n := i
@@ -148,7 +162,11 @@ func (b *builder) environment() {
 			n++
 		}
 		if n > i && amd64.CmdlineAt(n) == '=' {
-			i, _ = b.argument(i)
+			before, name := *b, i
+			if i, _ = b.argument(i); startsAt(name, memoryLimit) {
+				*b = before
+				amd64.Print("ferry: GOMEMLIMIT follows from the stage's memory; the command line's is ignored\n")
+			}
 			continue
 		}
 		for !isSpace(amd64.CmdlineAt(i)) {

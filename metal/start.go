@@ -10,12 +10,9 @@ import (
 )
 
 // The Go side of the kernel: what can only be done once the runtime is up, and
-// only on metal. The collector has to work harder as the heap nears the end of
-// the stage's memory: beyond three quarters of it, the rest being the image, page
-// tables and stacks.
+// only on metal.
 func init() {
 	debug.SetMaxStack(amd64.MaxGoStack)
-	debug.SetMemoryLimit(int64(amd64.MemoryUse().Total) / 4 * 3)
 	setWallClock()
 }
 
@@ -23,7 +20,7 @@ func init() {
 func setWallClock() {
 	for range 3 {
 		if t, ok := amd64.WallClock(); ok {
-			k.wall = t.UnixNano() - amd64.Nanotime()
+			k.wall = t*1_000_000_000 - amd64.Nanotime()
 			return
 		}
 		time.Sleep(3 * time.Millisecond) // an update takes 2 ms

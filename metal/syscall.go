@@ -44,10 +44,27 @@ func syscall(t *thread) (preempt bool) {
 		t.state = threadFree
 		return true
 	case 231:
-		amd64.Exit(int(int32(c.RDI)))
+		amd64.Exit(exitCode(int(int32(c.RDI))))
 	}
 	c.RAX = serve(t, n, c.RDI, c.RSI, c.RDX, c.R10)
 	return n == 24 || t.state != threadRuns
+}
+
+// exitUnknown is the exit code of a program that ends well but has made a system call
+// without an answer: a test that passes all the same has not seen what it did.
+const exitUnknown = 60
+
+// exitCode returns the code to end with for the one that the program gives.
+func exitCode(code int) int {
+	if code != 0 {
+		return code
+	}
+	for i := range k.told {
+		if k.told[i] != 0 {
+			return exitUnknown
+		}
+	}
+	return code
 }
 
 // serve dispatches on the call's number, asm/unistd_64.h.

@@ -8,6 +8,7 @@ type Variable struct{ Name, Value string }
 // Arguments splits a kernel command line into what a program on the board gets:
 // the words after " -- " are its arguments, those before that look like NAME=value
 // with the name in capitals its environment. Double quotes hold blanks together.
+// GOMEMLIMIT is the board's to set and left out, see [GoMemory].
 func Arguments(cmdline string) (args []string, env []Variable) {
 	before, after := cmdline, ""
 	for i := range cmdline {
@@ -17,7 +18,7 @@ func Arguments(cmdline string) (args []string, env []Variable) {
 		}
 	}
 	for _, w := range words(before) {
-		if name, value, ok := strings.Cut(w, "="); ok && isVariable(name) {
+		if name, value, ok := strings.Cut(w, "="); ok && isVariable(name) && name != "GOMEMLIMIT" {
 			env = append(env, Variable{name, value})
 		}
 	}

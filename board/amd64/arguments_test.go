@@ -23,6 +23,7 @@ func TestArgumentsAreSplit(t *testing.T) {
 		{`-- "two words" a"b c"d ""`, []string{"two words", "ab cd", ""}, nil},
 		{"\t--  one\n two ", []string{"one", "two"}, nil},
 		{"GOGC=50 ferry.mode=pass GO_X= -- GODEBUG=1", []string{"GODEBUG=1"}, []amd64.Variable{{"GOGC", "50"}, {"GO_X", ""}}},
+		{"GOMEMLIMIT=1 GOGC=off", nil, []amd64.Variable{{"GOGC", "off"}}},
 		{`A="b c" _B=1 C1=2 =3 D`, nil, []amd64.Variable{{"A", "b c"}}},
 	} {
 		args, env := amd64.Arguments(tt.cmdline)

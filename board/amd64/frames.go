@@ -17,6 +17,11 @@ func FreeFrame(pa uint64) { mach.freeFrame(pa) }
 // FramesLeft returns the number of pages that [Frame] can still hand out.
 func FramesLeft() uint64 { return mach.framesLeft }
 
+// GoMemory returns how many bytes the Go runtime may fill before its collector works
+// harder: three quarters of what the program gets. The rest is for page tables, stacks
+// and what the collector frees late.
+func GoMemory() uint64 { return mach.programMemory() / 4 * 3 }
+
 func (m *machine) frame() uint64 {
 	pa := m.frameFree
 	switch {

@@ -19,6 +19,9 @@ func (m *machine) divide() bool {
 // mapWindow maps nothing: the program's memory comes on demand.
 func (m *machine) mapWindow() bool { return true }
 
+// programMemory returns the bytes that the program can get from now on.
+func (m *machine) programMemory() uint64 { return m.framesLeft * PageSize }
+
 // windowUse returns the bytes that the program uses beyond the pages of [Frame]:
 // none.
 func windowUse() uint64 { return 0 }

@@ -78,6 +78,10 @@ func (m *machine) guard() uint64 {
 	return (m.windowTop-ramStackOffset-firstStack)&^(PageSize-1) - PageSize
 }
 
+// programMemory returns the bytes that the program can get: what follows the image
+// in the window.
+func (m *machine) programMemory() uint64 { return m.windowTop - m.imageEnd }
+
 // windowUse returns the bytes that the program uses beyond the image's file and
 // the pages of [Frame].
 func windowUse() uint64 {

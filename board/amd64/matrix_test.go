@@ -139,7 +139,7 @@ func TestEndsAreReported(t *testing.T) {
 			end{[]string{"buffer"}, 62, []string{"mmap: errno 0", "fatal: the stage's memory is used up", "main.main"}},
 			end{[]string{"tables"}, 62, []string{"fatal: page fault on memory that the program may access", "page fault, error code 0x", "main.main"}},
 			end{[]string{"kernel"}, 62, []string{"fatal: fault in the kernel", "address 0x10", "main.main"}}, // by the print, or the timer before it
-			end{[]string{"unknown"}, 0, []string{"unknown system call 450 set_mempolicy_home_node", "function not implemented"}})
+			end{[]string{"unknown"}, 60, []string{"unknown system call 450 set_mempolicy_home_node", "function not implemented"}})
 	}
 	for _, c := range ends {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
@@ -156,6 +156,23 @@ func TestEndsAreReported(t *testing.T) {
 				t.Log(out)
 			}
 		})
+	}
+}
+
+// TestMemoryLimitIsTheBoards: the collector's limit follows from the stage's memory, and
+// no word of the command line changes it or can end the program.
+func TestMemoryLimitIsTheBoards(t *testing.T) {
+	for _, words := range []string{"", "GOMEMLIMIT=1MiB", "GOMEMLIMIT=nonsense"} {
+		out, code := run(t, []string{"APPEND=" + words}, "limit")
+		var limit, total uint64
+		for line := range strings.Lines(out) {
+			if n, _ := fmt.Sscanf(line, "trial: memory limit %d of %d", &limit, &total); n == 2 {
+				break
+			}
+		}
+		if code != 0 || total != 64<<20 || limit < total/2 || limit > total/4*3 {
+			t.Errorf("%q: exit code %d, limit %d of %d, want 0 and from a half to three quarters:\n%s", words, code, limit, total, out)
+		}
 	}
 }
 

@@ -60,7 +60,7 @@ func hwinit1() {
 	// An update of the clock takes 2 ms.
 	for end := Nanotime() + int64(10*time.Millisecond); Nanotime() < end; {
 		if t, ok := WallClock(); ok {
-			wall = t.UnixNano() - Nanotime()
+			wall = t*1_000_000_000 - Nanotime()
 			return
 		}
 	}

@@ -8,11 +8,10 @@ import (
 )
 
 // The board's last part, once the runtime is up: what an operating system passes
-// to a program. The collector has to work harder as the heap nears the end of the
-// stage's memory: beyond three quarters of it, as in metal.
+// to a program.
 func init() {
 	debug.SetMaxStack(MaxGoStack)
-	debug.SetMemoryLimit(int64(MemoryUse().Total) / 4 * 3)
+	debug.SetMemoryLimit(int64(GoMemory()))
 	args, env := Arguments(Boot().Cmdline)
 	os.Args = append([]string{"ferry"}, args...)
 	for _, e := range env {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -112,6 +113,8 @@ func main() {
 		fmt.Println("unknown system call:", err)
 	case "environment":
 		fmt.Printf("%q %q\n", os.Args[2:], os.Environ())
+	case "limit":
+		fmt.Println("trial: memory limit", debug.SetMemoryLimit(-1), "of", amd64.MemoryUse().Total)
 	case "calls":
 		fmt.Println("trial: calls")
 		for start := time.Now(); time.Since(start) < 3*time.Second; {
