@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,7 +82,7 @@ func NewPart(data []byte) Part {
 type Trust struct {
 	Key        minisign.Key
 	MinSerial  uint64 // lowest serial
-	MinRelease string // lowest release of the next kernel, such as "7.2.6"; empty for any
+	MinRelease string // lowest release of the next kernel, such as "7.2.6"; empty: any. Release candidates come before their release
 }
 
 // Verify is VerifyManifest, and proves that every file is what the manifest says.
@@ -117,15 +118,19 @@ func (t *Trust) VerifyManifest(p *Payload) (comment string, err error) {
 	return comment, nil
 }
 
-// releaseNumbers returns the numbers that a release begins with: 7, 3 and 4 of
-// "7.3.4-amd64". Numbers that are left out are 0.
-func releaseNumbers(release string) (n [3]uint64, ok bool) {
+// released is the fourth number of a release that is no release candidate.
+const released = math.MaxUint64
+
+// releaseNumbers returns the numbers that a release begins with, 7, 3 and 4 of
+// "7.3.4-amd64", and behind them what orders release candidates before their
+// release: the number of the candidate, or released. Numbers that are left out are 0.
+func releaseNumbers(release string) (n [4]uint64, ok bool) {
 	end := strings.IndexFunc(release, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
 	if end < 0 {
 		end = len(release)
 	}
-	fields := strings.SplitN(strings.TrimRight(release[:end], "."), ".", len(n)+1)
-	if len(fields) < 2 || len(fields) > len(n) {
+	fields := strings.SplitN(strings.TrimRight(release[:end], "."), ".", len(n))
+	if len(fields) < 2 || len(fields) > 3 {
 		return n, false
 	}
 	for i, field := range fields {
@@ -134,7 +139,29 @@ func releaseNumbers(release string) (n [3]uint64, ok bool) {
 			return n, false
 		}
 	}
+	n[3] = candidate(release[end:])
 	return n, true
+}
+
+// candidate returns the number of the release candidate that the rest of a release
+// names, released if it names none: "-rc1" of Linux itself, "-0.rc1.git" of Fedora,
+// "-070300rc1" of Ubuntu.
+func candidate(rest string) uint64 {
+	for at := 0; ; at += len("rc") {
+		i := strings.Index(rest[at:], "rc")
+		if i < 0 {
+			return released
+		}
+		at += i
+		if before := at - 1; before >= 0 && (rest[before]|0x20 >= 'a' && rest[before]|0x20 <= 'z') {
+			continue // "-arch1" and the like
+		}
+		digits := rest[at+len("rc"):]
+		digits = digits[:len(digits)-len(strings.TrimLeft(digits, "0123456789"))]
+		if n, err := strconv.ParseUint(digits, 10, 32); err == nil {
+			return n
+		}
+	}
 }
 
 // TrustSize is the size in bytes of the area for a Trust among the parameters of

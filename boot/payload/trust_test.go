@@ -250,3 +250,36 @@ func FuzzTrust(f *testing.F) {
 		}
 	})
 }
+
+// A release candidate is older than its release, whoever writes it.
+func TestReleaseCandidatesComeBeforeTheirRelease(t *testing.T) {
+	s := newSigner(1)
+	for _, c := range []struct {
+		least, release string
+		takes          bool
+	}{
+		{"7.3", "7.3.0-rc1", false},
+		{"7.3", "7.3-rc7-amd64", false},
+		{"7.3", "7.3.0-0.rc1.20261101git1a2b3c.18.fc44.x86_64", false},
+		{"7.3", "7.3.0-070300rc1-generic", false},
+		{"7.3", "7.3.0-rc1-next-20261101", false},
+		{"7.3", "7.3.0", true},
+		{"7.3", "7.3.0-amd64", true},
+		{"7.3", "7.3.0-arch1-1", true},
+		{"7.3", "7.3.0-src2", true},
+		{"7.3", "7.3.1-rc1", true},
+		{"7.3", "7.4.0-rc1", true},
+		{"7.3.0-rc2", "7.3.0-rc1", false},
+		{"7.3.0-rc2", "7.3.0-rc2", true},
+		{"7.3.0-rc2", "7.3.0-rc10", true},
+		{"7.3.0-rc2", "7.3.0", true},
+		{"7.3.0-rc2", "7.2.9", false},
+	} {
+		m := manifestOf(t, whole(), func(m *payload.Manifest) { m.Kernel.Release = c.release })
+		trust := &payload.Trust{Key: s.key, MinRelease: c.least}
+		_, err := trust.Verify(open(t, archiveOf(m, s.sign(m), whole())))
+		if (err == nil) != c.takes || err != nil && !errors.Is(err, payload.ErrSerial) {
+			t.Errorf("at least %s: %s: %v", c.least, c.release, err)
+		}
+	}
+}
