@@ -4,19 +4,18 @@
 // The archive is a cpio file of the "newc" form (Linux'
 // Documentation/driver-api/early-userspace/buffer-format.rst), written by the
 // host tool (package pack) or by any cpio command. It was loaded by the kernel
-// before us and is foreign: every length is checked against the archive, and
+// before us and is untrusted: every length is checked against the archive, and
 // files are windows on it, never copies.
 //
 //	manifest.json          optional, see [Manifest]
 //	manifest.json.minisig  optional, its signature, see [Trust]
-//	kernel                 a bzImage; may be missing where there is the next
-//	opened                 optional, the same kernel, see package opened: started where it can be
+//	kernel                 a bzImage; may be missing if there is the next
+//	opened                 optional, the same kernel, see package opened: started if it can be
 //	initrd                 optional, handed on as it is
 //	rollback.kernel        optional, the kernel to go back to after a failure
 //	rollback.initrd        optional, its initrd
 //
-// Other names are passed over, so that an archive may carry more than a stage
-// knows. Package pack starts kernels and initrds on a page of the archive.
+// Other names are skipped, so that an archive may carry more than a stage knows. Package pack starts kernels and initrds on a page of the archive.
 //
 // Nothing of an archive is proved by reading it. [Payload.Check] compares its
 // files with the manifest, [Trust.Verify] proves who wrote that.
@@ -27,6 +26,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 
 	"ferry/phys"
 )
@@ -50,7 +50,7 @@ const (
 
 // File is one file of the archive.
 type File struct {
-	Data   []byte // window on the archive; empty where there is no such file
+	Data   []byte // window on the archive; empty if there is no such file
 	Offset uint64 // of Data in the archive, in bytes
 }
 
@@ -60,7 +60,7 @@ type Payload struct {
 	RollbackKernel, RollbackInitrd File
 
 	// Raw is the manifest as it stands in the archive, and Signature the file that
-	// signs it, both empty where there is none.
+	// signs it, both empty if there is none.
 	Raw, Signature File
 	Manifest       Manifest
 }
@@ -75,29 +75,26 @@ func (p *Payload) files() map[string]*File {
 }
 
 // Open reads the archive up to its trailer. The kernel must be there in one form or
-// both, and the rollback kernel where the manifest names one; the rest may be missing.
+// both, and the rollback kernel if the manifest names one; the rest may be missing.
 func Open(archive []byte) (*Payload, error) {
 	p := &Payload{}
 	files := p.files()
-	for at := 0; ; {
-		e, next, err := entryAt(archive, at)
+	for m, err := range Members(archive) {
 		if err != nil {
-			return nil, fmt.Errorf("%w: entry at offset %#x: %w", ErrArchive, at, err)
+			return nil, err
 		}
-		name := bytes.TrimPrefix(e.name, []byte("./"))
-		if string(name) == trailer {
-			break
+		name := bytes.TrimPrefix(m.Name, []byte("./"))
+		file := files[string(name)]
+		if file == nil {
+			continue
 		}
-		if file := files[string(name)]; file != nil {
-			if !e.regular {
-				return nil, fmt.Errorf("%w: %s at offset %#x: not a regular file", ErrArchive, name, at)
-			}
-			if file.Offset != 0 {
-				return nil, fmt.Errorf("%w: %s at offset %#x: a second file of this name", ErrArchive, name, at)
-			}
-			*file = File{e.data, uint64(e.offset)}
+		if !m.Regular {
+			return nil, fmt.Errorf("%w: %s at offset %#x: not a regular file", ErrArchive, name, m.At)
 		}
-		at = next
+		if file.Offset != 0 {
+			return nil, fmt.Errorf("%w: %s at offset %#x: a second file of this name", ErrArchive, name, m.At)
+		}
+		*file = m.File
 	}
 	if p.Kernel.Offset == 0 && p.Opened.Offset == 0 {
 		return nil, fmt.Errorf("%w: no file named %s or %s", ErrArchive, KernelName, OpenedName)
@@ -127,50 +124,73 @@ const (
 	typeRegular = 0o100000
 )
 
-// entry is one file of a cpio archive.
-type entry struct {
-	name    []byte // without terminator
-	data    []byte
-	offset  int // of data
-	regular bool
+// Member is one entry of an archive, known or not: windows on it.
+type Member struct {
+	File
+	Name    []byte // as in the archive, without terminator
+	At      uint64 // offset of its header in the archive
+	Raw     []byte // header, name and data, each padded to a multiple of 4 bytes if the archive goes on there
+	Regular bool   // a regular file
 }
 
-// entryAt reads the entry at an offset and returns the offset of the next.
-func entryAt(b []byte, at int) (e entry, next int, err error) {
+// Members yields the members of an archive up to its trailer, which is not one of
+// them. The last yield has an error, which wraps [ErrArchive], if the archive is
+// damaged.
+func Members(archive []byte) iter.Seq2[Member, error] {
+	return func(yield func(Member, error) bool) {
+		for at := 0; ; {
+			m, next, err := memberAt(archive, at)
+			if err != nil {
+				yield(m, fmt.Errorf("%w: entry at offset %#x: %w", ErrArchive, at, err))
+				return
+			}
+			if string(bytes.TrimPrefix(m.Name, []byte("./"))) == trailer || !yield(m, nil) {
+				return
+			}
+			at = next
+		}
+	}
+}
+
+// memberAt reads the member at an offset and returns the offset of the next.
+func memberAt(b []byte, at int) (m Member, next int, err error) {
 	if len(b)-at < headerSize {
-		return e, 0, fmt.Errorf("%d bytes are left, the archive is cut short", len(b)-at)
+		return m, 0, fmt.Errorf("%d bytes are left, the archive is cut short", len(b)-at)
 	}
 	h := b[at : at+headerSize]
 	if magic := h[:6]; !bytes.Equal(magic, []byte("070701")) && !bytes.Equal(magic, []byte("070702")) {
-		return e, 0, fmt.Errorf("magic % x, want \"070701\": an uncompressed cpio archive of the newc form", magic)
+		return m, 0, fmt.Errorf("magic % x, want \"070701\": an uncompressed cpio archive of the newc form", magic)
 	}
 	mode, err := field(h, fieldMode)
 	if err != nil {
-		return e, 0, err
+		return m, 0, err
 	}
 	size, err := field(h, fieldFileSize)
 	if err != nil {
-		return e, 0, err
+		return m, 0, err
 	}
 	nameSize, err := field(h, fieldNameSize)
 	if err != nil {
-		return e, 0, err
+		return m, 0, err
 	}
 	left := int64(len(b) - at - headerSize)
 	if nameSize == 0 || nameSize > maxName || nameSize > left {
-		return e, 0, fmt.Errorf("name of %d bytes, %d are left", nameSize, left)
+		return m, 0, fmt.Errorf("name of %d bytes, %d are left", nameSize, left)
 	}
 	name := at + headerSize
-	e.name, _, _ = bytes.Cut(b[name:name+int(nameSize)], []byte{0})
-	e.regular = mode&typeMask == typeRegular
-	e.offset = align4(name + int(nameSize))
-	if size > int64(len(b)-e.offset) {
-		return e, 0, fmt.Errorf("file %s of %d bytes, %d are left: the archive is cut short", phys.Quote(e.name), size, max(0, len(b)-e.offset))
+	m.Name, _, _ = bytes.Cut(b[name:name+int(nameSize)], []byte{0})
+	m.Regular = mode&typeMask == typeRegular
+	start := align4(name + int(nameSize))
+	if size > int64(len(b)-start) {
+		return m, 0, fmt.Errorf("file %s of %d bytes, %d are left: the archive is cut short", phys.Quote(m.Name), size, max(0, len(b)-start))
 	}
+	m.At, m.Offset = uint64(at), uint64(start)
 	if size > 0 {
-		e.data = b[e.offset : e.offset+int(size) : e.offset+int(size)]
+		m.Data = b[start : start+int(size) : start+int(size)]
 	}
-	return e, align4(e.offset + int(size)), nil
+	next = align4(start + int(size))
+	m.Raw = b[at:min(next, len(b)):min(next, len(b))]
+	return m, next, nil
 }
 
 // field reads one number of a header.

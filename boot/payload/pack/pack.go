@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/cavaliergopher/cpio"
 
@@ -33,8 +34,8 @@ func Write(w io.Writer, m payload.Manifest, kernel, initrd []byte) error {
 // on nothing but the arguments. A kernel that cannot be started is refused with
 // an error wrapping [boot.ErrKernel].
 //
-// The version, the list of parts, and where the manifest does not name them the
-// releases of the kernels are filled in.
+// The version and the list of parts are filled in, and the releases of the kernels if
+// the manifest does not name them.
 func WriteFiles(w io.Writer, m payload.Manifest, f Files) error {
 	m.Version = payload.Version
 	if m.ExpectSessions > 0 {
@@ -81,11 +82,11 @@ func WriteFiles(w io.Writer, m payload.Manifest, f Files) error {
 	if _, err := payload.ParseManifest(manifest); err != nil {
 		return err
 	}
-	return write(w, manifest, nil, f)
+	return write(w, manifest, f)
 }
 
 // describe checks a kernel that was parsed, and its command line, and fills in its
-// release where none is given.
+// release if none is given.
 func describe(info *payload.KernelInfo, k *boot.Kernel, err error, cmdline *string) error {
 	if err != nil {
 		return err
@@ -100,17 +101,41 @@ func describe(info *payload.KernelInfo, k *boot.Kernel, err error, cmdline *stri
 }
 
 // Sign writes an archive again, with a signature of its manifest, which it
-// neither makes nor verifies. One that was there is replaced.
-func Sign(w io.Writer, archive, signature []byte) error {
-	p, err := payload.Open(archive)
+// neither makes nor verifies. One that was there is replaced. All other members stay
+// in their order, those that no stage knows byte for byte.
+func Sign(w io.Writer, old, signature []byte) error {
+	p, err := payload.Open(old)
 	if err != nil {
 		return err
 	}
 	if p.Raw.Offset == 0 {
 		return fmt.Errorf("%w: there is none to sign", payload.ErrManifest)
 	}
-	return write(w, p.Raw.Data, signature, Files{Kernel: p.Kernel.Data, Opened: p.Opened.Data, Initrd: p.Initrd.Data,
-		RollbackKernel: p.RollbackKernel.Data, RollbackInitrd: p.RollbackInitrd.Data})
+	parts := map[string]bool{}
+	for _, part := range (Files{}).parts() {
+		parts[part.name] = true
+	}
+	a := newArchive(w)
+	for m, err := range payload.Members(old) {
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(string(m.Name), "./")
+		before, isFiller := strings.CutPrefix(name, filler)
+		switch {
+		case name == payload.ManifestName:
+			a.add(name, m.Data)
+			if len(signature) > 0 {
+				a.add(payload.SignatureName, signature)
+			}
+		case name == payload.SignatureName, isFiller && parts[before]:
+		case parts[name]:
+			a.addOnPage(name, m.Data)
+		default:
+			a.addRaw(m.Raw)
+		}
+	}
+	return a.close()
 }
 
 // part is a file by its name in the archive.
@@ -127,25 +152,15 @@ func (f Files) parts() []part {
 }
 
 // write writes the archive.
-func write(w io.Writer, manifest, signature []byte, f Files) error {
-	a := &archive{counter: counter{w: w}}
-	a.cpio = cpio.NewWriter(&a.counter)
+func write(w io.Writer, manifest []byte, f Files) error {
+	a := newArchive(w)
 	a.add(payload.ManifestName, manifest)
-	if len(signature) > 0 {
-		a.add(payload.SignatureName, signature)
-	}
 	for _, p := range f.parts() {
 		if len(p.data) > 0 {
 			a.addOnPage(p.name, p.data)
 		}
 	}
-	if a.err == nil {
-		a.err = a.cpio.Close()
-	}
-	if a.err != nil {
-		return fmt.Errorf("pack: %w", a.err)
-	}
-	return nil
+	return a.close()
 }
 
 // maxFile is the largest file that the eight digits of newc can name.
@@ -157,6 +172,33 @@ type archive struct {
 	cpio    *cpio.Writer
 	inode   int64
 	err     error
+}
+
+func newArchive(w io.Writer) *archive {
+	a := &archive{counter: counter{w: w}}
+	a.cpio = cpio.NewWriter(&a.counter)
+	return a
+}
+
+// close ends the archive and returns the first error.
+func (a *archive) close() error {
+	if a.err == nil {
+		a.err = a.cpio.Close()
+	}
+	if a.err != nil {
+		return fmt.Errorf("pack: %w", a.err)
+	}
+	return nil
+}
+
+// addRaw appends a member of another archive as it is.
+func (a *archive) addRaw(raw []byte) {
+	if a.err != nil {
+		return
+	}
+	if _, a.err = a.counter.Write(raw); a.err == nil {
+		_, a.err = a.counter.Write(make([]byte, -len(raw)&3)) // the last member may lack it
+	}
 }
 
 // add appends a file.
@@ -177,16 +219,18 @@ func (a *archive) add(name string, data []byte) {
 	}
 }
 
+// filler begins the name of the file of zeros that fills the gap before a part.
+const filler = "pad."
+
 // headerSize is the room that header and name take in a newc archive.
 func headerSize(name string) int64 { return (110 + int64(len(name)) + 1 + 3) &^ 3 }
 
 // addOnPage appends a file whose data starts on a page of the archive, after a
 // file of zeros that fills the gap.
 func (a *archive) addOnPage(name string, data []byte) {
-	filler := "pad." + name
-	start := a.counter.n + headerSize(filler) + headerSize(name)
+	start := a.counter.n + headerSize(filler+name) + headerSize(name)
 	gap := -start & (phys.PageSize - 1)
-	a.add(filler, make([]byte, gap))
+	a.add(filler+name, make([]byte, gap))
 	a.add(name, data)
 }
 

@@ -214,3 +214,59 @@ func TestSignLeavesThePartsAsTheyAre(t *testing.T) {
 		t.Errorf("signed twice: %v", err)
 	}
 }
+
+// An archive may carry what no stage knows: microcode, a note, a folder.
+func TestSignKeepsMembersThatItDoesNotKnow(t *testing.T) {
+	plain := write(t, payload.Manifest{}, bzImage("code"), []byte("initrd"))
+	unknown := func(name string, mode cpio.FileMode, data string) []byte {
+		var b bytes.Buffer
+		w := cpio.NewWriter(&b)
+		h := &cpio.Header{Name: name, Mode: mode, Inode: 77, Links: 1, Size: int64(len(data)), Uid: 5, Guid: 6}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(data)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	note := unknown("note.txt", cpio.TypeReg|0o600, "by hand")
+	dir := unknown("kernel.d", cpio.TypeDir|0o755, "")
+	pad := unknown("pad.note.txt", cpio.TypeReg|0o644, "x")
+	archive := bytes.Join([][]byte{note, dir, pad, plain}, nil)
+	for range 2 { // a second signature takes the place of the first
+		var signed bytes.Buffer
+		if err := pack.Sign(&signed, archive, []byte("signature")); err != nil {
+			t.Fatal(err)
+		}
+		archive = signed.Bytes()
+		for name, member := range map[string][]byte{"note.txt": note, "kernel.d": dir, "pad.note.txt": pad} {
+			if bytes.Count(archive, member) != 1 {
+				t.Errorf("%s is not there once, as it was", name)
+			}
+		}
+		p, err := payload.Open(archive)
+		if err == nil {
+			err = p.Check()
+		}
+		if err != nil || string(p.Signature.Data) != "signature" || p.Kernel.Offset%4096 != 0 || p.Initrd.Offset%4096 != 0 {
+			t.Errorf("%v: signature %q, kernel at %#x, initrd at %#x", err, p.Signature.Data, p.Kernel.Offset, p.Initrd.Offset)
+		}
+		var names []string
+		r := cpio.NewReader(bytes.NewReader(archive))
+		for {
+			h, err := r.Next()
+			if err != nil {
+				break
+			}
+			names = append(names, h.Name)
+		}
+		want := "note.txt kernel.d pad.note.txt manifest.json manifest.json.minisig pad.kernel kernel pad.initrd initrd"
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
