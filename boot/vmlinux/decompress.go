@@ -10,6 +10,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
+	"github.com/therootcompany/xz"
 	"github.com/ulikunitz/xz/lzma"
 )
 
@@ -34,7 +35,7 @@ var formats = []format{
 		return z, err
 	}},
 	{"zstd", "\x28\xb5\x2f\xfd", openZstd},
-	{"xz", xzMagic, func(r io.Reader, size uint64) (io.Reader, error) { return openXZ(r, size) }},
+	{"xz", "\xfd7zXZ\x00", openXZ},
 	{"lz4", "\x02\x21\x4c\x18", func(r io.Reader, _ uint64) (io.Reader, error) {
 		return lz4.NewReader(r), nil // "legacy" frame, as lz4 -l writes
 	}},
@@ -108,6 +109,17 @@ func openZstd(r io.Reader, _ uint64) (io.Reader, error) {
 		return nil, err
 	}
 	return z.IOReadCloser(), nil
+}
+
+// openXZ reads one .xz stream: LZMA2, after the x86 filter or alone. The library
+// allocates the dictionary that a block declares, and refuses more than maxWindow.
+func openXZ(r io.Reader, _ uint64) (io.Reader, error) {
+	z, err := xz.NewReader(r, maxWindow)
+	if err != nil {
+		return nil, err
+	}
+	z.Multistream(false)
+	return z, nil
 }
 
 // dictionary returns how much history content of a size can refer to. The
