@@ -178,7 +178,7 @@ func (m torn) View(a phys.Addr, n uint64) ([]byte, error) {
 // TestFaultsEndAsThePolicySays cannot read the root device tree, before there is a
 // way out, or the root of the sessions, in the middle of the translation.
 func TestFaultsEndAsThePolicySays(t *testing.T) {
-	for _, where := range []string{"scratch", "translate"} {
+	for _, where := range []string{"findScratch", "receive"} {
 		hole, err := syscall.Mmap(-1, 0, phys.PageSize, syscall.PROT_NONE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 		if err != nil {
 			t.Fatal(err)
@@ -186,7 +186,7 @@ func TestFaultsEndAsThePolicySays(t *testing.T) {
 		t.Cleanup(func() { syscall.Munmap(hole) })
 		m := newMachine(t, standin.Shape{Sessions: 3, Files: 4}, "")
 		at := m.fdt
-		if where == "translate" {
+		if where == "receive" {
 			h, err := kho.Open(m.Memory, m.payload(), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -200,7 +200,7 @@ func TestFaultsEndAsThePolicySays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if log := m.log.String(); !strings.Contains(log, "a defect in Ferry") || !strings.Contains(log, "crossing.(*passage)."+where) {
+		if log := m.log.String(); !strings.Contains(log, "a defect in Ferry") || !strings.Contains(log, "ferry/crossing.(*WayOut)."+where) {
 			t.Errorf("the report does not say that it was in %s:\n%s", where, log)
 		}
 		if a := m.arrive(jump); !bytes.Equal(a.kho, raw) {

@@ -1,9 +1,6 @@
 package crossing
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // MinDeadline is the shortest deadline that can be asked for. A crossing takes some
 // tenths of a second, most of them to hash a large payload; a shorter deadline is a
@@ -21,27 +18,11 @@ const (
 	preparation = 10 * time.Minute
 )
 
-// preparing returns how long it may take until the way out is laid. It is no
+// untilPrepared returns how long it may take until the way out is prepared. It is no
 // deadline but what stops a loop, so that it is never shorter than the deadline.
-func (o Options) preparing() time.Duration {
+func (o Options) untilPrepared() time.Duration {
 	if o.Deadline == 0 {
 		return 0
 	}
 	return max(o.Deadline, preparation)
-}
-
-// hurry sets the deadline, once there is a way out for it to end in. Time that is up
-// by now is a failure like any other.
-func (p *passage) hurry() {
-	if p.m.Watch == nil {
-		return
-	}
-	left := p.options.Deadline
-	if left != 0 {
-		if left -= p.report.elapsed(); left <= 0 {
-			p.report.fail(fmt.Errorf("the time is up: ferry.deadline=%v was over before the handover was read", p.options.Deadline))
-			return // the way out is taken at once
-		}
-	}
-	p.m.Watch.Deadline(left)
 }

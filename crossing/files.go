@@ -84,7 +84,7 @@ func (f file) in(err error) error {
 
 // eachFile calls visit for every file, with the format of its handler, nil where that
 // is none of memfds. The error is that a record could not be read.
-func (in *handover) eachFile(visit func(file, *memfd.Format)) error {
+func (in *Incoming) eachFile(visit func(file, *memfd.Format)) error {
 	n := 0
 	for s, err := range in.state.Sessions() {
 		if err != nil {
@@ -102,15 +102,15 @@ func (in *handover) eachFile(visit func(file, *memfd.Format)) error {
 }
 
 // reopen opens a memfd of a handover that was proved.
-func (in *handover) reopen(f luo.File) (*memfd.File, error) {
+func (in *Incoming) reopen(f luo.File) (*memfd.File, error) {
 	return memfd.Open(memfd.ByHandler(f.Handler()), in.Handover, nil, phys.Addr(f.Data()))
 }
 
 // filesReader reads the files of a handover.
 type filesReader struct {
-	*handover
+	*Incoming
 	check  *blockset.Checker       // knows the owners of all that is no file
-	from   *handover               // that this one was made of, nil for one that came in
+	from   *Incoming               // that this one was made of, nil for one that came in
 	accept func(*memfd.File) error // has a say on each memfd, if it is not nil
 	broken error                   // a record that could not be read
 }

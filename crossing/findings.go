@@ -41,7 +41,7 @@ func (f *findings) join(g findings) {
 	f.more += g.more
 }
 
-// err returns the findings as one error, nil where there is none.
+// err returns the findings as one error, nil if there is none.
 func (f *findings) err() error {
 	if len(f.list) == 0 {
 		return nil
@@ -62,7 +62,10 @@ func (f *findings) lines() []string {
 		all = append(all, err.Error())
 	}
 	if f.more > 0 {
-		all = append(all, fmt.Sprintf("%d findings more", f.more))
+		all = append(all, f.counted())
 	}
 	return all
 }
+
+// counted says how many findings are not kept.
+func (f *findings) counted() string { return fmt.Sprintf("%d findings more", f.more) }

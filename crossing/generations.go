@@ -15,7 +15,7 @@ import (
 // writes. A crossing leads from one to another.
 type Generation struct {
 	Name        string // a letter, as the documentation of the formats has it
-	First, Last string // releases, such as "7.2"; empty where none was released
+	First, Last string // releases, such as "7.2"; empty if none was released
 
 	KHO   *kho.Format
 	LUO   *luo.Format   // nil: the kernels have no live update sessions
@@ -43,7 +43,7 @@ var generations = [...]*Generation{
 // oldest first.
 func Generations() []*Generation { return slices.Clone(generations[:]) }
 
-// ByName returns the generation of this name, nil where there is none.
+// ByName returns the generation of this name, nil if there is none.
 func ByName(name string) *Generation {
 	for _, g := range generations {
 		if g.Name == name {
@@ -54,7 +54,7 @@ func ByName(name string) *Generation {
 }
 
 // ByRelease returns the generation of a kernel release such as "7.3.4-amd64",
-// nil where there is none: a release that nobody has looked at is not guessed.
+// nil if there is none: a release that nobody has looked at is not guessed.
 func ByRelease(release string) *Generation {
 	s, ok := parseSeries(release)
 	if !ok {
@@ -113,6 +113,15 @@ func written(k *kho.Format, l *luo.Format) (gs []*Generation) {
 // one is a state that is absent.
 func (g *Generation) reads(k *kho.Format, l *luo.Format) bool {
 	return g.KHO == k && (l == nil || g.LUO != nil && g.LUO.Reads(l))
+}
+
+// accepts refuses a memfd that the kernels of g cannot hold; a nil generation is
+// unknown.
+func (g *Generation) accepts(file *memfd.File) error {
+	if g == nil || g.Memfd == nil {
+		return nil
+	}
+	return file.Fits(g.Memfd, g.KHO.MaxRestore())
 }
 
 // ReadsFrom reports whether the kernels of g read what those of from hand over.

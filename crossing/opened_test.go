@@ -268,24 +268,22 @@ func TestPlacesLeaveRoomForNewPages(t *testing.T) {
 	for seed := range byte(40) {
 		m := newMachine(t, standin.Shape{Sessions: 3, Files: 4}, "")
 		m.withOpened(seed, payload.Manifest{})
-		p := &passage{m: &m.Machine, memory: m.Memory, target: &target{}}
-		p.report.start(m.Nanotime)
-		if err := p.read(); err != nil {
-			t.Fatal(err)
-		}
-		raw, err := p.params.KHO()
+		r := newReport(&m.Machine)
+		s, err := start(&m.Machine, r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.scratch(raw)
-		next := p.next
+		raw, _ := s.handover(r)
+		w := newWayOut(s, r, raw)
+		w.findScratch()
+		next := w.fill(s.next.Next)
 		// 16 MiB are free behind the command line.
 		next.KHO, next.Occupied = raw, next.Occupied.Add(scratch[0], phys.Range{Start: scratch[2].Start + 20<<20, End: scratch[2].End})
-		plan, err := p.place(next)
+		plan, err := w.place(next)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if left := kho.FirstPieces(next.Scratch, next.Occupied.Add(plan.Ranges()...).Add(p.held()...), 8); left.Size() != 8<<20 {
+		if left := kho.FirstPieces(next.Scratch, next.Occupied.Add(plan.Ranges()...).Add(s.held()...), 8); left.Size() != 8<<20 {
 			t.Errorf("seed %d: kernel at %v leaves %v", seed, plan.Kernel, left)
 		}
 	}

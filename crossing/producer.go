@@ -13,25 +13,24 @@ import (
 // runs, or the payload, which whoever packed it had to know beforehand. Neither is
 // believed: what is said has to agree with the other, and with memory.
 type producer struct {
-	said    string      // the release or the name of a generation, empty if nobody says it
-	by      string      // who says it
-	gen     *Generation // nil if nobody says it
+	said    string      // the release or the name of a generation, empty if nobody says so
+	by      string      // who says so
+	gen     *Generation // nil if nobody says so
 	release bool        // said is a release
 }
 
-// comesFrom sets who is to hand over: as the manifest says, and a word of the command
-// line.
-func (t *target) comesFrom(manifest, word string) error {
+// findProducer returns who is to hand over: as the manifest says, and a word of the
+// command line.
+func findProducer(manifest, word string) (producer, error) {
 	loaded, err := producerOf(word, "command line: ferry.from")
 	if err != nil {
-		return err
+		return producer{}, err
 	}
 	packed, err := producerOf(manifest, "manifest: from")
 	if err != nil {
-		return err
+		return producer{}, err
 	}
-	t.from, err = loaded.with(packed)
-	return err
+	return loaded.with(packed)
 }
 
 // producerOf returns the kernel that is named, which may be nobody.
@@ -49,7 +48,7 @@ func producerOf(name, by string) (p producer, err error) {
 	return p, nil
 }
 
-// with returns the one that is named where two may be. They must agree, even if the
+// with returns the one that is named if two may be. They must agree, even if the
 // other one is signed: a payload that was made for another kernel is the wrong one.
 func (p producer) with(q producer) (producer, error) {
 	switch {
@@ -62,7 +61,7 @@ func (p producer) with(q producer) (producer, error) {
 		p.by, phys.Quote(p.said), p.gen.Name, q.by, phys.Quote(q.said), q.gen.Name)
 }
 
-// format returns the format that the kernel is said to write, nil if nobody says it.
+// format returns the format that the kernel is said to write, nil if nobody says so.
 func (p producer) format() *kho.Format {
 	if p.gen == nil {
 		return nil
@@ -71,31 +70,30 @@ func (p producer) format() *kho.Format {
 }
 
 // check refuses a handover that is not of the generation that is said to write it.
-func (p producer) check(in *handover) error {
+func (p producer) check(c *Contents) error {
 	if p.gen == nil {
 		return nil
 	}
 	const do = "memory is damaged, or another kernel ran than that: load with ferry load, which knows"
-	if !p.gen.writes(in) {
-		return fmt.Errorf("%s: the handover is to come from %s, generation %s, but is in %s (%s)", p.by, phys.Quote(p.said), p.gen.Name, in.formats(), do)
+	if !p.gen.writes(c) {
+		return fmt.Errorf("%s: the handover is to come from %s, generation %s, but is in %s (%s)", p.by, phys.Quote(p.said), p.gen.Name, c.formats(), do)
 	}
-	m, ok, _ := in.Metadata() // what is wrong with it is a warning
-	if g := ByRelease(m.Release); ok && p.release && g != nil && g != p.gen {
-		return fmt.Errorf("%s: the handover is to come from %s, but names Linux %s itself (%s)", p.by, phys.Quote(p.said), phys.Quote(m.Release), do)
+	if g := ByRelease(c.Release); p.release && g != nil && g != p.gen {
+		return fmt.Errorf("%s: the handover is to come from %s, but names Linux %s itself (%s)", p.by, phys.Quote(p.said), phys.Quote(c.Release), do)
 	}
 	return nil
 }
 
-// writes reports whether the kernels of g write what in is written in. A state that
+// writes reports whether the kernels of g write what c is written in. A state that
 // is absent is that of any kernel.
-func (g *Generation) writes(in *handover) bool {
-	return slices.Contains(in.Handover.Formats(), g.KHO) && (in.state.Absent() || g.LUO == in.state.Format())
+func (g *Generation) writes(c *Contents) bool {
+	return slices.Contains(c.Fits, g.KHO) && (c.Absent || g.LUO == c.LUO)
 }
 
-// undecided refuses a handover that more than one format fits, where the next one
-// is to be written in the same: nobody says which that is.
-func (p producer) undecided(in *kho.Handover) error {
-	if fit := in.Formats(); p.gen == nil && len(fit) > 1 {
+// undecided refuses a handover that more than one format fits if the next one is to be
+// written in the same: nobody says which that is.
+func (p producer) undecided(c *Contents) error {
+	if fit := c.Fits; p.gen == nil && len(fit) > 1 {
 		return fmt.Errorf("the handover may be in %v or in %v, which is the same, and nobody says which of them the next kernel reads: "+
 			"load with ferry load, or pack with ferry pack --generation: %w", fit[0], fit[1], kho.ErrAmbiguous)
 	}

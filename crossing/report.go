@@ -1,7 +1,6 @@
 package crossing
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -26,27 +25,35 @@ type Census struct {
 }
 
 // census counts what is in a handover that was proved.
-func (in *handover) census() Census {
-	c := Census{Formats: in.formats(), Sessions: in.state.Len(), Files: in.state.Files(), Subtrees: len(in.Subtrees),
+func (in *Incoming) census() Census {
+	c := Census{Formats: in.contents().formats(), Sessions: in.state.Len(), Files: in.state.Files(), Subtrees: len(in.Subtrees),
 		Preserved: in.Map.Count(), Nodes: len(in.Map.Nodes())}
 	c.SessionBlocks, c.FileBlocks = in.state.Blocks()
 	return c
 }
 
-// formats names what the handover is written in.
-func (in *handover) formats() string {
-	text := in.Format().String()
-	if f := in.state.Format(); f != nil {
-		text += ", " + f.String()
-	}
-	for _, f := range in.memfd.formats {
-		text += ", " + f.Handler()
-	}
-	if gs := written(in.Format(), in.state.Format()); len(gs) == 1 {
-		text += ": generation " + gs[0].Name
-	}
-	return text
-}
+// step is one part of a crossing.
+type step int
+
+// The parts of a crossing, in order. One that fails goes on with the last one.
+const (
+	stepBoot step = iota
+	stepPayload
+	stepDigests
+	stepScratch
+	stepFallback
+	stepKHO
+	stepLUO
+	stepFiles
+	stepSerialize
+	stepCommit
+	stepVerify
+	stepPlace
+)
+
+var stepNames = [...]string{"boot", "payload", "digests", "scratch", "fallback", "kho", "luo", "files", "serialize", "commit", "verify", "place"}
+
+func (s step) String() string { return stepNames[s] }
 
 // Step is one part of a crossing and how long it took.
 type Step struct {
@@ -56,39 +63,58 @@ type Step struct {
 
 // Report says what happened on one crossing.
 type Report struct {
-	From, Next string // releases of the kernels before and after, where they say
+	From, Next string // releases of the kernels before and after, if they are known
 	In, Out    Census
 	Changed    kho.Stats
-	Steps      []Step
-	Warnings   []string // what does not arrive whole, beside all else that does
-	Notes      []string
-	Failures   []error
+	Steps      []Step    // that are over
+	Warnings   []string  // what does not arrive whole, beside all else that does
+	Notes      []string  // what else is worth knowing
+	Failures   []Failure // why the handover does not cross
 
 	verdict []string // what is said last
 
-	now          func() int64
+	m            *Machine
+	now          step  // that goes on
 	began, ended int64 // ended: the last step did
 }
 
-func (r *Report) start(now func() int64) {
-	r.now, r.began = now, now()
-	r.ended = r.began
+func newReport(m *Machine) *Report {
+	t := m.Nanotime()
+	return &Report{m: m, began: t, ended: t}
 }
 
 // elapsed returns how long the crossing has taken.
-func (r *Report) elapsed() time.Duration { return time.Duration(r.now() - r.began) }
+func (r *Report) elapsed() time.Duration { return time.Duration(r.m.Nanotime() - r.began) }
+
+// begin ends the step that goes on and begins another.
+func (r *Report) begin(next step) {
+	if r.now == next {
+		return
+	}
+	r.endStep()
+	r.now = next
+	if r.m.Watch != nil {
+		r.m.Watch.Step(next.String())
+	}
+}
+
+func (r *Report) endStep() {
+	t := r.m.Nanotime()
+	r.Steps = append(r.Steps, Step{r.now.String(), t - r.ended})
+	r.ended = t
+}
 
 // arrived notes what is worth saying about the handover that came in.
-func (r *Report) arrived(in *handover) {
-	if m, ok, _ := in.Metadata(); ok { // what is wrong with it is a warning
-		r.From = m.Release
-	}
-	r.Warnings = append(r.Warnings, in.odd.lines()...)
+func (r *Report) arrived(in *Incoming) {
+	r.In = in.census()
+	m, _, _ := in.Metadata() // what is wrong with it is a warning
+	r.From = m.Release
+	r.Warnings = append(r.Warnings, in.warnings.lines()...)
 	for _, odd := range in.state.Odd() {
 		r.Warnings = append(r.Warnings, phys.In("luo", 0, odd).Error()+"; Linux passes over it")
 	}
 	r.Warnings = append(r.Warnings, in.memfd.warnings.lines()...)
-	r.kept(in.leaks)
+	r.noteLeaks(in.leaks)
 	for _, h := range in.state.Handlers() {
 		if memfd.ByHandler([]byte(h.Name)) == nil {
 			r.note(fmt.Sprintf("%d files of handler %s are carried as they are", h.Files, phys.Quote(h.Name)))
@@ -96,16 +122,16 @@ func (r *Report) arrived(in *handover) {
 	}
 }
 
-// kept notes what is preserved for somebody unknown.
-func (r *Report) kept(l leaks) {
+// noteLeaks notes what is preserved for somebody unknown.
+func (r *Report) noteLeaks(l leaks) {
 	if l.blocks > 0 {
 		r.note(fmt.Sprintf("%d preserved blocks, %d pages, belong to nothing that is known; they stay preserved. The first is %v of order %d",
 			l.blocks, l.pages, l.first.Addr, l.first.Order))
 	}
 }
 
-// pool notes where new pages lie, and what becomes of those of earlier crossings.
-func (r *Report) pool(in *handover, d *kho.Draft) {
+// notePool notes where new pages lie, and what becomes of those of earlier crossings.
+func (r *Report) notePool(in *Incoming, d *kho.Draft) {
 	mib := func(s phys.Ranges) uint64 { return s.Size() >> 20 }
 	next := in.Scratch.Add(d.GivenBack()...).Sub(d.Pool()...)
 	r.note(fmt.Sprintf("new pages: %d MiB cut off scratch at %v; %d MiB of earlier crossings go back; the next kernel has %d MiB of scratch, and %d MiB that may go back later",
@@ -115,113 +141,69 @@ func (r *Report) pool(in *handover, d *kho.Draft) {
 	}
 }
 
-// leaving notes what does not stay as it is.
-func (r *Report) leaving(in *handover, t *target) {
-	if s, ok := in.Subtree(kho.TestName); ok && !t.kho.ReadsTests(in.Format()) {
-		r.note(fmt.Sprintf("%v is carried as it is: the test of the next kernel does not read such a list of folios", s))
-	}
-	if n := in.memfd.unset; n > 0 {
-		r.note(fmt.Sprintf("repaired: %d folios were not recorded as up to date and written to; those never written to become zeros", n))
-	}
-	for _, s := range t.drop {
-		r.note(fmt.Sprintf("%v is left out: the next kernel takes every sub-tree for a device tree", s))
-	}
-	if t.luo == nil || in.state.Absent() {
-		return
-	}
-	if in.state.NoFLBs() && t.luo.HoldsFLBs() {
-		r.note("repaired: the state came without a list of FLBs; an empty one is written")
-		if in.state.Files() > 0 {
-			r.note("a kernel that has FLBs of its own, such as one with CONFIG_LIVEUPDATE_TEST, warns once that a count underflows: known, and harmless")
-		}
-	}
-	if !t.luo.HoldsFLBs() {
-		for _, f := range in.state.FLBs() {
-			r.note(fmt.Sprintf("FLB %s is left out: the next kernel has no list of FLBs", phys.Quote(f.Name())))
-		}
-	}
-	r.seals(in, t)
-}
-
-// seals notes what becomes of seals where one of the two formats has none.
-func (r *Report) seals(in *handover, t *target) {
-	for _, f := range in.memfd.formats {
-		switch {
-		case f == t.memfd || t.memfd == nil:
-		case !t.memfd.HoldsSeals():
-			r.note("memfds arrive sealed against more seals (0x1): the next kernel does so with every file")
-		case !f.HoldsSeals():
-			r.note("memfds came without a record of seals; they arrive sealed against more (0x1), as the kernel before would have restored them")
-		}
-	}
-}
-
-// step ends the part of the crossing that began with the step before.
-func (r *Report) step(name string) {
-	t := r.now()
-	r.Steps = append(r.Steps, Step{name, t - r.ended})
-	r.ended = t
-}
-
 // note notes something, once.
-func (r *Report) note(s string) {
-	if !slices.Contains(r.Notes, s) {
-		r.Notes = append(r.Notes, s)
+func (r *Report) note(notes ...string) {
+	for _, s := range notes {
+		if !slices.Contains(r.Notes, s) {
+			r.Notes = append(r.Notes, s)
+		}
 	}
 }
 
-// fail notes a failure, once; nil is none.
+// fail notes a failure, or several, each once; nil is none.
 func (r *Report) fail(err error) {
-	if err != nil && !slices.ContainsFunc(r.Failures, func(f error) bool { return f.Error() == err.Error() }) {
-		r.Failures = append(r.Failures, err)
+	for _, f := range failures(err) {
+		if !slices.ContainsFunc(r.Failures, func(g Failure) bool { return g.String() == f.String() }) {
+			f.Step = r.now.String()
+			r.Failures = append(r.Failures, f)
+		}
 	}
 }
+
+// failed reports whether anything failed.
+func (r *Report) failed() bool { return len(r.Failures) > 0 }
 
 // last is what is said at the very end.
-func (r *Report) last(lines ...string) { r.verdict = lines }
+func (r *Report) last(lines ...string) {
+	r.verdict = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
+}
 
-// halting notes that there is no kernel to start, and of the reasons those that are
-// no failures.
-func (r *Report) halting(err error) {
-	if len(r.verdict) > 0 {
-		return
+// end ends the report of a crossing that starts a kernel of this release.
+func (r *Report) end(how ending, release string) {
+	r.Next = release
+	r.endStep()
+}
+
+// halt notes why there is no kernel to start, and returns that together with all
+// failures.
+func (r *Report) halt(err error) error {
+	r.endStep()
+	why := failures(err)
+	var all phys.Errors
+	for _, f := range r.Failures {
+		all = append(all, f.Err)
+		why = slices.DeleteFunc(why, func(w Failure) bool { return w.String() == f.String() })
 	}
-	said := strings.Split(errorText(r.failed()), "\n")
-	for _, line := range strings.Split(err.Error(), "\n") {
-		if !slices.Contains(said, line) {
-			r.verdict = append(r.verdict, line)
+	for _, f := range why {
+		all = append(all, f.Err)
+	}
+	if len(r.verdict) == 0 {
+		for _, f := range why {
+			r.verdict = append(r.verdict, f.String())
 		}
+		r.verdict = append(r.verdict, "no kernel to start; the handover that came in is untouched")
 	}
-	r.verdict = append(r.verdict, "no kernel to start; the handover that came in is untouched")
+	return all.Err()
 }
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
-// lines describes the failures, one finding a line.
-func (r *Report) lines() (all []string) {
-	for _, err := range r.Failures {
-		if f, ok := err.(*findings); ok {
-			all = append(all, f.lines()...)
-			continue
-		}
-		all = append(all, strings.Split(err.Error(), "\n")...)
-	}
-	return all
-}
-
-// failed returns all failures as one error, nil where there is none.
-func (r *Report) failed() error { return errors.Join(r.Failures...) }
 
 // print writes the report as lines that start with "ferry:", the machine's figures
 // among them.
-func (r *Report) print(w io.Writer, figures func() []string) {
-	for _, line := range r.lines() {
-		fmt.Fprintf(w, "ferry: error: %s\n", line)
+func (r *Report) print(w io.Writer) {
+	for _, f := range r.Failures {
+		fmt.Fprintf(w, "ferry: error: %v\n", f)
+		for line := range strings.Lines(f.Trace) {
+			fmt.Fprintf(w, "ferry: error: %s\n", strings.TrimSuffix(line, "\n"))
+		}
 	}
 	for _, line := range r.Warnings {
 		fmt.Fprintf(w, "ferry: warning: %s\n", line)
@@ -239,8 +221,8 @@ func (r *Report) print(w io.Writer, figures func() []string) {
 	}
 	fmt.Fprintf(w, "ferry: %-10s %9.3f ms\n", "total", float64(total)/1e6)
 	var last []string
-	if figures != nil {
-		last = figures()
+	if r.m.Figures != nil {
+		last = r.m.Figures()
 	}
 	for _, line := range append(last, r.verdict...) {
 		fmt.Fprintf(w, "ferry: %s\n", line)

@@ -13,16 +13,14 @@ import (
 	"ferry/phys"
 )
 
-// crossed is a handover of Linux 7.3 that came through a crossing, and a passage
-// that reads it.
-type crossed struct {
-	*passage
+// carried is a handover of Linux 7.3 that came through a crossing.
+type carried struct {
 	m    *machine
 	data kho.Data
-	in   *handover
+	in   *Incoming
 }
 
-func newCrossed(t *testing.T, shape standin.Shape) crossed {
+func newCarried(t *testing.T, shape standin.Shape) carried {
 	t.Helper()
 	m := newMachine(t, shape, "")
 	jump, err := Run(&m.Machine)
@@ -33,18 +31,19 @@ func newCrossed(t *testing.T, shape standin.Shape) crossed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := crossed{m: m, data: data, passage: &passage{m: &m.Machine, memory: m.Memory, target: &target{}}}
-	c.report.start(m.Nanotime)
-	if err := c.read(); err != nil {
-		t.Fatal(err)
-	}
-	c.in = c.open(t)
+	c := carried{m: m, data: data}
+	c.in = c.read(t)
 	return c
 }
 
-func (c crossed) open(t *testing.T) *handover {
+// read reads the handover, as nobody says who wrote it.
+func (c carried) read(t *testing.T) *Incoming {
 	t.Helper()
-	in, err := c.restore(kho.Open, c.data, nil, func(string, string) {}, nil, nil)
+	s, err := start(&c.m.Machine, newReport(&c.m.Machine))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := reader{memory: c.m.Memory, held: s.held(), step: func(step) {}}.read(kho.Open, c.data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,34 +55,34 @@ func (c crossed) open(t *testing.T) *handover {
 func TestWhatReadsBackOtherwiseIsNotHandedOver(t *testing.T) {
 	shape := standin.Shape{Sessions: 2, Files: 3, Regions: 2, RegionOrder: 3}
 	for name, tt := range map[string]struct {
-		change func(t *testing.T, c *crossed, want *target)
+		change func(t *testing.T, c *carried, want *Plan)
 		say    string
 	}{
-		"nothing": {func(*testing.T, *crossed, *target) {}, ""},
-		"less scratch": {func(_ *testing.T, c *crossed, _ *target) {
+		"nothing": {func(*testing.T, *carried, *Plan) {}, ""},
+		"less scratch": {func(_ *testing.T, c *carried, _ *Plan) {
 			c.in.Scratch = c.in.Scratch.Add(phys.Range{Start: scratch[0].Start - 4<<20, End: scratch[0].Start})
 		}, "scratch and pieces of it"},
-		"a pool in scratch": {func(_ *testing.T, c *crossed, _ *target) {
+		"a pool in scratch": {func(_ *testing.T, c *carried, _ *Plan) {
 			c.in.Remembered = c.in.Remembered.Add(phys.Range{Start: scratch[2].Start, End: scratch[2].Start + 4<<20})
 		}, "with new pages"},
-		"another format": {func(_ *testing.T, _ *crossed, want *target) { want.kho = kho.V3 }, "want kho-v3"},
-		"a sub-tree too many": {func(_ *testing.T, c *crossed, want *target) {
-			want.drop = []kho.Subtree{{Name: kho.ReservedName}}
+		"another format": {func(_ *testing.T, _ *carried, want *Plan) { want.KHO = kho.V3 }, "want kho-v3"},
+		"a sub-tree too many": {func(_ *testing.T, c *carried, want *Plan) {
+			want.Drop = []kho.Subtree{{Name: kho.ReservedName}}
 		}, "sub-trees ["},
-		"a block that belongs to nothing": {func(_ *testing.T, c *crossed, _ *target) { c.in.leaks.pages++ }, "0 preserved pages that belong to nothing, want 1"},
-		"other memory reserved by name": {func(t *testing.T, c *crossed, _ *target) {
+		"a block that belongs to nothing": {func(_ *testing.T, c *carried, _ *Plan) { c.in.leaks.pages++ }, "0 preserved pages that belong to nothing, want 1"},
+		"other memory reserved by name": {func(t *testing.T, c *carried, _ *Plan) {
 			other := shape
 			other.Regions = 1
-			o := newCrossed(t, other)
+			o := newCarried(t, other)
 			c.in.Handover = o.in.Handover
 		}, "memory reserved by name"},
-		"sessions, where none may be": {func(_ *testing.T, _ *crossed, want *target) { want.luo = nil }, "a state in luo-v5, want none"},
+		"sessions, where none may be": {func(_ *testing.T, _ *carried, want *Plan) { want.LUO = nil }, "a state in luo-v5, want none"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newCrossed(t, shape)
-			want := &target{kho: kho.V4, luo: luo.V5}
+			c := newCarried(t, shape)
+			want := &Plan{KHO: kho.V4, LUO: luo.V5}
 			tt.change(t, &c, want)
-			err := c.verify(c.data, c.in, c.in.Remembered, want)
+			err := want.verify(c.in, c.read(t), c.in.Remembered)
 			if (err == nil) != (tt.say == "") || err != nil && (!strings.Contains(err.Error(), tt.say) || strings.Contains(err.Error(), "%!")) {
 				t.Errorf("got %v, want %q", err, tt.say)
 			}
@@ -108,7 +107,7 @@ func TestARewrittenFileIsWhatItWas(t *testing.T) {
 			t.Errorf("another %s was taken for the same file", name)
 		}
 	}
-	c := newCrossed(t, standin.Shape{Sessions: 1, Files: 1})
+	c := newCarried(t, standin.Shape{Sessions: 1, Files: 1})
 	for s, err := range c.in.state.Sessions() {
 		if err != nil {
 			t.Fatal(err)
@@ -128,7 +127,7 @@ func TestARewrittenFileIsWhatItWas(t *testing.T) {
 }
 
 func TestMemoryIsNotClaimedUnlessPreserved(t *testing.T) {
-	c := newCrossed(t, standin.Shape{})
+	c := newCarried(t, standin.Shape{})
 	if err := c.in.claim(nil, "an object", phys.Range{Start: stageAt, End: stageAt + 1}); !errors.Is(err, kho.ErrPreserved) {
 		t.Errorf("got %v", err)
 	}

@@ -206,9 +206,9 @@ func TestPassingUnreadIsNotForUnsignedWords(t *testing.T) {
 		started    string
 		say        string
 	}{
-		"signed, to halt":       {payload.OnErrorHalt, "F", true, "", "nobody signed that"},
-		"signed, to go back":    {payload.OnErrorRollback, "F", true, "A", "nobody signed that"},
-		"signed, by default":    {"", "F", true, "A", "nobody signed that"},
+		"signed, to halt":       {payload.OnErrorHalt, "F", true, "", "the signed manifest does not allow"},
+		"signed, to go back":    {payload.OnErrorRollback, "F", true, "A", "the signed manifest does not allow"},
+		"signed, by default":    {"", "F", true, "A", "the signed manifest does not allow"},
 		"signed, to pass":       {payload.OnErrorPass, "F", true, "B", "handed on untouched"},
 		"unsigned":              {payload.OnErrorHalt, "F", false, "B", "handed on untouched"},
 		"to another generation": {payload.OnErrorHalt, "D", false, "B", "generation D does not read kho-v4"},

@@ -11,49 +11,54 @@ import (
 	"ferry/phys"
 )
 
-// handover is a handover with all that Ferry knows to be in it, read and proved.
-type handover struct {
+// Incoming is a handover with all that Ferry knows to be in it, read and proved. What
+// was written is read back as one too.
+type Incoming struct {
 	*kho.Handover
-	state *luo.State
-	memfd memfds
-	leaks leaks
-	odd   warnings // of what is no file
+	state    *luo.State
+	memfd    memfds
+	leaks    leaks
+	warnings warnings // about what is no file
 }
 
-// restore reads and proves the handover that d names, opening it as f, which is the
-// format that its producer is said to write or, with [kho.OpenAs], the one that it
-// wrote; step is called between its parts; from is the handover that this one was made
-// of, nil if it came in; accept, if it is not nil, has a say on each memfd. Every other
-// block has one owner: whoever claims it second is refused. What is wrong with one
-// object does not keep the others from being looked at, as far as they can be found
-// without it. With an error the handover that is returned is what was read until then,
-// nil if that is nothing.
-func (p *passage) restore(open func(phys.Memory, kho.Data, *kho.Format) (*kho.Handover, error), d kho.Data, f *kho.Format,
-	step func(done, next string), from *handover, accept func(*memfd.File) error) (*handover, error) {
-	in := &handover{}
+// reader reads and proves a handover. Every block that is not a memfd's has one owner:
+// whoever claims it second is refused. What is wrong with one object does not keep the
+// others from being looked at, as far as they can be found without it.
+type reader struct {
+	memory phys.Memory
+	held   phys.Ranges             // nothing of the handover may lie there
+	from   *Incoming               // that the handover was made of, nil if it came in
+	accept func(*memfd.File) error // has a say on each memfd; nil: all are welcome
+	step   func(step)              // is told what begins
+}
+
+// read reads the handover that d names, opening it as f, which is the format that its
+// producer is said to write or, with [kho.OpenAs], the one that it wrote. With an error
+// the handover that is returned is what was read until then, nil if that is nothing.
+func (r reader) read(open func(phys.Memory, kho.Data, *kho.Format) (*kho.Handover, error), d kho.Data, f *kho.Format) (*Incoming, error) {
+	in := &Incoming{}
 	var bad findings
 	var err error
-	if in.Handover, err = open(p.memory, d, f); err != nil {
+	if in.Handover, err = open(r.memory, d, f); err != nil {
 		bad.add(err)
 		return nil, bad.err()
 	}
-	apart(in.Map, p.held(), &bad)
-	check := blockset.NewChecker(p.memory, in.Map, in.Scratch)
+	checkApart(in.Map, r.held, &bad)
+	check := blockset.NewChecker(r.memory, in.Map, in.Scratch)
 	in.claimTrees(check, &bad)
-	step("kho", "luo")
+	r.step(stepLUO)
 	if in.state, err = luo.Restore(in.Handover, check); err != nil {
 		bad.add(err)
 		return in, bad.err()
 	}
-	step("luo", "files")
-	files := &filesReader{handover: in, check: check, from: from, accept: accept}
+	r.step(stepFiles)
+	files := &filesReader{Incoming: in, check: check, from: r.from, accept: r.accept}
 	in.leaks.find(in.Map, files.read(&bad))
-	step("files", "serialize")
 	return in, bad.err()
 }
 
 // leaks is what a handover preserves though nothing that Ferry knows refers to
-// it: memory of somebody unknown, or lost.
+// it: somebody unknown owns it, or it is lost.
 type leaks struct {
 	blocks, pages uint64
 	first         phys.Block // that of the lowest order and address
@@ -77,9 +82,9 @@ func (l *leaks) find(m *kho.Map, check *blockset.Checker) {
 	})
 }
 
-// apart proves that nothing of the handover lies where the kernel before put the
+// checkApart proves that nothing of the handover lies where the kernel before put the
 // stage and what it was started with: that memory is overwritten already.
-func apart(m *kho.Map, held phys.Ranges, bad *findings) {
+func checkApart(m *kho.Map, held phys.Ranges, bad *findings) {
 	add := func(what string, r phys.Range, in phys.Range) {
 		bad.add(&phys.Error{Object: "kho: " + what, Addr: r.Start, Found: fmt.Sprintf("in %v, where the stage or its payload was loaded", in),
 			Want: "memory apart from it", Hint: "kexec segments belong into scratch", Err: kho.ErrOverlap})
@@ -100,7 +105,7 @@ func apart(m *kho.Map, held phys.Ranges, bad *findings) {
 // claimTrees proves the device tree, the data of every sub-tree but that of
 // sessions, which package luo proves, what the kernel before says of itself, the
 // memory reserved by name, and that of the kernel's own test.
-func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
+func (in *Incoming) claimTrees(check *blockset.Checker, bad *findings) {
 	if in.Map.Root() != 0 { // else nothing is preserved, as old kernels may hand over
 		bad.add(check.Block("kho: root device tree", phys.Block{Addr: in.Data.FDT}))
 	}
@@ -110,20 +115,20 @@ func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
 		}
 		bad.add(nearName(fmt.Sprintf("kho: %v", s), s.Data, s.Name, luo.Subtree, kho.ReservedName))
 		if err := nearName(fmt.Sprintf("kho: %v", s), s.Data, s.Name, kho.MetadataName, kho.TestName); err != nil {
-			in.odd.add(err.Error() + "; the next kernel does not need it")
+			in.warnings.add(err.Error() + "; the next kernel does not need it")
 		}
-		r, _ := phys.Span(s.Data, max(s.Size, 1)) // where no size is known, its first block
+		r, _ := phys.Span(s.Data, max(s.Size, 1)) // its first block if no size is known
 		bad.add(in.claim(check, fmt.Sprintf("kho: %v", s), r))
 	}
 	if _, _, err := in.Metadata(); err != nil { // Linux warns, and goes on without it
-		in.odd.add(err.Error() + "; Linux ignores it")
+		in.warnings.add(err.Error() + "; Linux ignores it")
 	}
 	bad.add(in.TestObjects(check.Block))
 	regions, err := in.Reserved()
 	bad.add(err)
 	for _, r := range regions {
 		if left := phys.NewRanges(r.Range).Sub(r.Kept()); left.Size() > 0 {
-			in.odd.add(fmt.Sprintf("kho: reserved memory %s %v: %d of %d bytes are not preserved: Linux preserves whole pages of it alone", phys.Quote(r.Name), r.Range.Start, left.Size(), r.Range.Size()))
+			in.warnings.add(fmt.Sprintf("kho: reserved memory %s %v: %d of %d bytes are not preserved: Linux preserves whole pages of it alone", phys.Quote(r.Name), r.Range.Start, left.Size(), r.Range.Size()))
 		}
 		bad.add(in.claim(check, "kho: reserved memory "+phys.Quote(r.Name), r.Kept()))
 	}
@@ -131,7 +136,7 @@ func (in *handover) claimTrees(check *blockset.Checker, bad *findings) {
 
 // claim makes object the owner of every preserved block that r, preserved all of
 // it, has a byte of.
-func (in *handover) claim(check *blockset.Checker, object string, r phys.Range) error {
+func (in *Incoming) claim(check *blockset.Checker, object string, r phys.Range) error {
 	for a := r.Start; a < r.End; {
 		b, ok := in.Map.Find(a)
 		if !ok {

@@ -33,9 +33,9 @@ const (
 	maxReleaseText = 256
 )
 
-// leave writes the report into a new page of the draft, in the place of that of
+// writeSubtree writes the report into a new page of the draft, in the place of that of
 // the crossing before.
-func (r *Report) leave(in *handover, d *kho.Draft, t *target, used func() uint64) error {
+func (r *Report) writeSubtree(in *Incoming, d *kho.Draft, p *Plan) error {
 	if old, ok := in.Subtree(reportTree); ok {
 		if err := retire(in, d, old); err != nil {
 			return err
@@ -52,8 +52,8 @@ func (r *Report) leave(in *handover, d *kho.Draft, t *target, used func() uint64
 	w.String("to", cut(r.Next, maxReleaseText))
 	w.String("report", r.text())
 	writeCounts(w, "in", r.In.Formats, in, r.In.SessionBlocks+r.In.FileBlocks)
-	writeCounts(w, "out", t.formats(), in, t.blocks(in))
-	if used != nil {
+	writeCounts(w, "out", formatNames(p.KHO, p.LUO, p.Memfd), in, p.blocks(in))
+	if used := r.m.MemoryUsed; used != nil {
 		w.Begin("memory")
 		w.Uint64("used", used())
 		w.End()
@@ -71,7 +71,7 @@ func (r *Report) leave(in *handover, d *kho.Draft, t *target, used func() uint64
 	return d.SetSubtree(reportTree, a, uint64(size))
 }
 
-func writeCounts(w *fdt.Writer, name, formats string, in *handover, blocks int) {
+func writeCounts(w *fdt.Writer, name, formats string, in *Incoming, blocks int) {
 	w.Begin(name)
 	w.String("formats", formats)
 	w.Uint64("sessions", uint64(in.state.Len()))
@@ -82,24 +82,12 @@ func writeCounts(w *fdt.Writer, name, formats string, in *handover, blocks int) 
 
 // blocks returns how many blocks hold the records of sessions and files in the new
 // handover.
-func (t *target) blocks(in *handover) int {
-	if t.luo == nil {
+func (p *Plan) blocks(in *Incoming) int {
+	if p.LUO == nil {
 		return 0
 	}
-	sessions, files := t.luo.Blocks(in.state)
+	sessions, files := p.LUO.Blocks(in.state)
 	return sessions + files
-}
-
-// formats names what the new handover is written in.
-func (t *target) formats() string {
-	text := t.kho.String()
-	if t.luo != nil {
-		text += ", " + t.luo.String()
-	}
-	if t.memfd != nil {
-		text += ", " + t.memfd.Handler()
-	}
-	return text
 }
 
 // text is what the report says so far, cut to fit.
@@ -124,7 +112,7 @@ func cut(s string, n int) string {
 
 // retire takes what a sub-tree of the incoming handover names out of the draft,
 // one block where nobody says how large it is.
-func retire(in *handover, d *kho.Draft, s kho.Subtree) error {
+func retire(in *Incoming, d *kho.Draft, s kho.Subtree) error {
 	d.DropSubtree(s.Name)
 	r, _ := phys.Span(s.Data, max(s.Size, 1))
 	for a := r.Start; a < r.End; {

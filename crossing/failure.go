@@ -1,0 +1,51 @@
+package crossing
+
+import "ferry/phys"
+
+// Failure is one thing that went wrong. What found it returns it as an error, and from
+// then on this record is all that is carried: the console, the stage's last page and the
+// report are three writers of it.
+type Failure struct {
+	Step   string    // what was being done, as [Watch] calls it
+	Object string    // path of the object, outermost first; empty: it is nothing in memory
+	Addr   phys.Addr // of the object
+	Found  string    // what memory held, or what happened
+	Want   string    // what is expected instead; may be empty
+	Hint   string    // what the operator can do; may be empty
+	Trace  string    // lines of a stack, of a defect in Ferry itself
+	Err    error     // the error that it was, for errors.Is
+}
+
+// failures returns an error as records: one, or one for each of several findings.
+func failures(err error) []Failure {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case phys.Errors:
+		var all []Failure
+		for _, err := range e {
+			all = append(all, failures(err)...)
+		}
+		return all
+	case *findings:
+		all := failures(phys.Errors(e.list))
+		if e.more > 0 {
+			all = append(all, Failure{Found: e.counted(), Err: e})
+		}
+		return all
+	case *phys.Error:
+		return []Failure{{Object: e.Object, Addr: e.Addr, Found: e.Found, Want: e.Want, Hint: e.Hint, Err: e}}
+	case *defect:
+		return []Failure{{Found: e.Error(), Trace: e.stack, Err: e}}
+	}
+	return []Failure{{Found: err.Error(), Err: err}}
+}
+
+// String describes the failure in one line.
+func (f Failure) String() string {
+	if f.Object == "" {
+		return f.Found
+	}
+	e := phys.Error{Object: f.Object, Addr: f.Addr, Found: f.Found, Want: f.Want, Hint: f.Hint}
+	return e.Error()
+}

@@ -1,0 +1,224 @@
+package crossing
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ferry/kho"
+	"ferry/luo"
+	"ferry/memfd"
+	"ferry/phys"
+)
+
+// Outgoing is the new handover: written, read back, and found to be what the plan
+// makes of the old one. The old one stays as it is.
+type Outgoing struct {
+	Data kho.Data // names it, in the place of the old one
+}
+
+// write writes the handover that came in again, as planned, into pages that are cut
+// off scratch.
+func (p *Plan) write(in *Incoming, w *WayOut, r *Report) (Outgoing, error) {
+	var none Outgoing
+	draft, err := in.Draft(p.KHO, w.occupied())
+	if err != nil {
+		return none, err
+	}
+	defer func() { w.room.newPages = draft.Pool() }()
+	if err := p.serialize(in, draft); err != nil {
+		return none, err
+	}
+	r.begin(stepCommit)
+	if err := r.writeSubtree(in, draft, p); err != nil {
+		return none, err
+	}
+	data, err := draft.Commit()
+	if err != nil {
+		return none, err
+	}
+	r.Changed = draft.Stats()
+	r.notePool(in, draft)
+	r.begin(stepVerify)
+	back := reader{memory: w.room.memory, held: w.start.held(), from: in, step: func(step) {}}
+	out, err := back.read(kho.OpenAs, data, p.KHO)
+	if err == nil {
+		r.Out = out.census()
+		err = p.verify(in, out, draft.Pool())
+	}
+	if err != nil {
+		return none, fmt.Errorf("what was written does not read back: %w", err)
+	}
+	r.begin(stepPlace)
+	return Outgoing{Data: data}, nil
+}
+
+// serialize writes the state into the draft, and takes out what does not belong
+// there any more.
+func (p *Plan) serialize(in *Incoming, d *kho.Draft) error {
+	for _, s := range p.Drop {
+		if err := retire(in, d, s); err != nil {
+			return err
+		}
+	}
+	switch {
+	case in.state.Absent():
+		return nil
+	case p.LUO == nil:
+		return luo.Drop(in.state, d)
+	}
+	o := luo.Options{Format: p.LUO, BeyondLimits: p.Beyond}
+	if p.Rewrite {
+		n := -1
+		o.Rewrite = func(_ luo.Session, f luo.File) (string, uint64, error) {
+			n++
+			return p.rewritten(in, d, f, n)
+		}
+	}
+	return luo.Serialize(in.state, d, o)
+}
+
+// rewritten returns the handler and the data of file n in the new handover. A file
+// whose handler is not known stays what it is, and one that is damaged becomes one that
+// cannot be retrieved.
+func (p *Plan) rewritten(in *Incoming, d *kho.Draft, f luo.File, n int) (handler string, data uint64, err error) {
+	from := memfd.ByHandler(f.Handler())
+	if from == nil {
+		return string(f.Handler()), f.Data(), nil
+	}
+	to := p.Memfd
+	if to == nil {
+		to = from
+	}
+	if in.memfd.damaged.has(n) {
+		a, err := memfd.WriteUnreadable(d, to)
+		return to.Handler(), uint64(a), err
+	}
+	file, err := in.reopen(f)
+	if err != nil {
+		return "", 0, err
+	}
+	if in.memfd.shared.has(n) {
+		file.AsIs()
+	}
+	a, err := file.Rewrite(d, to)
+	return to.Handler(), uint64(a), err
+}
+
+// verify compares the handover that reads back with the one that came in.
+func (p *Plan) verify(in, out *Incoming, pool phys.Ranges) error {
+	if err := sameScratch(in, out, pool); err != nil {
+		return err
+	}
+	if out.memfd.damaged != nil {
+		return fmt.Errorf("damaged files: %s", strings.Join(out.memfd.warnings.lines(), "; "))
+	}
+	if out.Format() != p.KHO {
+		return fmt.Errorf("handover in %v, want %v", out.Format(), p.KHO)
+	}
+	if err := p.sameState(in, out); err != nil {
+		return err
+	}
+	if got, want := names(out), p.expected(in); !slices.Equal(got, want) {
+		return fmt.Errorf("sub-trees %s, want %s", phys.QuoteList(slices.Values(got)), phys.QuoteList(slices.Values(want)))
+	}
+	if got, want := out.leaks.pages, in.leaks.pages; got != want { // large blocks may be split
+		return fmt.Errorf("%d preserved pages that belong to nothing, want %d; the first block is %v of order %d",
+			got, want, out.leaks.first.Addr, out.leaks.first.Order)
+	}
+	before, err := in.Reserved()
+	if err != nil {
+		return err
+	}
+	after, err := out.Reserved()
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(before, after) {
+		return fmt.Errorf("memory reserved by name %v, want %v", after, before)
+	}
+	return nil
+}
+
+// sameScratch compares the scratch areas and what is remembered as cut off them: no
+// byte came in or got lost, and the next kernel's scratch is without the pool.
+func sameScratch(in, out *Incoming, pool phys.Ranges) error {
+	got, want := out.Scratch.Add(out.Remembered...), in.Scratch.Add(in.Remembered...)
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("scratch and pieces of it %v, want %v", got, want)
+	}
+	if left := out.Scratch.Sub(pool...); left.Size() != out.Scratch.Size() || out.Forgotten != nil {
+		return fmt.Errorf("scratch %v with new pages %v in it, or pieces forgotten: %v", out.Scratch, pool, out.Forgotten)
+	}
+	return nil
+}
+
+// names returns the names of the sub-trees in their order.
+func names(h *Incoming) []string {
+	var all []string
+	for _, s := range h.Subtrees {
+		all = append(all, s.Name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// expected returns the names of the sub-trees that the new handover has.
+func (p *Plan) expected(in *Incoming) []string {
+	all := slices.DeleteFunc(names(in), func(name string) bool {
+		return name == reportTree || name == luo.Subtree && p.LUO == nil ||
+			slices.ContainsFunc(p.Drop, func(s kho.Subtree) bool { return s.Name == name })
+	})
+	all = append(all, reportTree)
+	slices.Sort(all)
+	return all
+}
+
+// sameState compares the sessions and files of two handovers. Records of memfds
+// that were rewritten are compared by what they name.
+func (p *Plan) sameState(in, out *Incoming) error {
+	if p.LUO == nil {
+		if !out.state.Absent() {
+			return fmt.Errorf("a state in %v, want none", out.state.Format())
+		}
+		return nil
+	}
+	var same func(got, want luo.File) error
+	if p.Rewrite {
+		n := -1
+		same = func(got, want luo.File) error {
+			n++
+			return sameFile(in, out, got, want, in.memfd.damaged.has(n))
+		}
+	}
+	return out.state.Diff(in.state, same)
+}
+
+// sameFile compares a file of the new handover with the one that it was. One that was
+// damaged has to be one that cannot be retrieved.
+func sameFile(in, out *Incoming, got, want luo.File, damaged bool) error {
+	if memfd.ByHandler(want.Handler()) == nil {
+		if string(got.Handler()) != string(want.Handler()) || got.Data() != want.Data() {
+			return fmt.Errorf("handler %s with data %#x, want %s with %#x", phys.Quote(got.Handler()), got.Data(), phys.Quote(want.Handler()), want.Data())
+		}
+		return nil
+	}
+	if memfd.ByHandler(got.Handler()) == nil {
+		return fmt.Errorf("handler %s, want a memfd", phys.Quote(got.Handler()))
+	}
+	now, err := out.reopen(got)
+	if err != nil {
+		return err
+	}
+	if damaged {
+		if !now.Unreadable() {
+			return fmt.Errorf("memfd %v can be retrieved, want one that cannot", now.Addr)
+		}
+		return nil
+	}
+	before, err := in.reopen(want)
+	if err != nil {
+		return err
+	}
+	return now.Same(before)
+}
