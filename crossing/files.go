@@ -79,7 +79,7 @@ type file struct {
 
 // in puts the name of the file before that of err's object.
 func (f file) in(err error) error {
-	return phys.In(fmt.Sprintf("luo: %v: file token %#x", f.session, f.Token()), phys.Addr(f.Data()), err)
+	return phys.In(fmt.Sprintf("luo: %v: file token %#x", f.session, f.Token), phys.Addr(f.Data), err)
 }
 
 // eachFile calls visit for every file, with the format of its handler, nil where that
@@ -94,7 +94,7 @@ func (in *Incoming) eachFile(visit func(file, *memfd.Format)) error {
 			if err != nil {
 				return phys.In("luo", 0, err)
 			}
-			visit(file{f, n, s}, memfd.ByHandler(f.Handler()))
+			visit(file{f, n, s}, memfd.ByHandler(f.Handler))
 			n++
 		}
 	}
@@ -103,7 +103,7 @@ func (in *Incoming) eachFile(visit func(file, *memfd.Format)) error {
 
 // reopen opens a memfd of a handover that was proved.
 func (in *Incoming) reopen(f luo.File) (*memfd.File, error) {
-	return memfd.Open(memfd.ByHandler(f.Handler()), in.Handover, nil, phys.Addr(f.Data()))
+	return memfd.Open(memfd.ByHandler(f.Handler), in.Handover, nil, phys.Addr(f.Data))
 }
 
 // filesReader reads the files of a handover.
@@ -130,7 +130,7 @@ func (r *filesReader) read(bad *findings) *blockset.Checker {
 		case format == nil:
 			bad.add(unknownHandler(known, f))
 		case sound:
-			m, err := memfd.Open(format, r.Handover, own, phys.Addr(f.Data()))
+			m, err := memfd.Open(format, r.Handover, own, phys.Addr(f.Data))
 			if err == nil {
 				err = r.whole(m, own)
 			}
@@ -152,7 +152,7 @@ func (r *filesReader) read(bad *findings) *blockset.Checker {
 // kernel all of its sessions. The data of files of other handlers are theirs to read,
 // and no addresses that could have two owners.
 func unknownHandler(known []*memfd.Format, f file) error {
-	err := memfd.Unknown(f.Handler())
+	err := memfd.Unknown(f.Handler)
 	if err == nil {
 		err = nearHandler(known, f.File)
 	}
@@ -208,7 +208,7 @@ func (r *filesReader) take(f file, m *memfd.File, refused *findings) {
 func (r *filesReader) warn(f file, wrong error, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if wrong == nil {
-		wrong = &phys.Error{Object: "memfd", Addr: phys.Addr(f.Data()), Found: text}
+		wrong = &phys.Error{Object: "memfd", Addr: phys.Addr(f.Data), Found: text}
 		text = ""
 	}
 	if wrong = f.in(wrong); text != "" {
@@ -252,7 +252,7 @@ func (r *filesReader) sort(refused *findings) *blockset.Checker {
 	walked, most := uint64(0), r.Map.Count()*maxNamed+minNamed
 	r.sound(func(f file, format *memfd.Format) error {
 		alone.Forget()
-		m, err := memfd.Open(format, r.Handover, alone, phys.Addr(f.Data()))
+		m, err := memfd.Open(format, r.Handover, alone, phys.Addr(f.Data))
 		if err != nil {
 			return err
 		}
@@ -269,7 +269,7 @@ func (r *filesReader) sort(refused *findings) *blockset.Checker {
 		folios.Dispute(&disputed)
 		together.Clear()
 		undisputed := r.sound(func(f file, format *memfd.Format) error {
-			_, err := memfd.Open(format, r.Handover, structures, phys.Addr(f.Data()))
+			_, err := memfd.Open(format, r.Handover, structures, phys.Addr(f.Data))
 			return err
 		})
 		undisputed = r.sound(func(f file, format *memfd.Format) error {

@@ -30,11 +30,11 @@ func nearName(object string, at phys.Addr, name string, known ...string) error {
 // unlike any: there may be half a million files of it.
 func nearHandler(known []*memfd.Format, f luo.File) error {
 	for _, m := range known {
-		if longer := len(f.Handler()) - len(m.Handler()); longer < -1 || longer > 1 {
+		if longer := len(f.Handler) - len(m.Handler()); longer < -1 || longer > 1 {
 			continue
 		}
-		if oneBit(string(f.Handler()), m.Handler()) {
-			return nearName("handler", phys.Addr(f.Data()), string(f.Handler()), m.Handler())
+		if oneBit(string(f.Handler), m.Handler()) {
+			return nearName("handler", phys.Addr(f.Data), string(f.Handler), m.Handler())
 		}
 	}
 	return nil

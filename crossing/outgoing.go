@@ -82,9 +82,9 @@ func (p *Plan) serialize(in *Incoming, d *kho.Draft) error {
 // whose handler is not known stays what it is, and one that is damaged becomes one that
 // cannot be retrieved.
 func (p *Plan) rewritten(in *Incoming, d *kho.Draft, f luo.File, n int) (handler string, data uint64, err error) {
-	from := memfd.ByHandler(f.Handler())
+	from := memfd.ByHandler(f.Handler)
 	if from == nil {
-		return string(f.Handler()), f.Data(), nil
+		return string(f.Handler), f.Data, nil
 	}
 	to := p.Memfd
 	if to == nil {
@@ -197,14 +197,14 @@ func (p *Plan) sameState(in, out *Incoming) error {
 // sameFile compares a file of the new handover with the one that it was. One that was
 // damaged has to be one that cannot be retrieved.
 func sameFile(in, out *Incoming, got, want luo.File, damaged bool) error {
-	if memfd.ByHandler(want.Handler()) == nil {
-		if string(got.Handler()) != string(want.Handler()) || got.Data() != want.Data() {
-			return fmt.Errorf("handler %s with data %#x, want %s with %#x", phys.Quote(got.Handler()), got.Data(), phys.Quote(want.Handler()), want.Data())
+	if memfd.ByHandler(want.Handler) == nil {
+		if string(got.Handler) != string(want.Handler) || got.Data != want.Data {
+			return fmt.Errorf("handler %s with data %#x, want %s with %#x", phys.Quote(got.Handler), got.Data, phys.Quote(want.Handler), want.Data)
 		}
 		return nil
 	}
-	if memfd.ByHandler(got.Handler()) == nil {
-		return fmt.Errorf("handler %s, want a memfd", phys.Quote(got.Handler()))
+	if memfd.ByHandler(got.Handler) == nil {
+		return fmt.Errorf("handler %s, want a memfd", phys.Quote(got.Handler))
 	}
 	now, err := out.reopen(got)
 	if err != nil {

@@ -94,9 +94,7 @@ func TestWhatReadsBackOtherwiseIsNotHandedOver(t *testing.T) {
 // stay, and a memfd stays one.
 func TestARewrittenFileIsWhatItWas(t *testing.T) {
 	file := func(handler string, data uint64) luo.File {
-		record := append([]byte(handler), make([]byte, 64-len(handler))...)
-		le.PutUint64(record[48:], data)
-		return luo.File(record)
+		return luo.File{Handler: []byte(handler), Data: data}
 	}
 	want := file("iommu-v1", 0x1000)
 	if err := sameFile(nil, nil, file("iommu-v1", 0x1000), want, false); err != nil {

@@ -60,22 +60,25 @@ func checkPadding(what string, field []byte) *phys.Error {
 	return nil
 }
 
-// unused says where all, the part of object at a that records of size bytes have for
-// themselves and that ends where object does, is not zero behind the first count of
-// them. end is where that is.
-func unused(object string, a, end phys.Addr, all []byte, count, size uint64) (odd *phys.Error) {
-	for rest := all[count*size:]; len(rest) > 0; {
-		n := min(len(rest), phys.PageSize)
-		if !bytes.Equal(rest[:n], zeroPage[:n]) {
-			i := count
-			for zeros(all[i*size : min((i+1)*size, uint64(len(all)))]) {
-				i++
-			}
-			return &phys.Error{Object: fmt.Sprintf("%s %v: record %d", object, a, i),
-				Addr:  end - phys.Addr(uint64(len(all))-i*size),
-				Found: "bytes that are not zero", Want: fmt.Sprintf("zeros behind the %d records of its count", count), Err: ErrCount}
+// unused describes the first record of s that is not zero behind those that count, nil
+// if there is none. size is that of a record.
+func unused(s stretch, size int) *phys.Error {
+	for i := 0; i < len(s.rest); i += phys.PageSize {
+		n := min(len(s.rest)-i, phys.PageSize)
+		if bytes.Equal(s.rest[i:i+n], zeroPage[:n]) {
+			continue
 		}
-		rest = rest[n:]
+		j := i / size * size
+		for zeros(s.rest[j:min(j+size, len(s.rest))]) {
+			j += size
+		}
+		e := &phys.Error{Object: fmt.Sprintf("%s %v: record %d", s.object, s.block, (len(s.recs)+j)/size),
+			Addr:  s.addr + phys.Addr(len(s.recs)+j),
+			Found: "bytes that are not zero", Want: fmt.Sprintf("zeros behind the %d records of its count", len(s.recs)/size), Err: ErrCount}
+		if s.index != inArray {
+			e.Object = fmt.Sprintf("block %d: %s", s.index, e.Object)
+		}
+		return e
 	}
 	return nil
 }
@@ -103,7 +106,7 @@ type duplicate struct {
 	found         string
 }
 
-// fault describes d, found among the records of what that at tells the places of.
+// fault describes d, found among the records of what, whose addresses at returns.
 func (d *duplicate) fault(what string, at func(int) phys.Addr) *phys.Error {
 	return &phys.Error{Object: fmt.Sprintf("%s %d", what, d.second), Addr: at(d.second),
 		Found: fmt.Sprintf("%s of %s %d at %s", d.found, what, d.first, at(d.first)), Want: "its own", Err: ErrDuplicate}
@@ -113,13 +116,11 @@ func (d *duplicate) fault(what string, at func(int) phys.Addr) *phys.Error {
 // then compares.
 func (st *State) checkNames() (d *duplicate, err error) {
 	seed := maphash.MakeSeed()
-	hash := func(s Session) uint64 { return maphash.Bytes(seed, s.Name()) }
+	hash := func(s Session) uint64 { return maphash.Bytes(seed, s.Name) }
 	r := repeats{keys: make([]uint64, 0, st.Len())}
-	for s, err := range st.Sessions() {
-		if err != nil {
-			return nil, err
-		}
-		r.keys = append(r.keys, hash(s))
+	err = st.each(func(s Session) { r.keys = append(r.keys, hash(s)) })
+	if err != nil {
+		return nil, err
 	}
 	r.find(func(h uint64) bool {
 		d, err = st.sameName(func(s Session) bool { return hash(s) == h })
@@ -128,25 +129,36 @@ func (st *State) checkNames() (d *duplicate, err error) {
 	return d, err
 }
 
+// each calls visit for each session that was read, the damaged ones among them.
+func (st *State) each(visit func(Session)) error {
+	c := st.sessionRecords()
+	for i := range st.Len() {
+		s, ok := st.nextSession(&c, i)
+		if !ok {
+			return phys.In(fmt.Sprintf("session %d", i), c.at, c.err)
+		}
+		visit(s)
+	}
+	return nil
+}
+
 // sameName names the first two sessions that share a name among those that
 // candidate picks, which are few.
-func (st *State) sameName(candidate func(Session) bool) (*duplicate, error) {
+func (st *State) sameName(candidate func(Session) bool) (d *duplicate, err error) {
 	var same []Session
-	for s, err := range st.Sessions() {
-		if err != nil {
-			return nil, err
-		}
-		if !candidate(s) {
-			continue
+	err = st.each(func(s Session) {
+		if d != nil || !candidate(s) {
+			return
 		}
 		for _, o := range same {
-			if bytes.Equal(o.Name(), s.Name()) {
-				return &duplicate{o.i, s.i, "name " + phys.Quote(s.Name())}, nil
+			if bytes.Equal(o.Name, s.Name) {
+				d = &duplicate{o.Index, s.Index, "name " + phys.Quote(s.Name)}
+				return
 			}
 		}
 		same = append(same, s)
-	}
-	return nil, nil
+	})
+	return d, err
 }
 
 // checkTokens finds two files of one token.
@@ -154,11 +166,12 @@ func (s Session) checkTokens(r *repeats) (d *duplicate, err error) {
 	if r.keys = r.keys[:0]; cap(r.keys) < s.Len() {
 		r.keys = make([]uint64, 0, max(s.Len(), 2*cap(r.keys)))
 	}
-	for f, err := range s.Files() {
-		if err != nil {
-			return nil, err
-		}
-		r.keys = append(r.keys, f.Token())
+	c, l := s.records(), &s.st.file
+	for rec := c.next(); rec != nil; rec = c.next() {
+		r.keys = append(r.keys, l.number(rec))
+	}
+	if c.err != nil {
+		return nil, phys.In(s.String(), c.at, c.err)
 	}
 	r.find(func(token uint64) bool {
 		d, err = sameToken(s, token)
@@ -231,69 +244,51 @@ func (r *repeats) split(keys []uint64, rest int, repeated func(uint64) bool) boo
 
 // sameToken names the first two files that share token.
 func sameToken(s Session, token uint64) (*duplicate, error) {
-	i, first := -1, -1
-	for f, err := range s.Files() {
-		if err != nil {
-			return nil, err
+	first := -1
+	c, l := s.records(), &s.st.file
+	for i := 0; ; i++ {
+		rec := c.next()
+		if rec == nil {
+			return nil, phys.In(s.String(), c.at, c.err)
 		}
-		if i++; f.Token() != token {
-			continue
-		}
-		if first >= 0 {
+		switch {
+		case l.number(rec) != token:
+		case first >= 0:
 			return &duplicate{first, i, fmt.Sprintf("token %#x", token)}, nil
+		default:
+			first = i
 		}
-		first = i
 	}
-	return nil, nil
 }
 
 // maxUsers is how often Linux counts an FLB, in a refcount_t: once for each file, and
 // once for whoever holds it at the reboot (liveupdate_flb_get_outgoing).
 const maxUsers = math.MaxInt32
 
-// checkFLBs proves the records of the FLBs. odd is called with what nobody minds. The
-// error's address is the offset of the record, for both.
-func (st *State) checkFLBs(odd func(*phys.Error)) *phys.Error {
-	for i, f := range st.FLBs() {
-		e := checkText("name", f[:flbName])
-		if padding := checkPadding("name", f[:flbName]); e == nil && padding != nil {
-			padding.Object, padding.Addr = fmt.Sprintf("FLB %d", i), phys.Addr(i*flbSize)
+// checkFLBs proves the records of the FLBs, and returns how many are sound: all, or
+// those before the first for which it returns an error. odd is called with what no
+// reader minds. The address of both is the offset of the record.
+func (st *State) checkFLBs(odd func(*phys.Error)) (sound int, e *phys.Error) {
+	for i := range st.numFLBs() {
+		f, field := st.flbAt(i), st.flb.nameField(st.flbs[i*st.flb.size:])
+		e := checkText("name", field)
+		if padding := checkPadding("name", field); e == nil && padding != nil {
+			padding.Object, padding.Addr = fmt.Sprintf("FLB %d", i), phys.Addr(i*st.flb.size)
 			odd(padding)
 		}
-		if e == nil && (f.Count() == 0 || f.Count() > maxUsers) {
-			e = &phys.Error{Found: fmt.Sprintf("%s has %d users", phys.Quote(f.Name()), f.Count()),
+		if e == nil && (f.Users == 0 || f.Users > maxUsers) {
+			e = &phys.Error{Found: fmt.Sprintf("%s has %d users", phys.Quote(f.Name), f.Users),
 				Want: fmt.Sprintf("1 to %d", maxUsers), Err: ErrCount}
 		}
-		if e == nil {
-			for j, o := range st.FLBs() {
-				if j < i && bytes.Equal(o.Name(), f.Name()) {
-					e = &phys.Error{Found: fmt.Sprintf("name %s of FLB %d", phys.Quote(f.Name()), j), Want: "a name of its own", Err: ErrDuplicate}
-					break
-				}
+		for j := range i {
+			if e == nil && bytes.Equal(st.flbAt(j).Name, f.Name) {
+				e = &phys.Error{Found: fmt.Sprintf("name %s of FLB %d", phys.Quote(f.Name), j), Want: "a name of its own", Err: ErrDuplicate}
 			}
 		}
 		if e != nil {
-			e.Object, e.Addr = fmt.Sprintf("FLB %d", i), phys.Addr(i*flbSize)
-			return e
+			e.Object, e.Addr = fmt.Sprintf("FLB %d", i), phys.Addr(i*st.flb.size)
+			return i, e
 		}
 	}
-	return nil
-}
-
-// count adds n files to the report of their handler.
-func (st *State) count(handler []byte, n int) {
-	if n == 0 {
-		return
-	}
-	for i := range st.handlers {
-		if h := &st.handlers[i]; h.Name == string(handler) || i == maxHandlers {
-			h.Files += n
-			return
-		}
-	}
-	h := Handler{Name: string(handler), Files: n}
-	if len(st.handlers) == maxHandlers {
-		h = Handler{Name: OtherHandlers, Files: n}
-	}
-	st.handlers = append(st.handlers, h)
+	return st.numFLBs(), nil
 }

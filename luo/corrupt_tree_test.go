@@ -11,9 +11,9 @@ import (
 	"ferry/phys"
 )
 
-// tree is a state of Linux 7.1 to break: its pages by role. Session 0 has one
+// brokenTree is a state of Linux 7.1 to break: its pages by role. Session 0 has one
 // file, session 1 70 and session 2 none; two FLBs.
-type tree struct {
+type brokenTree struct {
 	mem      phys.Memory
 	d        *draft
 	root     []byte
@@ -25,7 +25,7 @@ type tree struct {
 	flbs     phys.Addr
 }
 
-func breakableTree(t *testing.T) *tree {
+func breakableTree(t *testing.T) *brokenTree {
 	mem, d := machine(t)
 	serializeAs(t, V1FLB, state(t, 2, 1, 70, 0), d)
 	in := restore(t, mem, d)
@@ -36,7 +36,7 @@ func breakableTree(t *testing.T) *tree {
 		}
 		return b
 	}
-	h := &tree{mem: mem, d: d, array: in.arrays.at(0).Addr, flbs: in.flbPage}
+	h := &brokenTree{mem: mem, d: d, array: in.arrays.at(0).Addr, flbs: in.flbPage}
 	h.root, h.flb = edit(d.root, phys.PageSize), edit(in.flbPage, phys.PageSize)
 	h.sessions = edit(h.array, 16*phys.PageSize)
 	for i := range h.files {
@@ -48,7 +48,7 @@ func breakableTree(t *testing.T) *tree {
 
 // write replaces the root by a tree of luo-v1 that edit changes, and sets the size
 // of the sub-tree to that.
-func (h *tree) write(nodes ...func(*fdt.Writer)) {
+func (h *brokenTree) write(nodes ...func(*fdt.Writer)) {
 	w := fdt.NewWriter(h.root)
 	w.Begin("")
 	for _, n := range nodes {
@@ -109,66 +109,66 @@ func TestRestoreRejectsTrees(t *testing.T) {
 	)
 	for _, tt := range []struct {
 		name string
-		do   func(*tree)
+		do   func(*brokenTree)
 		want error
 		text string
 	}{
-		{"blob size too small", func(h *tree) { h.d.size = 302 }, ErrSize, "sub-tree 0x10000000: 302 bytes, want 303 at least, the size of the device tree"},
-		{"a tree larger than its page", func(h *tree) { binary.BigEndian.PutUint32(h.root[4:], 5000) }, fdt.ErrHeader, "total size"},
-		{"no compatible", func(h *tree) { h.write(number, session(h.array), flb(h.flbs)) }, fdt.ErrProperty, `"compatible"`},
-		{"no number", func(h *tree) { h.write(compatible, session(h.array), flb(h.flbs)) }, fdt.ErrProperty, `"liveupdate-number"`},
-		{"a number of 4 bytes", func(h *tree) {
+		{"blob size too small", func(h *brokenTree) { h.d.size = 302 }, ErrSize, "sub-tree 0x10000000: 302 bytes, want 303 at least, the size of the device tree"},
+		{"a tree larger than its page", func(h *brokenTree) { binary.BigEndian.PutUint32(h.root[4:], 5000) }, fdt.ErrHeader, "total size"},
+		{"no compatible", func(h *brokenTree) { h.write(number, session(h.array), flb(h.flbs)) }, fdt.ErrProperty, `"compatible"`},
+		{"no number", func(h *brokenTree) { h.write(compatible, session(h.array), flb(h.flbs)) }, fdt.ErrProperty, `"liveupdate-number"`},
+		{"a number of 4 bytes", func(h *brokenTree) {
 			h.write(compatible, func(w *fdt.Writer) { w.Property("liveupdate-number", make([]byte, 4)) }, session(h.array), flb(h.flbs))
 		}, fdt.ErrProperty, "4 bytes, want 8 bytes"},
-		{"no sessions", func(h *tree) { h.write(compatible, number, flb(h.flbs)) }, ErrTree, `no node "luo-session"`},
-		{"two nodes of sessions", func(h *tree) { h.write(compatible, number, session(h.array), session(h.array), flb(h.flbs)) },
+		{"no sessions", func(h *brokenTree) { h.write(compatible, number, flb(h.flbs)) }, ErrTree, `no node "luo-session"`},
+		{"two nodes of sessions", func(h *brokenTree) { h.write(compatible, number, session(h.array), session(h.array), flb(h.flbs)) },
 			fdt.ErrDuplicate, `a second node "luo-session"`},
-		{"an unknown node", func(h *tree) { h.write(compatible, number, session(h.array), flb(h.flbs), node("luo-x")) }, ErrTree, `node "luo-x"`},
-		{"an unknown property", func(h *tree) { h.write(compatible, number, property("x", 1), session(h.array), flb(h.flbs)) }, ErrTree, `property "x"`},
-		{"other sessions", func(h *tree) {
+		{"an unknown node", func(h *brokenTree) { h.write(compatible, number, session(h.array), flb(h.flbs), node("luo-x")) }, ErrTree, `node "luo-x"`},
+		{"an unknown property", func(h *brokenTree) { h.write(compatible, number, property("x", 1), session(h.array), flb(h.flbs)) }, ErrTree, `property "x"`},
+		{"other sessions", func(h *brokenTree) {
 			h.write(compatible, number, node("luo-session", text8("compatible", "luo-session-v3"), property("luo-session-header", uint64(h.array))), flb(h.flbs))
 		}, ErrVersion, `node "luo-session"`},
-		{"sessions without an array", func(h *tree) {
+		{"sessions without an array", func(h *brokenTree) {
 			h.write(compatible, number, node("luo-session", text8("compatible", "luo-session-v2")), flb(h.flbs))
 		}, fdt.ErrProperty, `"luo-session-header"`},
-		{"a node below the sessions", func(h *tree) {
+		{"a node below the sessions", func(h *brokenTree) {
 			h.write(compatible, number, node("luo-session", text8("compatible", "luo-session-v2"), property("luo-session-header", uint64(h.array)), node("x")), flb(h.flbs))
 		}, ErrTree, `node "x"`},
-		{"other FLBs", func(h *tree) {
+		{"other FLBs", func(h *brokenTree) {
 			h.write(compatible, number, session(h.array), node("luo-flb", text8("compatible", "luo-flb-v2"), property("luo-flb-header", uint64(h.flbs))))
 		}, ErrVersion, "luo-flb-v2"},
-		{"session array 0", func(h *tree) { h.write(compatible, number, session(0), flb(h.flbs)) }, phys.ErrNotRAM, "session array 0x0"},
-		{"session array outside RAM", func(h *tree) { h.write(compatible, number, session(1<<44), flb(h.flbs)) }, phys.ErrNotRAM, "session array 0x100000000000"},
-		{"session array inside its block", func(h *tree) { h.write(compatible, number, session(h.array+4096), flb(h.flbs)) }, blockset.ErrNotPreserved, "session array"},
-		{"session array unaligned", func(h *tree) { h.write(compatible, number, session(h.array+8), flb(h.flbs)) }, blockset.ErrUnaligned, "session array"},
-		{"session array in scratch", func(h *tree) {
+		{"session array 0", func(h *brokenTree) { h.write(compatible, number, session(0), flb(h.flbs)) }, phys.ErrNotRAM, "session array 0x0"},
+		{"session array outside RAM", func(h *brokenTree) { h.write(compatible, number, session(1<<44), flb(h.flbs)) }, phys.ErrNotRAM, "session array 0x100000000000"},
+		{"session array inside its block", func(h *brokenTree) { h.write(compatible, number, session(h.array+4096), flb(h.flbs)) }, blockset.ErrNotPreserved, "session array"},
+		{"session array unaligned", func(h *brokenTree) { h.write(compatible, number, session(h.array+8), flb(h.flbs)) }, blockset.ErrUnaligned, "session array"},
+		{"session array in scratch", func(h *brokenTree) {
 			h.d.Preserve(phys.Block{Addr: scratch[0].Start, Order: 4})
 			h.write(compatible, number, session(scratch[0].Start), flb(h.flbs))
 		}, blockset.ErrScratch, "session array"},
-		{"session array is the root", func(h *tree) { h.write(compatible, number, session(base), flb(h.flbs)) }, blockset.ErrShared, "session array"},
-		{"session array in a block of order 11", func(h *tree) {
+		{"session array is the root", func(h *brokenTree) { h.write(compatible, number, session(base), flb(h.flbs)) }, blockset.ErrShared, "session array"},
+		{"session array in a block of order 11", func(h *brokenTree) {
 			a := base + 8<<20
 			h.d.Preserve(phys.Block{Addr: a, Order: 11})
 			h.write(compatible, number, session(a), flb(h.flbs))
 		}, ErrSize, "a block of order 11, want at most order 10"},
-		{"a count that hides sessions", func(h *tree) { put(h.sessions, 0, 1) }, ErrCount,
+		{"a count that hides sessions", func(h *brokenTree) { put(h.sessions, 0, 1) }, ErrCount,
 			"session array 0x10010000: record 1 0x10010058: a session whose files are preserved, want zeros behind the 1 records of its count (Linux would lose"},
-		{"one session more than the block holds", func(h *tree) { put(h.sessions, 0, 820) }, ErrCount, "count 820, want at most 819, what its block of order 4 holds"},
-		{"a number of sessions that wraps", func(h *tree) { put(h.sessions, 0, ^uint64(0)/80+2) }, ErrCount, "session array"},
-		{"sessions that were not written", func(h *tree) { put(h.sessions, 0, 5) }, ErrDuplicate, `session 4 0x10010148: name "" of session 3`},
-		{"duplicate session name", func(h *tree) { h.sessions[one+3] = '0' }, ErrDuplicate, `session 1 0x10010058: name "vm-0" of session 0`},
-		{"file array outside RAM", func(h *tree) { put(h.sessions, one+sessionFiles, 1<<44) }, phys.ErrNotRAM, `session 1 "vm-1": file array 0x100000000000`},
-		{"file array of another session", func(h *tree) { put(h.sessions, one+sessionFiles, uint64(h.at[0])) }, blockset.ErrShared, `session 1 "vm-1": file array`},
-		{"file array is the session array", func(h *tree) { put(h.sessions, first+sessionFiles, uint64(h.array)) }, blockset.ErrShared, `session 0 "vm-0": file array`},
-		{"one file more than the block holds", func(h *tree) { put(h.sessions, one+sessionCount, 129) }, ErrCount,
+		{"one session more than the block holds", func(h *brokenTree) { put(h.sessions, 0, 820) }, ErrCount, "count 820, want at most 819, what its block of order 4 holds"},
+		{"a number of sessions that wraps", func(h *brokenTree) { put(h.sessions, 0, ^uint64(0)/80+2) }, ErrCount, "session array"},
+		{"sessions that were not written", func(h *brokenTree) { put(h.sessions, 0, 5) }, ErrDuplicate, `session 4 0x10010148: name "" of session 3`},
+		{"duplicate session name", func(h *brokenTree) { h.sessions[one+3] = '0' }, ErrDuplicate, `session 1 0x10010058: name "vm-0" of session 0`},
+		{"file array outside RAM", func(h *brokenTree) { put(h.sessions, one+sessionFiles, 1<<44) }, phys.ErrNotRAM, `session 1 "vm-1": file array 0x100000000000`},
+		{"file array of another session", func(h *brokenTree) { put(h.sessions, one+sessionFiles, uint64(h.at[0])) }, blockset.ErrShared, `session 1 "vm-1": file array`},
+		{"file array is the session array", func(h *brokenTree) { put(h.sessions, first+sessionFiles, uint64(h.array)) }, blockset.ErrShared, `session 0 "vm-0": file array`},
+		{"one file more than the block holds", func(h *brokenTree) { put(h.sessions, one+sessionCount, 129) }, ErrCount,
 			"count 129, want at most 128, what its block of order 1 holds"},
-		{"a number of files that wraps", func(h *tree) { put(h.sessions, one+sessionCount, 1<<58+1) }, ErrCount, "file array"},
-		{"files that were not written", func(h *tree) { put(h.sessions, one+sessionCount, 71) }, ErrName, `session 1 "vm-1": file array: file 70`},
-		{"handler without end", func(h *tree) { copy(h.files[1][64:], strings.Repeat("h", 48)) }, ErrName, `session 1 "vm-1": file array: file 1`},
-		{"FLB page outside RAM", func(h *tree) { h.write(compatible, number, session(h.array), flb(1<<44)) }, phys.ErrNotRAM, "FLB page"},
-		{"FLB page 0", func(h *tree) { h.write(compatible, number, session(h.array), flb(0)) }, phys.ErrNotRAM, "FLB page"},
-		{"FLB page is the session array", func(h *tree) { h.write(compatible, number, session(h.array), flb(h.array)) }, blockset.ErrNotPreserved, "FLB page"},
-		{"FLB count too large", func(h *tree) { put(h.flb, 8, 64) }, ErrCount, "count 64, want 0..63"},
+		{"a number of files that wraps", func(h *brokenTree) { put(h.sessions, one+sessionCount, 1<<58+1) }, ErrCount, "file array"},
+		{"files that were not written", func(h *brokenTree) { put(h.sessions, one+sessionCount, 71) }, ErrName, `session 1 "vm-1": file array: file 70`},
+		{"handler without end", func(h *brokenTree) { copy(h.files[1][64:], strings.Repeat("h", 48)) }, ErrName, `session 1 "vm-1": file array: file 1`},
+		{"FLB page outside RAM", func(h *brokenTree) { h.write(compatible, number, session(h.array), flb(1<<44)) }, phys.ErrNotRAM, "FLB page"},
+		{"FLB page 0", func(h *brokenTree) { h.write(compatible, number, session(h.array), flb(0)) }, phys.ErrNotRAM, "FLB page"},
+		{"FLB page is the session array", func(h *brokenTree) { h.write(compatible, number, session(h.array), flb(h.array)) }, blockset.ErrNotPreserved, "FLB page"},
+		{"FLB count too large", func(h *brokenTree) { put(h.flb, 8, 64) }, ErrCount, "count 64, want 0..63"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := breakableTree(t)
@@ -262,13 +262,13 @@ func TestUnknownFormatsAreNamed(t *testing.T) {
 // TestBytesBehindTheVersionStringAreNoPartOfIt changes each byte of the padding.
 func TestBytesBehindTheVersionStringAreNoPartOfIt(t *testing.T) {
 	for _, f := range Formats() {
-		if f.ser == nil {
+		if !isChain(f) {
 			continue
 		}
-		for i := uint64(len(f.compatible)) + 1; i < f.ser.text; i++ {
+		for i := uint64(len(f.compatible)) + 1; i < uint64(len(f.compatible)+8)&^7; i++ {
 			mem, d := machine(t)
 			serializeAs(t, f, New(1), d)
-			root, err := mem.Edit(d.root, f.ser.size)
+			root, err := mem.Edit(d.root, chainOf(f).size)
 			if err != nil {
 				t.Fatal(err)
 			}

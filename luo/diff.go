@@ -12,19 +12,21 @@ import (
 var ErrDiffer = errors.New("states differ")
 
 // Diff compares what st and want preserve: the number, the sessions by name and
-// order, the records of their files and of the FLBs. How the records are spread
-// over blocks or arrays, and where these lie, does not count; nor do FLBs that the
-// format of st does not hold, where [Fits] lets them be left out. It returns nil
-// where they are the same, and otherwise an error that names the first
-// difference.
+// order, their files and the FLBs. How the records are laid out, and where they are,
+// does not count; nor do FLBs that the format of st does not hold, if [Fits] lets
+// them be left out. It returns nil if they are the same, and otherwise an error that
+// names the first difference. A damaged state is like no other.
 //
-// same compares two files whose tokens are equal, for where one was rewritten for
-// the other's kernel; nil compares the records byte for byte, which allocates
-// nothing for any of them.
+// same compares two files whose tokens are equal, for one that was rewritten for
+// another kernel; nil compares all of their fields. Neither allocates anything for a
+// file.
 func (st *State) Diff(want *State, same func(got, want File) error) error {
-	flbs := want.flbs
+	flbs := want.numFLBs()
 	if st.format != nil && !st.format.HoldsFLBs() {
-		flbs = nil
+		flbs = 0
+	}
+	if err := errors.Join(st.err, want.err); err != nil {
+		return fmt.Errorf("luo: a damaged state: %w", err)
 	}
 	switch {
 	case st.absent != want.absent:
@@ -33,92 +35,79 @@ func (st *State) Diff(want *State, same func(got, want File) error) error {
 		return differ("luo: number %d, want %d", st.Number, want.Number)
 	case st.Len() != want.Len():
 		return differ("luo: %d sessions, want %d", st.Len(), want.Len())
-	case len(st.flbs) != len(flbs):
-		return differ("luo: %d FLBs, want %d", len(st.flbs)/flbSize, len(flbs)/flbSize)
+	case st.numFLBs() != flbs:
+		return differ("luo: %d FLBs, want %d", st.numFLBs(), flbs)
 	}
 	ours, theirs := st.sessionRecords(), want.sessionRecords()
 	for i := range st.Len() {
-		s, other := Session{st, ours.next(), i}, Session{want, theirs.next(), i}
-		if err := errors.Join(ours.err, theirs.err); err != nil {
-			return fmt.Errorf("luo: session %d: %w", i, err)
+		s, ok := st.nextSession(&ours, i)
+		other, also := want.nextSession(&theirs, i)
+		if !ok || !also {
+			return fmt.Errorf("luo: session %d: %w", i, errors.Join(ours.err, theirs.err))
 		}
-		if !bytes.Equal(s.Name(), other.Name()) {
-			return differ("luo: session %d: name %s, want %s", i, phys.Quote(s.Name()), phys.Quote(other.Name()))
+		if !bytes.Equal(s.Name, other.Name) {
+			return differ("luo: session %d: name %s, want %s", i, phys.Quote(s.Name), phys.Quote(other.Name))
 		}
 		if err := s.diff(other, same); err != nil {
 			return fmt.Errorf("luo: %v: %w", s, err)
 		}
 	}
-	if i := differsAt(st.flbs, flbs); i >= 0 {
-		return differRecord("luo: FLB", i, st.flbs[i*flbSize:], flbs[i*flbSize:])
+	for i := range flbs {
+		if a, b := st.flbAt(i), want.flbAt(i); !bytes.Equal(a.Name, b.Name) || a.Data != b.Data || a.Users != b.Users {
+			return differ("luo: FLB %d: %s, want %s", i, record(a.Name, a.Data, a.Users), record(b.Name, b.Data, b.Users))
+		}
 	}
 	return nil
 }
 
-// diff compares the files of two sessions.
+// diff compares the files of two sessions, many at a time if their records are laid
+// out alike.
 func (s Session) diff(want Session, same func(got, want File) error) error {
 	n := s.Len()
 	if n != want.Len() {
 		return differ("%d files, want %d", n, want.Len())
 	}
+	l, m := &s.st.file, &want.st.file
+	bulk := same == nil && *l == *m
 	ours, theirs := s.records(), want.records()
 	for at := 0; at < n; {
 		a, b := ours.stretch(), theirs.stretch()
 		if err := errors.Join(ours.err, theirs.err); err != nil {
 			return fmt.Errorf("file %d: %w", at, err)
 		}
-		size := min(len(a), len(b))
-		if err := diffFiles(a[:size], b[:size], at, same); err != nil {
-			return err
+		records := min(len(a)/l.size, len(b)/m.size)
+		if !bulk || !bytes.Equal(a[:records*l.size], b[:records*m.size]) {
+			for i := range records {
+				x := l.file(a[i*l.size:], ours.pos+phys.Addr(i*l.size))
+				y := m.file(b[i*m.size:], theirs.pos+phys.Addr(i*m.size))
+				if err := diffFile(x, y, same); err != nil {
+					return fmt.Errorf("file %d%w", at+i, err)
+				}
+			}
 		}
-		ours.skip(size)
-		theirs.skip(size)
-		at += size / fileSize
+		ours.skip(records * l.size)
+		theirs.skip(records * m.size)
+		at += records
 	}
 	return nil
 }
 
-// diffFiles compares the records a of files with b, as many, the first of which
-// is file number at.
-func diffFiles(a, b []byte, at int, same func(got, want File) error) error {
-	if same == nil {
-		if i := differsAt(a, b); i >= 0 {
-			return differRecord("file", at+i, a[i*fileSize:], b[i*fileSize:])
-		}
-		return nil
+// diffFile compares two files. Its error begins with what follows their number.
+func diffFile(got, want File, same func(got, want File) error) error {
+	if got.Token != want.Token || same == nil && (got.Data != want.Data || !bytes.Equal(got.Handler, want.Handler)) {
+		return differ(": %s, want %s", record(got.Handler, got.Data, got.Token), record(want.Handler, want.Data, want.Token))
 	}
-	for ; len(a) > 0; a, b, at = a[fileSize:], b[fileSize:], at+1 {
-		got, want := File(a[:fileSize:fileSize]), File(b[:fileSize:fileSize])
-		if got.Token() != want.Token() {
-			return differRecord("file", at, a, b)
-		}
+	if same != nil {
 		if err := same(got, want); err != nil {
-			return fmt.Errorf("file %d token %#x: %w", at, got.Token(), err)
+			return fmt.Errorf(" token %#x: %w", got.Token, err)
 		}
 	}
 	return nil
 }
 
-// differsAt returns which is the first record of files or of FLBs that differs in
-// a and b, which are of one length, -1 where none does.
-func differsAt(a, b []byte) int {
-	if bytes.Equal(a, b) {
-		return -1
-	}
-	i := 0
-	for bytes.Equal(a[:fileSize], b[:fileSize]) {
-		a, b, i = a[fileSize:], b[fileSize:], i+1
-	}
-	return i
-}
-
-// differRecord describes record i of files or of FLBs, which begins a, where b
-// begins with another one.
-func differRecord(what string, i int, a, b []byte) error {
-	record := func(b []byte) string {
-		return fmt.Sprintf("%s %#x %#x", phys.Quote(text(b[:handlerName])), u64(b[fileData:]), u64(b[fileToken:]))
-	}
-	return differ("%s %d: %s, want %s", what, i, record(a), record(b))
+// record writes a record for a message.
+func record(name []byte, first, second uint64) string {
+	return fmt.Sprintf("%s %#x %#x", phys.Quote(name), first, second)
 }
 
 func differ(format string, args ...any) error {

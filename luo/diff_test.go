@@ -16,26 +16,15 @@ func TestDiffNamesTheFirstDifference(t *testing.T) {
 		edit(st)
 		return st
 	}
-	file := func(st *State, session, i int) File {
-		for n, s := range all(st.Sessions()) {
-			for j, f := range all(s.Files()) {
-				if n == session && j == i {
-					return f
-				}
-			}
+	record := func(st *State, a phys.Addr, n uint64) []byte {
+		rec, err := st.mem.View(a, n)
+		if err != nil {
+			t.Fatal(err)
 		}
-		t.Fatalf("no file %d of session %d", i, session)
-		return nil
+		return rec
 	}
-	session := func(st *State, i int) []byte {
-		for n, s := range all(st.Sessions()) {
-			if n == i {
-				return s.rec
-			}
-		}
-		t.Fatalf("no session %d", i)
-		return nil
-	}
+	file := func(st *State, session, i int) []byte { return record(st, st.fileAddr(session, i), fileSize) }
+	session := func(st *State, i int) []byte { return record(st, st.sessionAddr(i), sessionSize) }
 	want := build(func(*State) {})
 	for _, tt := range []struct {
 		name string

@@ -14,49 +14,99 @@ import (
 // Format is how one family of kernel releases arranges a state. There is one
 // value for each, in a file of its own with all of its constants.
 type Format struct {
-	name       string // tells formats of one version string apart
-	compatible string // version string
-	releases   string // that write it
+	name       string    // tells formats of one version string apart
+	compatible string    // version string; empty if it has none
+	releases   string    // that write it
+	reads      []*Format // others that the kernels of this format read as well
 
 	// What the kernels of the format write at most, and what their readers take
-	// beyond that. The limits of one are equal where readers enforce them.
+	// beyond that. They are equal if readers enforce them.
 	maxSessions, maxFiles       int
 	beyondSessions, beyondFiles int // files in one session
 
-	tree *treeForm // the root is a device tree, records lie in arrays
-	ser  *serForm  // the root is a structure, records lie in linked blocks
+	flbs  flbRule
+	stale bool // the kernels may leave FLBs of an earlier attempt to reboot behind those that count
+
+	layouts
+	form form
 }
 
-// form is how formats of one kind are read and written.
+// flbRule says whether a format has a page of FLBs.
+type flbRule int
+
+const (
+	noFLBs       flbRule = iota
+	optionalFLBs         // its address may be 0
+	alwaysFLBs           // its readers panic without one
+)
+
+// form is how the formats of one kind find the records of a state, and place them.
 type form interface {
-	// restore reads the state whose root is in page.
-	restore(r *reader, page []byte) error
-	// files proves and reads the files that the session record at address a says
-	// lie at head, and returns how many there are.
-	files(r *reader, a, head phys.Addr, count uint64) (int, error)
-	// serialize writes the state and returns its root and the size of that.
-	serialize(w *writer) (root phys.Addr, size uint64, err error)
+	// match reports whether s is the root of a state in f.
+	match(f *Format, s *source) bool
+	// open reads the root s, which matches.
+	open(f *Format, s *source) (contents, error)
+	// readSessions proves the list of session records at head and calls
+	// r.takeSessions for each stretch of it that it reaches, until that fails.
+	readSessions(r *reader, head phys.Addr) error
+	// readFiles proves the list of the count files of r.session at head and calls
+	// r.takeFiles in the same way.
+	readFiles(r *reader, head phys.Addr, count uint64) error
+	// firstFile returns the offset of the first file record in the first block of a
+	// list of files.
+	firstFile() int
+	// owned calls visit for the blocks that hold the records of st, which was
+	// restored from this form.
+	owned(st *State, visit func(what string, b phys.Block) error) error
+	// blocks returns in how many blocks n records are written.
+	blocks(l *RecordLayout, n int) int
+	// create takes pages of d for the root and for so many session records.
+	create(d outgoing, f *Format, sessions int) (places, error)
 }
 
-func (f *Format) form() form {
-	if f.tree != nil {
-		return f.tree
-	}
-	return f.ser
+// source is the root of a state as it was found.
+type source struct {
+	addr phys.Addr
+	page []byte
+	size uint64    // of the sub-tree
+	tree *fdt.Tree // nil if it is not a device tree
 }
+
+// contents is what a root says.
+type contents struct {
+	number         uint64
+	sessions, flbs phys.Addr
+	badSessions    error // why sessions is unknown
+	badFLBs        error // why flbs is unknown
+	odd            error // what readers ignore
+}
+
+// stretch is records that follow each other in memory, as a form found them.
+type stretch struct {
+	object string    // what errors call the block
+	index  int       // of the block in its chain; inArray for an array
+	block  phys.Addr // that holds them
+	addr   phys.Addr // of the first
+	recs   []byte    // those that count
+	rest   []byte    // what is behind them, to the end of the block
+}
+
+// inArray stands for the index of a block if records are in an array.
+const inArray = -1
 
 // table is what [Restore] reads and [Serialize] writes, the oldest first.
 // Removing a format is deleting its file and its row.
 var table = [...]*Format{V1, V1FLB, V4Block, V5}
 
-// Formats returns every format that can be read and written, the oldest first.
+// Formats returns every format that released kernels or their patches write, the
+// oldest first.
 func Formats() []*Format { return slices.Clone(table[:]) }
 
 // String names the format: its version string, and what tells it from another
 // format of the same string.
 func (f *Format) String() string { return f.name }
 
-// Compatible returns the version string of the format.
+// Compatible returns the version string of the format, empty if it has none.
 func (f *Format) Compatible() string { return f.compatible }
 
 // Releases says which kernel releases write the format.
@@ -69,114 +119,81 @@ func (f *Format) MaxSessions() int { return f.maxSessions }
 // at most.
 func (f *Format) MaxFiles() int { return f.maxFiles }
 
-// Reads reports whether the kernels of f read what was written as g: f itself, and
-// a device tree of the same version with a node for FLBs, which readers without
-// FLBs pass over.
-func (f *Format) Reads(g *Format) bool {
-	return f == g || f.tree != nil && g.tree != nil && !f.tree.flbs && f.compatible == g.compatible
-}
+// Reads reports whether the kernels of f read what was written as g.
+func (f *Format) Reads(g *Format) bool { return f == g || slices.Contains(f.reads, g) }
 
-// Blocks returns in how many blocks the records of the sessions of st lie, and those
-// of their files, where they are written in f: blocks of chains, all but the last of
+// Blocks returns in how many blocks the records of the sessions of st are, and those
+// of their files, if they are written in f: blocks of chains, all but the last of
 // each full, or arrays that hold any.
 func (f *Format) Blocks(st *State) (sessions, files int) {
 	for i := range st.Len() {
-		n := Session{st: st, i: i}.Len()
-		if f.tree == nil {
-			files += fileLayout.Blocks(n)
-		} else {
-			files += min(1, n)
-		}
+		files += f.form.blocks(&f.file, Session{st: st, Index: i}.Len())
 	}
-	if f.tree == nil {
-		return sessionLayout.Blocks(st.Len()), files
-	}
-	return min(1, st.Len()), files
+	return f.form.blocks(&f.session, st.Len()), files
 }
 
 // HoldsFLBs reports whether the format has room for FLBs.
-func (f *Format) HoldsFLBs() bool { return f.tree == nil || f.tree.flbs }
+func (f *Format) HoldsFLBs() bool { return f.flbs != noFLBs }
 
 // magic begins every device tree.
 var magic = []byte{0xd0, 0x0d, 0xfe, 0xed}
 
-// recognise tells which format the root in page has, of which size bytes count.
-// The error names what was found and what is known of it.
-func recognise(root phys.Addr, page []byte, size uint64) (*Format, error) {
+// recognise tells which of the formats the root in page has, of which size bytes
+// count. The error says what was found and what is known of it.
+func recognise(formats []*Format, root phys.Addr, page []byte, size uint64) (*Format, *source, error) {
+	s := &source{addr: root, page: page, size: size}
 	if bytes.HasPrefix(page, magic) {
-		return recogniseTree(root, page, size)
-	}
-	s := text(page[:min(size, maxText)])
-	for _, f := range table {
-		if f.ser == nil || f.compatible != string(s) {
-			continue
+		t, err := fdt.Parse(root, page)
+		if err != nil {
+			return nil, nil, err
 		}
-		if size != f.ser.size {
-			return nil, &phys.Error{Object: "sub-tree", Addr: root, Found: fmt.Sprintf("%d bytes", size),
-				Want: fmt.Sprintf("%d, the size of a %s root", f.ser.size, f), Err: ErrSize}
+		// The tree says itself where it ends: the sub-tree may be larger.
+		if uint64(t.Size()) > size {
+			return nil, nil, &phys.Error{Object: "sub-tree", Addr: root, Found: fmt.Sprintf("%d bytes", size),
+				Want: fmt.Sprintf("%d at least, the size of the device tree", t.Size()), Err: ErrSize}
 		}
-		return f, nil
+		if _, err := t.Root().Strings(compatibleProperty); err != nil {
+			return nil, nil, err
+		}
+		s.tree = t
 	}
-	if size == featureRoot || len(s) == 0 || !printable(s[0]) {
-		return nil, unknown(root, fmt.Sprintf("%d bytes that begin with % x, no version string", size, page[:8]), noString)
+	for _, f := range formats {
+		if f.form.match(f, s) {
+			return f, s, nil
+		}
 	}
-	return nil, unknown(root, fmt.Sprintf("compatible %s in a structure of %d bytes", phys.Quote(s), size), variant(s))
+	return nil, nil, s.unknown(formats)
 }
 
-// oddRoot says what is odd in the root in page: bytes behind a version string that ends
-// before its field does. Linux compares up to the end of the string.
-func (f *Format) oddRoot(root phys.Addr, page []byte) error {
-	if f.ser == nil || zeros(page[len(f.compatible):f.ser.text]) {
-		return nil
-	}
-	return &phys.Error{Object: "root", Addr: root, Found: "bytes behind the version string " + phys.Quote(page[:f.ser.text]), Want: "zeros", Err: ErrName}
-}
-
-// recogniseTree is recognise for a device tree, which says itself where it ends: the
-// sub-tree may be larger.
-func recogniseTree(root phys.Addr, page []byte, size uint64) (*Format, error) {
-	t, err := fdt.Parse(root, page)
-	if err != nil {
-		return nil, err
-	}
-	if uint64(t.Size()) > size {
-		return nil, &phys.Error{Object: "sub-tree", Addr: root, Found: fmt.Sprintf("%d bytes", size),
-			Want: fmt.Sprintf("%d at least, the size of the device tree", t.Size()), Err: ErrSize}
-	}
-	list, err := t.Root().Strings(compatibleProperty)
-	if err != nil {
-		return nil, err
-	}
-	_, flbs := t.Root().Child(flbNode)
-	for _, f := range table {
-		if f.tree == nil || f.tree.flbs != flbs {
-			continue
+// unknown refuses a root that none of the formats matches, with what is known of it.
+func (s *source) unknown(formats []*Format) error {
+	var found, known string
+	if s.tree != nil {
+		list, _ := s.tree.Root().Strings(compatibleProperty)
+		found = fmt.Sprintf("compatible %s in a device tree", phys.QuoteList(list))
+		for c := range list {
+			if known = variant(c); known != "" {
+				break
+			}
 		}
-		if ok, _ := t.Root().HasString(compatibleProperty, f.compatible); ok {
-			return f, nil
-		}
+	} else if c := s.text(); s.size == featureRoot || len(c) == 0 || !printable(c[0]) {
+		found, known = fmt.Sprintf("%d bytes that begin with % x, no version string", s.size, s.page[:8]), noString
+	} else {
+		found, known = fmt.Sprintf("compatible %s in a structure of %d bytes", phys.Quote(c), s.size), variant(c)
 	}
-	known := ""
-	for s := range list {
-		if known = variant(s); known != "" {
-			break
-		}
+	if known != "" {
+		found += ": " + known
 	}
-	return nil, unknown(root, fmt.Sprintf("compatible %s in a device tree", phys.QuoteList(list)), known)
-}
-
-// unknown refuses a root of which no format is known. what is known of it.
-func unknown(root phys.Addr, found, what string) error {
 	var names []string
-	for _, f := range table {
+	for _, f := range formats {
 		names = append(names, f.name)
 	}
-	if what != "" {
-		found += ": " + what
-	}
-	return &phys.Error{Object: "root", Addr: root, Found: found, Want: strings.Join(names, ", "),
+	return &phys.Error{Object: "root", Addr: s.addr, Found: found, Want: strings.Join(names, ", "),
 		Hint: "the kernel that wrote it is of another release than this image reads", Err: ErrVersion}
 }
+
+// text returns the version string with which a structure begins.
+func (s *source) text() []byte { return text(s.page[:min(s.size, maxText)]) }
 
 // Bounds of what unreleased roots look like.
 const (

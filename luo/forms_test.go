@@ -29,7 +29,7 @@ func pages(f *Format, files []int) int {
 	if f.HoldsFLBs() {
 		n++
 	}
-	if f.ser != nil {
+	if isChain(f) {
 		n += sessionLayout.Blocks(len(files))
 		for _, m := range files {
 			n += fileLayout.Blocks(m)
@@ -227,19 +227,19 @@ func TestAStateWithoutFLBPage(t *testing.T) {
 	// the format wants one.
 	for _, from := range Formats() {
 		for _, f := range Formats() {
-			if from.ser == nil {
+			if !isChain(from) {
 				continue
 			}
 			mem, d := machine(t)
 			serializeAs(t, from, state(t, 0, 2), d)
-			root, err := mem.Edit(d.root, from.ser.size)
+			root, err := mem.Edit(d.root, chainOf(from).size)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := d.Retire(phys.Block{Addr: phys.Addr(u64(root[from.ser.flbs:]))}); err != nil {
+			if err := d.Retire(phys.Block{Addr: phys.Addr(u64(root[chainOf(from).flbs:]))}); err != nil {
 				t.Fatal(err)
 			}
-			clear(root[from.ser.flbs:])
+			clear(root[chainOf(from).flbs:])
 			serializeAs(t, f, restore(t, mem, d), d)
 			if out, want := restore(t, mem, d), f == V1FLB; (out.flbPage != 0) != want {
 				t.Errorf("%v without a page to %v: page at %v, want one: %v", from, f, out.flbPage, want)
@@ -304,13 +304,13 @@ func TestReadersAgreeOnWhatIsShared(t *testing.T) {
 		if sessionLayout.Capacity() != 51 || fileLayout.Capacity() != 63 {
 			t.Fatal("the capacity of a block changed")
 		}
-		if f.ser != nil {
+		if isChain(f) {
 			// The field of the string is the string with its NUL in whole words,
 			// and what follows are words.
-			want := &serForm{text: uint64(len(f.compatible)+8) &^ 7}
-			want.number, want.sessions, want.flbs, want.size = want.text, want.text+8, want.text+16, want.text+24
-			if *f.ser != *want {
-				t.Errorf("%v: %+v, want %+v", f, *f.ser, *want)
+			room := uint64(len(f.compatible)+8) &^ 7
+			want := chain{head: versionString{f.compatible, int(room)}, number: room, sessions: room + 8, flbs: room + 16, size: room + 24}
+			if *chainOf(f) != want {
+				t.Errorf("%v: %+v, want %+v", f, *chainOf(f), want)
 			}
 			if f.maxSessions != sessionLayout.Max() || f.maxFiles != fileLayout.Max() || f.beyondSessions != f.maxSessions || f.beyondFiles != f.maxFiles {
 				t.Errorf("%v: at most %d sessions and %d files", f, f.maxSessions, f.maxFiles)
@@ -362,7 +362,7 @@ func TestArraysOfOtherOrdersAreRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := V1FLB.tree.writeTree(root, "luo-v1", in.Number, sessions, in.flbPage); err != nil {
+		if _, err := V1FLB.form.(*tree).write(root, "luo-v1", in.Number, sessions, in.flbPage); err != nil {
 			t.Fatal(err)
 		}
 		moved := restore(t, mem, d)
@@ -398,8 +398,9 @@ func TestAnArrayWithoutFilesIsTakenOut(t *testing.T) {
 	}
 	out := restore(t, mem, d)
 	for _, s := range all(out.Sessions()) {
-		if u64(s.rec[sessionFiles:]) != 0 || s.Len() != 0 {
-			t.Errorf("files %#x, %d of them", u64(s.rec[sessionFiles:]), s.Len())
+		rec, err := mem.View(s.Addr, sessionSize)
+		if err != nil || u64(rec[sessionFiles:]) != 0 || s.Len() != 0 {
+			t.Errorf("files %#x, %d of them: %v", u64(rec[sessionFiles:]), s.Len(), err)
 		}
 	}
 }

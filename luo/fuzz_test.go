@@ -25,7 +25,7 @@ const (
 func seeds(t testing.TB) (all [][]byte) {
 	for _, f := range Formats() {
 		for _, files := range [][]int{{}, {2}, {1, 2}, {0, 1}} {
-			if f.ser == nil {
+			if !isChain(f) {
 				continue
 			}
 			mem, d := machine(t)
@@ -69,8 +69,8 @@ func readWriteRead(t *testing.T, data []byte) error {
 		data = data[n:]
 	}
 	for _, f := range Formats() {
-		if f.ser != nil && bytes.HasPrefix(root, []byte(f.compatible)) {
-			d.size = f.ser.size
+		if isChain(f) && bytes.HasPrefix(root, []byte(f.compatible)) {
+			d.size = chainOf(f).size
 		}
 	}
 	in, err := restoreBounded(t, mem, d)
@@ -98,7 +98,7 @@ func TestSeedsOfTheFuzzerAreAccepted(t *testing.T) {
 func trees(t testing.TB) (all [][]byte) {
 	for _, f := range Formats() {
 		for _, files := range [][]int{{}, {2}, {1, 2}, {0, 1}} {
-			if f.tree == nil {
+			if isChain(f) {
 				continue
 			}
 			mem, d := machine(t)
@@ -115,7 +115,7 @@ func trees(t testing.TB) (all [][]byte) {
 				at[2+i] = in.arrays.at(i).Addr
 			}
 			// Pointers are those of where the fuzzer puts the blocks.
-			if _, err := f.tree.writeTree(data[2:], f.compatible, in.Number, treeAt(2), treeAt(1)); err != nil {
+			if _, err := f.form.(*tree).write(data[2:], f.compatible, in.Number, treeAt(2), treeAt(1)); err != nil {
 				t.Fatal(err)
 			}
 			for i, a := range at[1:] {

@@ -145,7 +145,7 @@ func (e *example) read(t *testing.T) {
 	for b := exampleBase; b < exampleBase+phys.Addr(e.pages)*phys.PageSize; b += phys.PageSize {
 		d.Preserve(phys.Block{Addr: b})
 	}
-	if e.format.tree != nil {
+	if !isChain(e.format) {
 		d.Preserve(phys.Block{Addr: 0x100010000, Order: 4})
 		d.Preserve(phys.Block{Addr: 0x100020000 + map[*Format]phys.Addr{V1FLB: 0x2000}[e.format], Order: 1})
 	}

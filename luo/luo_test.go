@@ -113,14 +113,14 @@ func all[T any](seq iter.Seq2[T, error]) (list []T) {
 func modelOf(st *State) (m model) {
 	m.Number, m.Handlers = st.Number, st.Handlers()
 	for _, s := range all(st.Sessions()) {
-		ms := modelSession{Name: string(s.Name())}
+		ms := modelSession{Name: string(s.Name)}
 		for _, f := range all(s.Files()) {
-			ms.Files = append(ms.Files, modelRecord{string(f.Handler()), f.Data(), f.Token()})
+			ms.Files = append(ms.Files, modelRecord{string(f.Handler), f.Data, f.Token})
 		}
 		m.Sessions = append(m.Sessions, ms)
 	}
-	for _, f := range st.FLBs() {
-		m.FLBs = append(m.FLBs, modelRecord{string(f.Name()), f.Data(), f.Count()})
+	for _, f := range all(st.FLBs()) {
+		m.FLBs = append(m.FLBs, modelRecord{string(f.Name), f.Data, f.Users})
 	}
 	return m
 }
@@ -341,3 +341,31 @@ func TestBuildingRefuses(t *testing.T) {
 		t.Error("FLB 64 was accepted")
 	}
 }
+
+// Sizes and offsets of the records of Linux, for the tests that change them.
+const (
+	sessionSize  = 80
+	sessionName  = 64
+	sessionFiles = 64
+	sessionCount = 72
+
+	fileSize    = 64
+	handlerName = 48
+	fileData    = 48
+	fileToken   = 56
+
+	flbSize  = 64
+	flbData  = 48
+	flbCount = 56
+
+	sessionLayout blockset.Layout = sessionSize
+	fileLayout    blockset.Layout = fileSize
+)
+
+// isChain reports whether the records of f are in linked blocks, and not in arrays.
+func isChain(f *Format) bool {
+	_, ok := f.form.(*chain)
+	return ok
+}
+
+func chainOf(f *Format) *chain { return f.form.(*chain) }

@@ -62,7 +62,7 @@ func TestNobodyTakesFailingMemoryForTheEndOfTheSessions(t *testing.T) {
 		m, st := restoreFailing(t, mem, d)
 		want := all(st.Sessions())
 		m.from = st.sessionAddr(4995)
-		if f.tree != nil {
+		if !isChain(f) {
 			m.from = st.sessionAddr(4095)
 		}
 		n := 0
@@ -70,8 +70,8 @@ func TestNobodyTakesFailingMemoryForTheEndOfTheSessions(t *testing.T) {
 		for s, bad := range st.Sessions() {
 			if err = bad; err == nil {
 				n++
-				if s.Index() != n-1 {
-					t.Fatalf("%v: session %d has index %d", f, n-1, s.Index())
+				if s.Index != n-1 {
+					t.Fatalf("%v: session %d has index %d", f, n-1, s.Index)
 				}
 			}
 		}
@@ -107,7 +107,7 @@ func TestNobodyTakesFailingMemoryForTheEndOfTheFiles(t *testing.T) {
 		m, st := restoreFailing(t, mem, d)
 		s := all(st.Sessions())[0]
 		m.from = st.fileAddr(0, 4995)
-		if f.tree != nil {
+		if !isChain(f) {
 			m.from = st.fileAddr(0, 4095)
 		}
 		n := 0
@@ -145,7 +145,7 @@ func TestBlocksCountsBlocksWhateverTheyHold(t *testing.T) {
 			st := restore(t, mem, d)
 			sessions, files := st.Blocks()
 			wantSessions, wantFiles := f.Blocks(st)
-			if sessions != wantSessions || files != wantFiles || f.tree != nil && (sessions > 1 || files > 1) {
+			if sessions != wantSessions || files != wantFiles || !isChain(f) && (sessions > 1 || files > 1) {
 				t.Errorf("%v: %d sessions and %d files in %d and %d blocks, want %d and %d", f, tt.sessions, tt.files, sessions, files, wantSessions, wantFiles)
 			}
 		}

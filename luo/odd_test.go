@@ -48,7 +48,7 @@ func (want oddState) taken(t *testing.T, mem phys.Memory, d *draft) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			names, files = append(names, string(s.Name())), append(files, s.Len())
+			names, files = append(names, string(s.Name)), append(files, s.Len())
 		}
 		if strings.Join(names, "|") != strings.Join(want.names, "|") || len(files) != len(want.files) {
 			t.Errorf("sessions %q with %v files, want %q with %v", names, files, want.names, want.files)
@@ -118,27 +118,27 @@ func TestOddArraysAreTakenAsKernelsTakeThem(t *testing.T) {
 		put(b, sessionCount, count)
 	}
 	for _, tt := range []struct {
-		do func(*tree)
+		do func(*brokenTree)
 		oddState
 	}{
-		{func(*tree) {}, oddState{name: "nothing"}},
-		{func(h *tree) { put(h.sessions, 0, 4) }, oddState{name: "a session too many", odd: []string{`neither a name nor files`},
+		{func(*brokenTree) {}, oddState{name: "nothing"}},
+		{func(h *brokenTree) { put(h.sessions, 0, 4) }, oddState{name: "a session too many", odd: []string{`neither a name nor files`},
 			names: []string{"vm-0", "vm-1", "vm-2", ""}, files: []int{1, 70, 0, 0}}},
-		{func(h *tree) { put(h.sessions, 0, 2) }, oddState{name: "a session that was given up before another attempt", odd: []string{"record 2 0x100100a8: bytes that are not zero"},
+		{func(h *brokenTree) { put(h.sessions, 0, 2) }, oddState{name: "a session that was given up before another attempt", odd: []string{"record 2 0x100100a8: bytes that are not zero"},
 			names: []string{"vm-0", "vm-1"}, files: []int{1, 70}}},
-		{func(h *tree) { stale(h.sessions[one+2*sessionSize:], "gone", h.at[1], 70) }, oddState{name: "one whose array is another's now", odd: []string{"record 3 0x100100f8: bytes"}}},
-		{func(h *tree) { stale(h.sessions[one+2*sessionSize:], "gone", base+8<<20, 70) }, oddState{name: "one whose array is nobody's now", odd: []string{"record 3 0x100100f8: bytes"}}},
-		{func(h *tree) {
+		{func(h *brokenTree) { stale(h.sessions[one+2*sessionSize:], "gone", h.at[1], 70) }, oddState{name: "one whose array is another's now", odd: []string{"record 3 0x100100f8: bytes"}}},
+		{func(h *brokenTree) { stale(h.sessions[one+2*sessionSize:], "gone", base+8<<20, 70) }, oddState{name: "one whose array is nobody's now", odd: []string{"record 3 0x100100f8: bytes"}}},
+		{func(h *brokenTree) {
 			h.d.Preserve(phys.Block{Addr: base + 8<<20, Order: 1})
 			stale(h.sessions[one+2*sessionSize:], "gone", base+8<<20, 70)
 		}, oddState{name: "one whose array is a file's memory now", odd: []string{"record 3 0x100100f8: bytes"}}},
-		{func(h *tree) { h.sessions[16*4096-1] = 1 }, oddState{name: "a byte at the end", odd: []string{"session array 0x10010000: record 819 0x1001fff8: bytes that are not zero, want zeros behind the 3 records"}}},
-		{func(h *tree) { put(h.sessions, one+sessionCount, 69) }, oddState{name: "a count that hides a file", odd: []string{"record 69 0x"}, files: []int{1, 69, 0}}},
-		{func(h *tree) { put(h.sessions, one+sessionFiles, 0) }, oddState{name: "files that are nowhere", odd: []string{"70 files that are nowhere"}, files: []int{1, 0, 0}}},
-		{func(h *tree) { put(h.files[1], 69*fileSize+fileToken, 14) }, oddState{name: "a token twice", odd: []string{"token 0xe of file 2"}}},
-		{func(h *tree) { h.files[1][64+40] = 1 }, oddState{name: "bytes behind a handler", odd: []string{"file array: file 1 0x"}}},
-		{func(h *tree) { h.sessions[one+63] = 1 }, oddState{name: "what is left of a longer name", odd: []string{"bytes behind the end of name \"vm-1\""}}},
-		{func(h *tree) { copy(h.flb[16+5*64:], "gone") }, oddState{name: "what is left of an FLB", odd: []string{"FLB page: header 0x10020000: record 5 0x10020150: bytes"}}},
+		{func(h *brokenTree) { h.sessions[16*4096-1] = 1 }, oddState{name: "a byte at the end", odd: []string{"session array 0x10010000: record 819 0x1001fff8: bytes that are not zero, want zeros behind the 3 records"}}},
+		{func(h *brokenTree) { put(h.sessions, one+sessionCount, 69) }, oddState{name: "a count that hides a file", odd: []string{"record 69 0x"}, files: []int{1, 69, 0}}},
+		{func(h *brokenTree) { put(h.sessions, one+sessionFiles, 0) }, oddState{name: "files that are nowhere", odd: []string{"70 files that are nowhere"}, files: []int{1, 0, 0}}},
+		{func(h *brokenTree) { put(h.files[1], 69*fileSize+fileToken, 14) }, oddState{name: "a token twice", odd: []string{"token 0xe of file 2"}}},
+		{func(h *brokenTree) { h.files[1][64+40] = 1 }, oddState{name: "bytes behind a handler", odd: []string{"file array: file 1 0x"}}},
+		{func(h *brokenTree) { h.sessions[one+63] = 1 }, oddState{name: "what is left of a longer name", odd: []string{"bytes behind the end of name \"vm-1\""}}},
+		{func(h *brokenTree) { copy(h.flb[16+5*64:], "gone") }, oddState{name: "what is left of an FLB", odd: []string{"FLB page: header 0x10020000: record 5 0x10020150: bytes"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := breakableTree(t)

@@ -26,7 +26,7 @@ func TestFilesAreRewrittenOneByOne(t *testing.T) {
 			}
 			want.Handlers = []Handler{{"memfd-v1", 133}}
 			err := serializeTo(in, d, Options{Format: y, BeyondLimits: true, Rewrite: func(s Session, f File) (string, uint64, error) {
-				return "memfd-v1", f.Data() + uint64(s.i)<<40, nil
+				return "memfd-v1", f.Data + uint64(s.Index)<<40, nil
 			}})
 			if err != nil {
 				t.Fatal(err)
@@ -42,7 +42,7 @@ func TestFilesAreRewrittenOneByOne(t *testing.T) {
 			pairs := 0
 			err = out.Diff(in, func(got, want File) error {
 				pairs++
-				if string(got.Handler()) != "memfd-v1" || string(want.Handler()) != "memfd-v2" {
+				if string(got.Handler) != "memfd-v1" || string(want.Handler) != "memfd-v2" {
 					return errors.New("the wrong way round")
 				}
 				return nil
@@ -69,8 +69,8 @@ func TestShorterHandlersLeaveNothingBehind(t *testing.T) {
 	}
 	for _, s := range all(restore(t, mem, d).Sessions()) {
 		for i, f := range all(s.Files()) {
-			if len(f.Handler()) != MaxHandlerName-i || f.Data() != 1 {
-				t.Errorf("file %d: handler %q, data %#x", i, f.Handler(), f.Data())
+			if len(f.Handler) != MaxHandlerName-i || f.Data != 1 {
+				t.Errorf("file %d: handler %q, data %#x", i, f.Handler, f.Data)
 			}
 		}
 	}
@@ -88,7 +88,7 @@ func TestWhatRewritingRefusesNamesTheFile(t *testing.T) {
 		text    string
 	}{
 		{"an error", func(f File) (string, error) {
-			if f.Token() == 7*69 {
+			if f.Token == 7*69 {
 				return "", lost
 			}
 			return "h", nil
@@ -110,7 +110,7 @@ func TestWhatRewritingRefusesNamesTheFile(t *testing.T) {
 func TestComparingNamesTheFileThatIsNotTheSame(t *testing.T) {
 	a, b := state(t, 0, 1, 70), state(t, 0, 1, 70)
 	err := a.Diff(b, func(got, want File) error {
-		if got.Token() == 7*69 {
+		if got.Token == 7*69 {
 			return fmt.Errorf("size: %w", ErrDiffer)
 		}
 		return nil
@@ -119,7 +119,11 @@ func TestComparingNamesTheFileThatIsNotTheSame(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	for _, f := range all(all(b.Sessions())[0].Files()) {
-		put(f, fileToken, 99)
+		rec, err := b.mem.View(f.Addr, fileSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(rec, fileToken, 99)
 	}
 	if err := a.Diff(b, func(File, File) error { return nil }); !errors.Is(err, ErrDiffer) {
 		t.Errorf("tokens differ: %v", err)

@@ -181,13 +181,13 @@ func sameStates(t *testing.T, a, b *State) {
 	}
 	theirs := all(b.Sessions())
 	for i, s := range all(a.Sessions()) {
-		if string(s.Name()) != string(theirs[i].Name()) || s.Len() != theirs[i].Len() {
-			t.Fatalf("session %d: %q with %d files, want %q with %d", i, theirs[i].Name(), theirs[i].Len(), s.Name(), s.Len())
+		if string(s.Name) != string(theirs[i].Name) || s.Len() != theirs[i].Len() {
+			t.Fatalf("session %d: %q with %d files, want %q with %d", i, theirs[i].Name, theirs[i].Len(), s.Name, s.Len())
 		}
 		recs := all(theirs[i].Files())
 		for j, f := range all(s.Files()) {
-			if string(f) != string(recs[j]) {
-				t.Fatalf("session %d, file %d: %x, want %x", i, j, recs[j], f)
+			if got := recs[j]; string(f.Handler) != string(got.Handler) || f.Data != got.Data || f.Token != got.Token {
+				t.Fatalf("session %d, file %d: %+v, want %+v", i, j, got, f)
 			}
 		}
 	}
@@ -224,7 +224,7 @@ func TestIteratingAllocatesNothingForAnEntry(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				sum += f.Data()
+				sum += f.Data
 			}
 		}
 	})

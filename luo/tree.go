@@ -23,7 +23,7 @@ const (
 	flbProperty   = "luo-flb-header"
 )
 
-// Arrays of records, each in one preserved block. Linux takes blocks of the first
+// Arrays of records, each in one preserved block. Linux writes blocks of these
 // orders; readers take whatever order the preserved-memory map says.
 const (
 	arrayHeader  = 8             // of the session array: u64, number of records
@@ -32,43 +32,37 @@ const (
 	maxOrder     = phys.Order(10) // largest block that Linux allocates, and that 7.0 and before take back
 )
 
-// treeForm is the shape of the formats whose root is a device tree of one page,
-// and whose records lie in arrays: one of all sessions behind a header, one of
-// the files of each session that has any, FLBs in one page. Numbers in the tree
-// are 8 raw bytes, little endian.
-type treeForm struct {
+// tree is the form of the formats whose root is a device tree of one page, and
+// whose records are in arrays: one of all sessions behind a header, one of the
+// files of each session that has any, FLBs in one page. Numbers in the tree are 8
+// raw bytes, little endian.
+type tree struct {
 	flbs bool // has a node for FLBs
 }
 
-func (f *treeForm) restore(r *reader, page []byte) error {
-	st := r.st
-	t, err := fdt.Parse(st.root, page)
-	if err != nil {
-		return err
+func (t *tree) match(f *Format, s *source) bool {
+	if s.tree == nil {
+		return false
 	}
-	root := t.Root()
-	want := []string{compatibleProperty, numberProperty}
-	if err := known(root, want, []string{sessionNode, flbNode}); err != nil {
-		return err
+	root := s.tree.Root()
+	_, flbs := root.Child(flbNode)
+	ok, _ := root.HasString(compatibleProperty, f.compatible)
+	return ok && flbs == t.flbs
+}
+
+func (t *tree) open(f *Format, s *source) (in contents, err error) {
+	root := s.tree.Root()
+	if err := known(root, []string{compatibleProperty, numberProperty}, []string{sessionNode, flbNode}); err != nil {
+		return in, err
 	}
-	if st.Number, err = root.Uint64(numberProperty); err != nil {
-		return err
+	if in.number, err = root.Uint64(numberProperty); err != nil {
+		return in, err
 	}
-	array, err := header(root, sessionNode, sessionCompatible, sessionProperty)
-	if err != nil {
-		return err
+	in.sessions, in.badSessions = header(root, sessionNode, sessionCompatible, sessionProperty)
+	if t.flbs {
+		in.flbs, in.badFLBs = header(root, flbNode, flbCompatible, flbProperty)
 	}
-	if err := f.sessions(r, array); err != nil {
-		return err
-	}
-	if st.noFLBs = !f.flbs; st.noFLBs {
-		return nil
-	}
-	flbs, err := header(root, flbNode, flbCompatible, flbProperty)
-	if err != nil {
-		return err
-	}
-	return phys.In("FLB page", flbs, r.flbs(flbs))
+	return in, nil
 }
 
 // known proves that n has properties and nodes of these names alone, each once:
@@ -115,82 +109,69 @@ func header(root fdt.Node, name, compatible, property string) (phys.Addr, error)
 	return phys.Addr(a), err
 }
 
-// array proves the block that starts at a, of which head bytes are read before
-// the records, and returns it and how many records of size bytes it has room for.
-func (r *reader) array(object string, a phys.Addr, head, size uint64) (b phys.Block, room uint64, err error) {
+// array proves the block at a, which begins with head bytes that are not records,
+// and returns count records of l behind them. A count of more than the block has
+// room for is an error.
+func (r *reader) array(object string, a phys.Addr, head uint64, l *RecordLayout, count func(first []byte) uint64) (s stretch, err error) {
 	b, ok := r.heads.Head(a)
 	if !ok {
 		b = phys.Block{Addr: a} // for what else is wrong with it
 	}
 	if err := r.c.Block(object, b); err != nil {
-		return b, 0, err
+		return s, err
 	}
 	if b.Order > maxOrder {
-		return b, 0, &phys.Error{Object: object, Addr: a, Found: fmt.Sprintf("a block of order %d", b.Order),
+		return s, &phys.Error{Object: object, Addr: a, Found: fmt.Sprintf("a block of order %d", b.Order),
 			Want: fmt.Sprintf("at most order %d", maxOrder), Err: ErrSize}
 	}
 	r.st.arrays.add(b)
-	return b, (b.Order.Bytes() - head) / size, nil
-}
-
-// records returns the count records of size bytes behind head bytes of b, which
-// has room for them if count is at most room, and all that there is room for.
-func (r *reader) records(object string, b phys.Block, head, size, count, room uint64) (seg, all []byte, err error) {
-	if count > room {
-		return nil, nil, &phys.Error{Object: object, Addr: b.Addr, Found: fmt.Sprintf("count %d", count),
+	all, err := r.c.Memory().View(a, b.Order.Bytes())
+	if err != nil {
+		return s, err
+	}
+	n, room := count(all), (uint64(len(all))-head)/uint64(l.size)
+	if n > room {
+		return s, &phys.Error{Object: object, Addr: a, Found: fmt.Sprintf("count %d", n),
 			Want: fmt.Sprintf("at most %d, what its block of order %d holds", room, b.Order), Hint: stops, Err: ErrCount}
 	}
-	if all, err = r.c.Memory().View(b.Addr+phys.Addr(head), b.Order.Bytes()-head); err != nil {
-		return nil, nil, err
-	}
-	return all[: count*size : count*size], all, nil
+	end := head + n*uint64(l.size)
+	return stretch{object, inArray, a, a + phys.Addr(head), all[head:end:end], all[end:]}, nil
 }
 
-// sessions reads the session array at a.
-func (f *treeForm) sessions(r *reader, a phys.Addr) error {
-	const object = "session array"
-	b, room, err := r.array(object, a, arrayHeader, sessionSize)
+func (t *tree) readSessions(r *reader, head phys.Addr) error {
+	s, err := r.array("session array", head, arrayHeader, &r.st.session, u64)
 	if err != nil {
 		return err
 	}
-	count, err := r.c.Memory().View(a, arrayHeader)
-	if err != nil {
-		return err
-	}
-	seg, all, err := r.records(object, b, arrayHeader, sessionSize, u64(count), room)
-	if err != nil {
-		return err
-	}
-	r.behind(all[len(seg):], b.Range().End, unused(object, b.Addr, b.Range().End, all, u64(count), sessionSize))
-	r.st.first = slices.Grow(r.st.first, len(seg)/sessionSize)
-	if err := r.sessions(seg, a+arrayHeader); err != nil {
-		return err
-	}
-	return r.uniqueNames()
+	r.expect(len(s.recs) / r.st.session.size)
+	return r.takeSessions(s)
 }
 
-// files reads the array at head. One that holds no files has no reader and is
+// readFiles reads the array at head. One that holds no files has no reader and is
 // only taken out of the handover.
-func (f *treeForm) files(r *reader, a, head phys.Addr, count uint64) (int, error) {
-	const object = "file array"
+func (t *tree) readFiles(r *reader, head phys.Addr, count uint64) error {
 	if head == 0 {
-		return 0, nil
+		return nil
 	}
-	b, room, err := r.array(object, head, 0, fileSize)
+	s, err := r.array("file array", head, 0, &r.st.file, func([]byte) uint64 { return count })
 	if err != nil {
-		return 0, err
+		return err
 	}
-	seg, all, err := r.records(object, b, 0, fileSize, count, room)
-	if err != nil {
-		return 0, err
-	}
-	if r.more() {
-		if odd := unused(object, b.Addr, b.Range().End, all, count, fileSize); odd != nil {
-			r.odd(odd)
+	return r.takeFiles(s)
+}
+
+func (t *tree) firstFile() int { return 0 }
+
+func (t *tree) owned(st *State, visit func(what string, b phys.Block) error) error {
+	for i := range st.arrays {
+		if err := visit("array", st.arrays.at(i)); err != nil {
+			return err
 		}
 	}
-	return r.files(seg, head, inArray, 0)
+	return nil
 }
+
+func (t *tree) blocks(_ *RecordLayout, n int) int { return min(1, n) }
 
 // orderOf returns the order of the block for size bytes, at least that which
 // Linux takes.
@@ -202,58 +183,66 @@ func orderOf(size int, least phys.Order) phys.Order {
 	return o
 }
 
-// serialize takes the pages in a fixed order: root, session array, FLB page if
-// there is to be a new one, then the file array of each session.
-func (f *treeForm) serialize(w *writer) (root phys.Addr, size uint64, err error) {
-	root, page, err := w.d.Alloc()
-	if err != nil {
-		return 0, 0, fmt.Errorf("page for the root: %w", err)
-	}
-	n := w.st.Len()
-	array, sessions, err := w.d.AllocBlock(orderOf(arrayHeader+n*sessionSize, sessionOrder))
-	if err != nil {
-		return 0, 0, fmt.Errorf("array of %d sessions: %w", n, err)
-	}
-	binary.LittleEndian.PutUint64(sessions, uint64(n))
-	sessions = sessions[arrayHeader:]
-	var flbs phys.Addr
-	if f.flbs {
-		if flbs, err = w.flbs(); err != nil {
-			return 0, 0, err
-		}
-	}
-	slot := func() (rec []byte) {
-		rec, sessions = sessions[:sessionSize:sessionSize], sessions[sessionSize:]
-		return rec
-	}
-	if err := w.sessions(slot, w.fileArray); err != nil {
-		return 0, 0, err
-	}
-	total, err := f.writeTree(page, w.format.compatible, w.st.Number, array, flbs)
-	return root, uint64(total), err
+// arrays places records in arrays of the orders that Linux gives them, or larger.
+type arrays struct {
+	tree  *tree
+	f     *Format
+	d     outgoing
+	root  phys.Addr
+	page  []byte
+	array phys.Addr // of the sessions
+	slots []byte    // session records to come
+	last  phys.Addr // array of the files begun last, 0 if there are none
+	rest  []byte    // its records to come
 }
 
-// fileArray writes the files of s, if there are any, into an array.
-func (w *writer) fileArray(s Session) (phys.Addr, error) {
-	n := s.Len()
-	if n == 0 {
-		return 0, nil
+func (t *tree) create(d outgoing, f *Format, sessions int) (places, error) {
+	p := &arrays{tree: t, f: f, d: d}
+	var err error
+	if p.root, p.page, err = d.Alloc(); err != nil {
+		return nil, fmt.Errorf("page for the root: %w", err)
 	}
-	a, files, err := w.d.AllocBlock(orderOf(n*fileSize, fileOrder))
-	if err != nil {
-		return 0, fmt.Errorf("array of %d files: %w", n, err)
+	if p.array, p.slots, err = d.AllocBlock(orderOf(arrayHeader+sessions*f.session.size, sessionOrder)); err != nil {
+		return nil, fmt.Errorf("array of %d sessions: %w", sessions, err)
 	}
-	return a, w.files(s, func(records []byte) error {
-		files = files[copy(files, records):]
+	binary.LittleEndian.PutUint64(p.slots, uint64(sessions))
+	p.slots = p.slots[arrayHeader:]
+	return p, nil
+}
+
+func (p *arrays) session() (rec []byte) {
+	size := p.f.session.size
+	rec, p.slots = p.slots[:size:size], p.slots[size:]
+	return rec
+}
+
+func (p *arrays) files(n int) (err error) {
+	if p.last, p.rest = 0, nil; n == 0 {
 		return nil
-	})
+	}
+	if p.last, p.rest, err = p.d.AllocBlock(orderOf(n*p.f.file.size, fileOrder)); err != nil {
+		return fmt.Errorf("array of %d files: %w", n, err)
+	}
+	return nil
 }
 
-// writeTree writes the device tree into page and returns its size. Properties are
-// named in the order in which Linux lists their names: the last one used first.
-func (f *treeForm) writeTree(page []byte, compatible string, number uint64, sessions, flbs phys.Addr) (int, error) {
+func (p *arrays) append(records []byte) error {
+	p.rest = p.rest[copy(p.rest, records):]
+	return nil
+}
+
+func (p *arrays) head() phys.Addr { return p.last }
+
+func (p *arrays) finish(number uint64, flbs phys.Addr) (phys.Addr, uint64, error) {
+	n, err := p.tree.write(p.page, p.f.compatible, number, p.array, flbs)
+	return p.root, uint64(n), err
+}
+
+// write writes the device tree into page and returns its size. Properties are named
+// in the order in which Linux lists their names: the last one used first.
+func (t *tree) write(page []byte, compatible string, number uint64, sessions, flbs phys.Addr) (int, error) {
 	names := []string{sessionProperty, numberProperty, compatibleProperty}
-	if f.flbs {
+	if t.flbs {
 		names = append([]string{flbProperty}, names...)
 	}
 	w := fdt.NewWriter(page, names...)
@@ -264,7 +253,7 @@ func (f *treeForm) writeTree(page []byte, compatible string, number uint64, sess
 	w.String(compatibleProperty, sessionCompatible)
 	w.Address(sessionProperty, sessions)
 	w.End()
-	if f.flbs {
+	if t.flbs {
 		w.Begin(flbNode)
 		w.String(compatibleProperty, flbCompatible)
 		w.Address(flbProperty, flbs)

@@ -9,11 +9,13 @@ var V1 = &Format{
 	name:       "luo-v1",
 	compatible: "luo-v1",
 	releases:   "6.19",
+	reads:      []*Format{V1FLB}, // its readers ignore the node for FLBs
 
 	maxSessions:    819, // what 16 pages hold behind the header
 	maxFiles:       128, // what 2 pages hold
 	beyondSessions: 52428,
 	beyondFiles:    65536,
 
-	tree: &treeForm{},
+	layouts: common,
+	form:    &tree{},
 }

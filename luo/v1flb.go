@@ -14,5 +14,9 @@ var V1FLB = &Format{
 	beyondSessions: 52428,
 	beyondFiles:    65536,
 
-	tree: &treeForm{flbs: true},
+	flbs:  alwaysFLBs,
+	stale: true,
+
+	layouts: common,
+	form:    &tree{flbs: true},
 }

@@ -17,5 +17,8 @@ var V4Block = &Format{
 	beyondSessions: blockset.MaxBlocks * 51,
 	beyondFiles:    blockset.MaxBlocks * 63,
 
-	ser: &serForm{text: 24, number: 24, sessions: 32, flbs: 40, size: 48},
+	flbs: optionalFLBs,
+
+	layouts: common,
+	form:    &chain{head: versionString{"luo-v4-kho-block-v1", 24}, number: 24, sessions: 32, flbs: 40, size: 48},
 }

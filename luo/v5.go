@@ -16,5 +16,8 @@ var V5 = &Format{
 	beyondSessions: blockset.MaxBlocks * 51,
 	beyondFiles:    blockset.MaxBlocks * 63,
 
-	ser: &serForm{text: 8, number: 8, sessions: 16, flbs: 24, size: 32},
+	flbs: optionalFLBs,
+
+	layouts: common,
+	form:    &chain{head: versionString{"luo-v5", 8}, number: 8, sessions: 16, flbs: 24, size: 32},
 }

@@ -142,7 +142,7 @@ func checkVector(t *testing.T, v *khotest.Vector, st *State, f *Format, flbs int
 		}
 		t.Errorf("%v is no %q of the vector", b, want)
 	}
-	if f.tree != nil {
+	if !isChain(f) {
 		role(phys.Block{Addr: st.root}, "luo fdt")
 		role(st.arrays.at(0), "sess array")
 		for i := 1; i < len(st.arrays); i++ {
@@ -161,8 +161,8 @@ func checkVector(t *testing.T, v *khotest.Vector, st *State, f *Format, flbs int
 	}
 	for _, s := range all(st.Sessions()) {
 		for _, f := range all(s.Files()) {
-			if role(phys.Block{Addr: phys.Addr(f.Data())}, "memfd"); string(f.Handler()) != memfd {
-				t.Errorf("session %q: handler %q, want %q", s.Name(), f.Handler(), memfd)
+			if role(phys.Block{Addr: phys.Addr(f.Data)}, "memfd"); string(f.Handler) != memfd {
+				t.Errorf("session %q: handler %q, want %q", s.Name, f.Handler, memfd)
 			}
 		}
 	}
@@ -177,7 +177,7 @@ func checkVector(t *testing.T, v *khotest.Vector, st *State, f *Format, flbs int
 // bytes more before the structure block; the rest is equal, byte for byte.
 func TestTreesAreThoseOfLinux(t *testing.T) {
 	for _, v := range handovers {
-		if v.format.tree == nil {
+		if isChain(v.format) {
 			continue
 		}
 		vector := khotest.Linux(t, v.release)
@@ -191,7 +191,7 @@ func TestTreesAreThoseOfLinux(t *testing.T) {
 			t.Fatal(err)
 		}
 		page := make([]byte, phys.PageSize)
-		n, err := v.format.tree.writeTree(page, v.format.compatible, st.Number, st.arrays.at(0).Addr, st.flbPage)
+		n, err := v.format.form.(*tree).write(page, v.format.compatible, st.Number, st.arrays.at(0).Addr, st.flbPage)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +221,7 @@ func TestCutRootsOfRealStatesAreRefused(t *testing.T) {
 			clear(page[cut:])
 			if _, err := restoreFrom(blockset.NewChecker(h.Memory(), h.Map, h.Scratch), h.Map, s.Data, s.Size); err == nil {
 				// A cut may leave a pointer of 0, which stands for nothing.
-				if v.format.tree != nil {
+				if !isChain(v.format) {
 					t.Errorf("Linux %s: a root of %d bytes of %d is accepted", v.release, cut, s.Size)
 				}
 			}

@@ -18,9 +18,10 @@ type Options struct {
 	// as their readers go; see [Fits].
 	BeyondLimits bool
 
-	// Rewrite returns the handler and the data that stand for those of f, a file
-	// of s, in the new handover. It may take pages of the draft and retire what
-	// the old data names. nil carries every record as it is, in bulk.
+	// Rewrite returns the handler and the data that f, a file of s, has in the new
+	// handover. It may take pages of the draft and retire what the old data names.
+	// nil carries every file as it is, in bulk if the records of both formats are
+	// alike.
 	Rewrite func(s Session, f File) (handler string, data uint64, err error)
 }
 
@@ -29,15 +30,15 @@ type Options struct {
 // their capacity, whatever they were before; arrays have the order that Linux
 // gives them. The same state and the same sequence of pages give the same bytes.
 //
-// The FLB page alone stays where it is: its format is the same in every release
-// that has one, nothing in it changes and no kernel frees it, so a copy would
-// only be one more thing that can go wrong. One with more on it than its records is
-// written anew. A state built from nothing, or from a
-// format without FLBs, gets a new one; a format without FLBs gets none. Records
-// of unknown handlers are carried as they are; see [State.Handlers].
+// The FLB page alone stays where it is: every release that has one writes it alike,
+// nothing in it changes and no kernel frees it, so a copy would only be one more
+// thing that can go wrong. One with more on it than its records is written anew. A
+// state built by [New], or from a format without FLBs, gets a new one; a format
+// without FLBs gets none. Files of unknown handlers are carried as they are; see
+// [State.Handlers].
 //
-// Everything that the format may not hold is refused before anything is written.
-// Where it fails later, d must not be committed.
+// Everything that the format cannot hold, and a state that is damaged, is refused
+// before anything is written. If it fails later, d must not be committed.
 func Serialize(st *State, d *kho.Draft, o Options) error { return serializeTo(st, d, o) }
 
 // outgoing is what serializing needs of the outgoing handover. kho.Draft is one.
@@ -46,6 +47,20 @@ type outgoing interface {
 	AllocBlock(o phys.Order) (phys.Addr, []byte, error)
 	SetSubtree(name string, a phys.Addr, size uint64) error
 	DropSubtree(name string) bool
+}
+
+// places is where a state is written: pages that a form took, in a fixed order.
+type places interface {
+	// session returns the place of the next session record.
+	session() []byte
+	// files begins the list of n files of one session.
+	files(n int) error
+	// append copies records to that list.
+	append(records []byte) error
+	// head returns where the list is, 0 if it is empty.
+	head() phys.Addr
+	// finish writes the root and returns it and its size.
+	finish(number uint64, flbs phys.Addr) (root phys.Addr, size uint64, err error)
 }
 
 func serializeTo(st *State, d outgoing, o Options) error {
@@ -57,7 +72,7 @@ func serializeTo(st *State, d outgoing, o Options) error {
 		w.format = st.format
 	}
 	if w.format == nil {
-		return fmt.Errorf("luo: serializing: a state from nothing needs a format")
+		return fmt.Errorf("luo: serializing: a state built by New needs a format")
 	}
 	if err := Fits(st, w.format, o.BeyondLimits); err != nil {
 		return err
@@ -78,73 +93,93 @@ type writer struct {
 	d       outgoing
 	format  *Format
 	rewrite func(Session, File) (string, uint64, error)
-	rec     [fileSize]byte // being rewritten
+	places  places
+	rec     []byte // of a file that changes
 }
 
-func (w *writer) write() error {
-	root, size, err := w.format.form().serialize(w)
+// write takes the pages in a fixed order: root, session records, FLB page if there is
+// to be a new one, then the files of each session.
+func (w *writer) write() (err error) {
+	f := w.format
+	if w.places, err = f.form.create(w.d, f, w.st.Len()); err != nil {
+		return err
+	}
+	var flbs phys.Addr
+	if f.HoldsFLBs() {
+		if flbs, err = w.flbs(); err != nil {
+			return err
+		}
+	}
+	w.rec = make([]byte, f.file.size)
+	for s, err := range w.st.Sessions() {
+		if err != nil {
+			return err
+		}
+		if err := w.files(s); err != nil {
+			return fmt.Errorf("%v: %w", s, err)
+		}
+		f.session.put(w.places.session(), s.Name, uint64(w.places.head()), uint64(s.Len()))
+	}
+	root, size, err := w.places.finish(w.st.Number, flbs)
 	if err != nil {
 		return err
 	}
-	if err := w.st.retire(w.d, w.format.HoldsFLBs()); err != nil {
+	if err := w.st.retire(w.d, w.keepsFLBs()); err != nil {
 		return err
 	}
 	return w.d.SetSubtree(Subtree, root, size)
 }
 
-// flbs returns the FLB page for the new handover, 0 where there is to be none.
+// keepsFLBs reports whether the FLB page that came in, if there is one, stays.
+func (w *writer) keepsFLBs() bool {
+	return w.format.HoldsFLBs() && !w.st.flbStale && w.st.flb == w.format.flb
+}
+
+// flbs returns the FLB page for the new handover, 0 if there is to be none.
 func (w *writer) flbs() (phys.Addr, error) {
 	st := w.st
-	none := st.noFLBs && st.format.HoldsFLBs() && w.format.tree == nil // as it came
-	if st.flbPage != 0 && !st.flbStale || none {
+	switch {
+	case st.flbPage != 0 && w.keepsFLBs():
 		return st.flbPage, nil
+	case st.noFLBs && st.format.HoldsFLBs() && w.format.flbs == optionalFLBs:
+		return 0, nil // as it came
 	}
 	a, page, err := w.d.Alloc()
 	if err != nil {
 		return 0, fmt.Errorf("FLB page: %w", err)
 	}
 	binary.LittleEndian.PutUint64(page[flbPages:], 1)
-	binary.LittleEndian.PutUint64(page[flbNumber:], uint64(len(st.flbs)/flbSize))
-	copy(page[flbRecords:], st.flbs)
+	binary.LittleEndian.PutUint64(page[flbNumber:], uint64(st.numFLBs()))
+	for i, rest := 0, page[flbRecords:]; i < st.numFLBs(); i++ {
+		f := st.flbAt(i)
+		w.format.flb.put(rest, f.Name, f.Data, f.Users)
+		rest = rest[w.format.flb.size:]
+	}
 	return a, nil
 }
 
-// sessions writes the record of each session into what slot returns. files writes
-// those of one session and returns where.
-func (w *writer) sessions(slot func() []byte, files func(Session) (phys.Addr, error)) error {
-	for s, err := range w.st.Sessions() {
-		if err != nil {
-			return err
-		}
-		a, err := files(s)
-		if err != nil {
-			return fmt.Errorf("%v: %w", s, err)
-		}
-		rec := slot()
-		copy(rec, s.Name())
-		binary.LittleEndian.PutUint64(rec[sessionFiles:], uint64(a))
-		binary.LittleEndian.PutUint64(rec[sessionCount:], uint64(s.Len()))
+// files writes the records of the files of s, many at a time if nothing in them
+// changes.
+func (w *writer) files(s Session) error {
+	if err := w.places.files(s.Len()); err != nil {
+		return err
 	}
-	return nil
-}
-
-// files calls put for the records of the files of s as they are to be written,
-// many at a time where nothing in them changes.
-func (w *writer) files(s Session, put func(records []byte) error) error {
-	c := s.records()
+	c, from := s.records(), &w.st.file
+	bulk := w.rewrite == nil && w.st.file == w.format.file
 	for seg := c.stretch(); len(seg) > 0; seg = c.stretch() {
+		a := c.pos
 		c.skip(len(seg))
-		if w.rewrite == nil {
-			if err := put(seg); err != nil {
+		if bulk {
+			if err := w.places.append(seg); err != nil {
 				return err
 			}
 			continue
 		}
-		for ; len(seg) > 0; seg = seg[fileSize:] {
-			if err := w.file(s, File(seg[:fileSize:fileSize])); err != nil {
+		for ; len(seg) > 0; seg, a = seg[from.size:], a+phys.Addr(from.size) {
+			if err := w.file(s, from.file(seg, a)); err != nil {
 				return err
 			}
-			if err := put(w.rec[:]); err != nil {
+			if err := w.places.append(w.rec); err != nil {
 				return err
 			}
 		}
@@ -154,21 +189,27 @@ func (w *writer) files(s Session, put func(records []byte) error) error {
 
 // file makes the new record of f.
 func (w *writer) file(s Session, f File) error {
+	to := &w.format.file
+	if w.rewrite == nil {
+		to.put(w.rec, f.Handler, f.Data, f.Token)
+		return nil
+	}
 	handler, data, err := w.rewrite(s, f)
 	if err == nil {
-		err = checkName("handler", handler, MaxHandlerName)
+		err = checkName("handler", handler, to.room-1)
 	}
 	if err != nil {
-		return fmt.Errorf("file token %#x: %w", f.Token(), err)
+		return fmt.Errorf("file token %#x: %w", f.Token, err)
 	}
-	clear(w.rec[copy(w.rec[:], handler):])
-	binary.LittleEndian.PutUint64(w.rec[fileData:], data)
-	binary.LittleEndian.PutUint64(w.rec[fileToken:], f.Token())
+	clear(w.rec)
+	copy(w.rec[to.name:], handler)
+	binary.LittleEndian.PutUint64(w.rec[to.first:], data)
+	binary.LittleEndian.PutUint64(w.rec[to.second:], f.Token)
 	return nil
 }
 
-// retire takes the blocks that st was restored from out of d. The FLB page stays
-// where the new handover has use for it.
+// retire takes the blocks that st was restored from out of d, but for the FLB page if
+// the new handover keeps it.
 func (st *State) retire(d blockset.Pages, keepFLBs bool) error {
 	retire := func(what string, b phys.Block) error {
 		if err := d.Retire(b); err != nil {
@@ -182,27 +223,12 @@ func (st *State) retire(d blockset.Pages, keepFLBs bool) error {
 	if err := retire("root", phys.Block{Addr: st.root}); err != nil {
 		return err
 	}
-	if st.flbPage != 0 && (!keepFLBs || st.flbStale) {
+	if st.flbPage != 0 && !keepFLBs {
 		if err := retire("FLB page", phys.Block{Addr: st.flbPage}); err != nil {
 			return err
 		}
 	}
-	for i := range st.arrays {
-		if err := retire("array", st.arrays.at(i)); err != nil {
-			return err
-		}
-	}
-	if st.format.ser == nil {
-		return nil
-	}
-	for _, l := range []*runs{&st.sessions, &st.files} {
-		for i := range l.n { // each is one block
-			if err := retire("block", phys.Block{Addr: l.at(i).addr().Page()}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return st.format.form.owned(st, retire)
 }
 
 // Drop takes a state without sessions out of d, for kernels that have no live

@@ -134,7 +134,7 @@ func TestEveryMemfdOfLinux734IsWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			files++
-			f, err := memfd.Open(memfd.V2, h, c, phys.Addr(rec.Data()))
+			f, err := memfd.Open(memfd.V2, h, c, phys.Addr(rec.Data))
 			if err == nil {
 				err = f.Check(c)
 			}

@@ -106,7 +106,7 @@ func TestEveryMemfdOfEveryLinuxCrosses(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				f, err := memfd.Open(memfd.ByHandler(rec.Handler()), h, c, phys.Addr(rec.Data()))
+				f, err := memfd.Open(memfd.ByHandler(rec.Handler), h, c, phys.Addr(rec.Data))
 				if err == nil {
 					err = f.Check(c)
 				}

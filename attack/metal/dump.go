@@ -209,11 +209,11 @@ func Read(mem phys.Memory, data kho.Data, hint *kho.Format) (*Contents, error) {
 			if bad != nil {
 				return nil, bad
 			}
-			format := memfd.ByHandler(f.Handler())
+			format := memfd.ByHandler(f.Handler)
 			if format == nil {
 				continue
 			}
-			file, bad := memfd.Open(format, h, check, phys.Addr(f.Data()))
+			file, bad := memfd.Open(format, h, check, phys.Addr(f.Data))
 			if bad != nil {
 				continue // it is damaged, and its memory nobody's
 			}

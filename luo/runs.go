@@ -7,7 +7,7 @@ import (
 )
 
 // run is a stretch of records that follow each other in one block: their number
-// in the upper 12 bits, where the first one lies in the lower 52, which hold every
+// in the upper 12 bits, the address of the first in the lower 52, which hold every
 // address of x86-64.
 type run uint64
 
@@ -63,7 +63,7 @@ func (l *runs) append(a phys.Addr, n int) error {
 }
 
 // stretches returns how many stretches of memory runs [from, end) are: a run that is
-// full goes on in the next where that follows it.
+// full goes on in the next if that follows it.
 func (l *runs) stretches(from, end int) (n int) {
 	var next phys.Addr // where the run before goes on if it does
 	for i := from; i < end; i++ {
@@ -78,7 +78,7 @@ func (l *runs) stretches(from, end int) (n int) {
 	return n
 }
 
-// find returns where record n of runs [from, end) lies, 0 where they have fewer.
+// find returns the address of record n of runs [from, end), 0 if they have fewer.
 func (l *runs) find(from, end, n int) phys.Addr {
 	for i := from; i < end; i++ {
 		r := *l.at(i)
@@ -101,19 +101,20 @@ func (l blocks) at(i int) phys.Block {
 	return phys.Block{Addr: phys.Addr(l[i] &^ low), Order: phys.Order(l[i] & low)}
 }
 
-// memory is where the records of a state lie: that of a handover, or an [arena].
+// memory holds the records of a state: that of a handover, or an [arena].
 type memory interface {
 	View(a phys.Addr, n uint64) ([]byte, error)
 }
 
-// cursor stands before a record of a list.
+// cursor is a position between two records of a list.
 type cursor struct {
 	mem    memory
 	list   *runs
 	i, end int       // runs to come
 	rest   []byte    // records to come of the run before
+	pos    phys.Addr // of rest
+	at     phys.Addr // of the record that next returned last; of the run if err is set
 	err    error     // why mem did not give a run that the state has
-	at     phys.Addr // of that run
 }
 
 // sessionRecords returns a cursor before the first session.
@@ -123,37 +124,40 @@ func (st *State) sessionRecords() cursor {
 
 // records returns a cursor before the first file.
 func (s Session) records() cursor {
-	return cursor{mem: s.st.mem, list: &s.st.files, i: int(s.st.first[s.i]), end: int(s.st.first[s.i+1])}
+	return cursor{mem: s.st.mem, list: &s.st.files, i: int(s.st.first[s.Index]), end: int(s.st.first[s.Index+1])}
 }
 
-// stretch returns the records that are left of the run that the cursor stands in,
-// none behind the last one and where mem fails.
+// stretch returns the records that are left of the current run, none behind the
+// last one and if memory fails.
 func (c *cursor) stretch() []byte {
 	for len(c.rest) == 0 && c.i < c.end && c.err == nil {
 		r := *c.list.at(c.i)
 		c.i++
-		c.at = r.addr()
-		c.rest, c.err = c.mem.View(c.at, uint64(r.len()*c.list.size))
+		c.pos = r.addr()
+		if c.rest, c.err = c.mem.View(c.pos, uint64(r.len()*c.list.size)); c.err != nil {
+			c.at = c.pos
+		}
 	}
 	return c.rest
 }
 
 // skip steps over n bytes of the stretch.
-func (c *cursor) skip(n int) { c.rest = c.rest[n:] }
+func (c *cursor) skip(n int) { c.rest, c.pos = c.rest[n:], c.pos+phys.Addr(n) }
 
 // next returns a window on the next record and steps over it, nil behind the last
-// one and where mem fails.
+// one and if memory fails.
 func (c *cursor) next() []byte {
 	if len(c.stretch()) == 0 {
 		return nil
 	}
 	size := c.list.size
 	rec := c.rest[:size:size]
+	c.at = c.pos
 	c.skip(size)
 	return rec
 }
 
-// arena is memory on the heap for the records of a state from nothing. Its
+// arena is memory on the heap for the records of a state built by New. Its
 // addresses count bytes from its beginning.
 type arena struct {
 	chunks [][]byte // chunkBytes each
@@ -162,7 +166,7 @@ type arena struct {
 
 const chunkBytes = 60 << 10
 
-// take returns n bytes of zeros and where they lie. Bytes taken one after another
+// take returns n bytes of zeros and their address. Bytes taken one after another
 // mostly follow each other.
 func (m *arena) take(n int) (phys.Addr, []byte) {
 	if len(m.chunks) == 0 || m.used+n > chunkBytes {
@@ -173,17 +177,17 @@ func (m *arena) take(n int) (phys.Addr, []byte) {
 	return phys.Addr(last*chunkBytes + at), m.chunks[last][at:m.used:m.used]
 }
 
-// View implements [memory] for what lies in one chunk.
+// View implements [memory] for what is in one chunk.
 func (m *arena) View(a phys.Addr, n uint64) ([]byte, error) {
 	chunk, at := uint64(a)/chunkBytes, uint64(a)%chunkBytes
 	if chunk >= uint64(len(m.chunks)) || n > chunkBytes-at {
-		return nil, fmt.Errorf("luo: %d bytes at %v of a state from nothing: %w", n, a, phys.ErrNotRAM)
+		return nil, fmt.Errorf("luo: %d bytes at %v of a state built by New: %w", n, a, phys.ErrNotRAM)
 	}
 	return m.chunks[chunk][at : at+n : at+n], nil
 }
 
 // append takes room for one more record of the list and returns it. It begins a
-// new run where apart, or where it does not follow the record before.
+// new run if apart is set, and if it does not follow the record before.
 func (m *arena) append(l *runs, apart bool) []byte {
 	a, rec := m.take(l.size)
 	if l.n > 0 && !apart {
