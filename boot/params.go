@@ -18,7 +18,7 @@ const maxCmdline = 64 << 10
 type Params struct {
 	ZeroPage  phys.Addr
 	Page      [phys.PageSize]byte // copy of the zero page
-	E820      E820                // the zero page's entries, then those of SETUP_E820_EXT
+	E820      E820                // the zero page's entries, those of SETUP_E820_EXT, and the RAM that the command line adds
 	Cmdline   string
 	CmdlineAt phys.Range // with the terminator; empty where there is none
 	Initrd    phys.Range // empty where there is none
@@ -64,6 +64,7 @@ func Read(mem phys.Memory, zeroPage phys.Addr) (*Params, error) {
 			d.add("boot: e820 extension", n.Addr, err)
 		}
 	}
+	p.E820 = p.E820.add(AddedRAM(p.Cmdline))
 	return p, d.err()
 }
 

@@ -61,7 +61,7 @@ const prefix = "ferry."
 
 // words says what of Ferry's may stand on a command line.
 const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1, ferry.expect-sessions=10, " +
-	"ferry.deadline=10s (1s to 24h; 0: none) or ferry.from=6.18 (a release or a generation)"
+	"ferry.deadline=10s (1s to 24h; 0: none), ferry.from=6.18 (a release or a generation) or ferry.ram=size@start,..."
 
 // ParseOptions reads Ferry's words out of a kernel command line; the last one
 // of a name wins. An unknown name or value is an error: a misspelled policy
@@ -87,6 +87,7 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 			o.ExpectSessions, _ = strconv.ParseUint(word.Value, 10, 32)
 		case name == "deadline" && isDeadline(word.Value):
 			o.Deadline, _ = time.ParseDuration(word.Value)
+		case name == "ram" && boot.IsRAM(word.Value): // for the board and package boot
 		case bad == nil:
 			bad = fmt.Errorf("command line: %s: want %s", phys.Quote(word.Word), words)
 		}

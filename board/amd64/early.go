@@ -121,7 +121,10 @@ func (m *machine) copyE820() {
 // and the last place is reserved from the first to the last byte of all for which
 // there is no room. Package boot reads the map by the same rules.
 func (m *machine) addE820(a uint64) {
-	addr, size, kind := *word(a), *word(a + 8), uint64(*half(a + 16))
+	m.addRegion(*word(a), *word(a + 8), uint64(*half(a + 16)))
+}
+
+func (m *machine) addRegion(addr, size, kind uint64) {
 	end := addr + size
 	if end < addr || end > physicalEnd {
 		if kind == E820RAM || addr >= physicalEnd {

@@ -14,6 +14,7 @@ func setup() {
 	m.openConsole()
 	m.pool.reset()
 	m.readSetupData()
+	m.readAddedRAM()
 	m.openLAPIC()
 	m.calibrate()
 	m.seedRandom()

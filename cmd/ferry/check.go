@@ -37,7 +37,7 @@ func (c *loadCmd) check(h host) (*checked, error) {
 		return nil, err
 	}
 	runs := h.producer()
-	l = runs.introduced(l, options)
+	l = h.introducedRAM(runs.introduced(l, options))
 	image, err := os.ReadFile(c.Stage)
 	if err != nil {
 		return nil, err
@@ -198,7 +198,8 @@ func (k *check) kernel(what string, image, opened, initrd payload.File, info pay
 	r.told(what, info, "the manifest", found, openErr)
 	r.dropped(k.cmd, what, own)
 	r.live(what, l.text, k.running)
-	r.memory(what, l.text, k.running, k.scratch, k.host.ramTop())
+	k.untold(what, l.text)
+	r.memory(what, l.text, k.running, k.scratch, k.host.systemRAM())
 	r.root(what, l.text, k.running, initrd.Data)
 	r.initrd(what, initrd.Data, k.host.hadInitrd())
 	r.builds(what, what != nextName, kernel, k.host)

@@ -12,7 +12,6 @@ import (
 
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/phys"
 )
 
 // kernel71 has the strings of Linux 7.1, generation E.
@@ -311,19 +310,6 @@ func TestHostSaysWhatTheNextKexecStarts(t *testing.T) {
 		}
 		if got := (host{root}).now(); !strings.Contains(got, tt.want) {
 			t.Errorf("%q, want %q", got, tt.want)
-		}
-	}
-}
-
-func TestMemparseReadsAsLinuxDoes(t *testing.T) {
-	for s, want := range map[string]phys.Addr{"4096": 4096, "64K": 64 << 10, "512M": 512 << 20, "3g": 3 << 30, "0x10000000": 0x10000000, "0x1e": 0x1e, "010": 8, "1Gx": 1 << 30} {
-		if got, ok := memparse(s); !ok || got != want {
-			t.Errorf("%q: %v, %v; want %v", s, got, ok, want)
-		}
-	}
-	for _, s := range []string{"", "nopentium", "M", "99999999999999999999", "16777216T"} {
-		if got, ok := memparse(s); ok {
-			t.Errorf("%q: %v", s, got)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"ferry/boot"
@@ -75,18 +74,24 @@ func (r *review) live(what, cmdline, running string) {
 }
 
 // memory wants a line to leave in all memory in which something may be preserved: scratch, and what the running kernel has.
-func (r *review) memory(what, cmdline, running string, scratch []phys.Range, top phys.Addr) {
+func (r *review) memory(what, cmdline, running string, scratch []phys.Range, ram phys.Ranges) {
+	top := phys.Addr(0)
+	if len(ram) > 0 {
+		top = ram[len(ram)-1].End
+	}
 	known := slices.Collect(boot.Options(running))
 	for o := range boot.Options(cmdline) {
 		word := o.Name + "=" + o.Value
-		if o.Name == "memmap" && !slices.ContainsFunc(known, func(k boot.Option) bool { return k.Name == o.Name && k.Value == o.Value }) {
+		if o.Name == "memmap" && !slices.ContainsFunc(known, func(k boot.Option) bool { return k.Name == o.Name && k.Value == o.Value }) &&
+			!(boot.IsRAM(o.Value) && has(ram, boot.AddedRAM(o.Word))) {
 			r.doubt(fmt.Sprintf("the command line of the %s has %s, which the running kernel has not", what, word),
 				"what is preserved there is lost, or the kernel dies without a word", "leave it out")
 		}
 		if o.Name != "mem" {
 			continue
 		}
-		limit, ok := memparse(o.Value)
+		n, ok := boot.ParseBytes(o.Value)
+		limit := phys.Addr(n)
 		if !ok {
 			continue
 		}
@@ -105,20 +110,14 @@ func (r *review) memory(what, cmdline, running string, scratch []phys.Range, top
 	}
 }
 
-// memparse reads a number of bytes as Linux does (lib/cmdline.c): in C's notation, with a suffix.
-func memparse(s string) (phys.Addr, bool) {
-	digits := "0123456789"
-	start := 0
-	if strings.HasPrefix(strings.ToLower(s), "0x") {
-		digits, start = "0123456789abcdefABCDEF", 2
+// has reports whether all of it is RAM.
+func has(ram phys.Ranges, all []phys.Range) bool {
+	for _, r := range all {
+		if !ram.Contains(r) {
+			return false
+		}
 	}
-	end := len(s) - len(strings.TrimLeft(s[start:], digits))
-	n, err := strconv.ParseUint(s[:end], 0, 64)
-	shift := 0
-	if end < len(s) {
-		shift = 10 * (strings.IndexByte("kmgtpe", s[end]|0x20) + 1)
-	}
-	return phys.Addr(n << shift), err == nil && n<<shift>>shift == n
+	return true
 }
 
 // root warns of a root file system that a kernel finds only with an initrd, and of none where the running kernel has one.

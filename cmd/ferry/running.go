@@ -12,17 +12,21 @@ import (
 	"ferry/phys"
 )
 
-// ramTop returns the end of the memory that the running kernel has, 0 where nobody says: addresses are root's to see.
-func (h host) ramTop() (top phys.Addr) {
+// systemRAM returns the memory that the running kernel takes for RAM, empty where nobody says: addresses are root's to see.
+// Memory that only a driver uses (dax, virtio-mem) has another name, and is no RAM to a kernel that is started with kexec.
+func (h host) systemRAM() phys.Ranges {
+	var all []phys.Range
 	b, _ := fs.ReadFile(h.root, "proc/iomem")
 	for l := range strings.Lines(string(b)) {
 		at, name, _ := strings.Cut(strings.TrimSpace(l), " : ")
-		_, last, _ := strings.Cut(at, "-")
-		if n, err := strconv.ParseUint(last, 16, 64); err == nil && n > 0 && name == "System RAM" {
-			top = max(top, phys.Addr(n)+1)
+		first, last, _ := strings.Cut(at, "-")
+		start, err := strconv.ParseUint(first, 16, 64)
+		end, err2 := strconv.ParseUint(last, 16, 64)
+		if err == nil && err2 == nil && end > start && end+1 > end && name == "System RAM" {
+			all = append(all, phys.Range{Start: phys.Addr(start), End: phys.Addr(end) + 1})
 		}
 	}
-	return top
+	return phys.NewRanges(all...)
 }
 
 // hadInitrd reports whether the running kernel was started with an initrd, as its zero page says (ramdisk_size of the boot
