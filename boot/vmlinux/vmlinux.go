@@ -44,7 +44,15 @@ type Kernel struct {
 	Release     string
 	Compression string // "gzip", "zstd", "xz", "lz4", "lzo", "bzip2", "lzma" or "none"
 	Formats     Formats
+
+	// KASAN says that the kernel has a shadow of all memory, an eighth of it, in
+	// which it keeps what may be accessed (CONFIG_KASAN_GENERIC).
+	KASAN bool
 }
+
+// kasan is what such a kernel says when the shadow is there: kasan_init_generic in
+// mm/kasan/generic.c, kasan_init in arch/x86/mm/kasan_init_64.c before Linux 6.18.
+var kasan = []byte("KernelAddressSanitizer initialized")
 
 // Open decompresses the kernel of a bzImage and looks for the strings.
 func Open(image []byte) (*Kernel, error) {
@@ -68,7 +76,7 @@ func Look(image []byte, compression string, vmlinux []byte) (*Kernel, error) {
 func LookOpened(k *boot.Kernel) *Kernel { return look(k, "none", k.Opened().Pages()) }
 
 func look(k *boot.Kernel, compression string, vmlinux []byte) *Kernel {
-	found := &Kernel{Compression: compression, Formats: FindFormats(vmlinux), Release: banner(vmlinux)}
+	found := &Kernel{Compression: compression, Formats: FindFormats(vmlinux), Release: banner(vmlinux), KASAN: bytes.Contains(vmlinux, kasan)}
 	if found.Release == "" {
 		found.Release = firstWord(k.Release)
 	}

@@ -195,6 +195,7 @@ func (k *check) kernel(what string, image, opened, initrd payload.File, info pay
 	} else if err != nil {
 		return nil, err
 	}
+	k.shadow(what, kernel, found, uint64(len(initrd.Data)))
 	r.told(what, info, "the manifest", found, openErr)
 	r.dropped(k.cmd, what, own)
 	r.live(what, l.text, k.running)
