@@ -119,12 +119,18 @@ func match(t *testing.T, log Log, pattern string) string {
 // payload as its initrd, which is all that init knows.
 func ferryTree(t *testing.T, test string) Tree {
 	t.Helper()
+	return ferryTreeTo(t, test, built(t, "linux/bzImage"))
+}
+
+// ferryTreeTo is the same with another kernel behind the stage.
+func ferryTreeTo(t *testing.T, test, kernel string) Tree {
+	t.Helper()
 	dir := t.TempDir()
 	initrd, payload := filepath.Join(dir, "initrd"), filepath.Join(dir, "payload")
 	if err := os.WriteFile(initrd, archive(t, upstreamTree(t, test)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pack(t, "--kernel", built(t, "linux/bzImage"), "--initrd", initrd, "--output", payload)
+	pack(t, "--kernel", kernel, "--initrd", initrd, "--output", payload)
 	tree := upstreamTree(t, test)
 	add(t, tree, "/kernel", built(t, "ferry.bzimage"))
 	add(t, tree, "/initrd.img", payload)

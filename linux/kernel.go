@@ -51,6 +51,9 @@ const ePrime = "-eprime"
 // IsEPrime reports whether that is what a kernel has, whatever its release says.
 func IsEPrime(name string) bool { return strings.HasSuffix(name, ePrime) }
 
+// isDebugging reports whether the kernel has every check for misused memory (linux/debug.config).
+func isDebugging(name string) bool { return strings.HasSuffix(name, "-debug") }
+
 // Series is what stays of a name over the releases of a series: 7.3 and 7.2-eprime.
 func Series(name string) string {
 	release, suffix := split(name)

@@ -41,9 +41,11 @@ func ParseLog(console []byte) Log {
 var (
 	controls = regexp.MustCompile("\x1b(\\[[0-9;?]*[A-Za-z]|c)")
 	banner   = regexp.MustCompile(`^\[ +0\.000000\] Linux version `)
-	// Linux reports trouble in these words. The last one is how KHO and LUO complain: everything that they say but what
-	// ordinary lists.
-	trouble  = regexp.MustCompile(`WARNING|BUG[: ]|Oops|Call Trace|Kernel panic|general protection|KASAN|KHO|[Hh]andover|\b(memfd_)?luo`)
+	// Linux reports trouble in these words: those of any kernel, those of a debugging one, and how KHO and LUO complain,
+	// which is everything that they say but what ordinary lists.
+	trouble = regexp.MustCompile(`WARNING|BUG[: ]|Oops|Call Trace|Kernel panic|general protection` +
+		`|cut here|KASAN|UBSAN|ODEBUG:|page dumped|[Bb]ad page|(list|prev|next)_\w+ corruption|pagealloc: |page_table_check|overwritten|DEBUG_LOCKS|kmemleak: [1-9]` +
+		`|KHO|[Hh]andover|\b(memfd_)?luo`)
 	ordinary = []*regexp.Regexp{
 		regexp.MustCompile(`KHO: found kexec handover data\.( Will skip init for some devices)?$`),
 		regexp.MustCompile(`KHO: exec from: \S+ \(count \d+\)$`),

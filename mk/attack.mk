@@ -16,7 +16,7 @@ attack: fuzz-nightly attack-flips attack-load attack-mutation ## proof by attack
 # One after another: the budgets are in processor time, the machines have deadlines.
 .PHONY: nightly
 nightly: ## all attacks, as .ci/nightly runs them: one that fails does not keep the others from running
-	$(MAKE) -k attack attack-metal
+	$(MAKE) -k attack attack-metal test-debug
 
 ATTACK_RESULTS := $(BUILD)/attack
 

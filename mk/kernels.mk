@@ -50,5 +50,18 @@ test-matrix: $(REAL) ## every pair of real kernels, with Ferry and without it, i
 	rm -rf $(LINUX)/compatibility
 	FERRY_COMMAND="make test-matrix" $(REAL_GO) -run '^TestCompatibility$$' -whole && status=0 || status=$$?; $(TABLES) && exit $$status
 
+# Kernels that are built on request, or found in FERRY_KERNELS.
+REAL_HOSTS := $(GO) test -tags 'linux_e2e linux_hosts' -count=1 -timeout 4h -parallel 1 -v ./linux -page $(CURDIR)/docs/reliability.md
+
+.PHONY: test-hosts test-debug known-before
+test-hosts: $(REAL) kernels-host ## kernels of hosts: two memory nodes, memory that is added while they run
+	$(REAL_HOSTS) -run '^(TestTwoMemoryNodes|TestMemoryAddedWhileItRuns)$$'
+
+test-debug: $(REAL) kernels-debug ## a debugging kernel before and behind the stage, from and to every other one: hours
+	$(REAL_HOSTS) -run '^(TestUnderADebuggingKernel|TestKASANWithTooLittleScratch)$$'
+
+known-before: $(REAL) ## docs/known-before.md: what the host tool refuses on a running kernel
+	$(REAL_HOSTS) -run '^TestKnownBeforeTheJump$$'
+
 compatibility: ## docs/compatibility.md again, from the last test-matrix
 	$(TABLES)

@@ -22,6 +22,8 @@ type config struct {
 	dump       int           // crossing.dump: how many of them to print
 	fragmented bool          // crossing.fragmented=1: the first kernel's memory is in pieces
 	lists      int           // crossing.lists: how many lists of kho-v1 to tell apart, instead of a crossing
+	cases      bool          // crossing.cases=1: what the host tool makes of linux.Cases, instead of a crossing
+	more       string        // crossing.next: one word more for the kernels after the first
 	region     string        // name of the region that reserve_mem= asks for, if any
 	cmdline    string        // whole
 }
@@ -62,6 +64,10 @@ func parseConfig(cmdline string) (config, error) {
 			c.route.Direct = true
 		case key == "from" && value != "":
 			c.from = value
+		case key == "cases" && value == "1":
+			c.cases = true
+		case key == "next" && value != "":
+			c.more = value
 		case key == "plain" && value == "1":
 			c.plain = true
 		case key == "fragmented" && value == "1":
@@ -94,6 +100,9 @@ func (c config) next() string {
 		if !strings.HasPrefix(word, "crossing.round=") {
 			words = append(words, word)
 		}
+	}
+	if c.more != "" && c.round == 0 {
+		words = append(words, c.more)
 	}
 	return strings.Join(append(words, fmt.Sprintf("crossing.round=%d", c.round+1)), " ")
 }

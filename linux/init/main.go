@@ -46,6 +46,12 @@ func run() error {
 		}
 		return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	}
+	if c.cases {
+		if err := c.tryCases(); err != nil {
+			return err
+		}
+		return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	}
 	if c.fragmented && c.round == 0 {
 		if _, err := newChurn(true); err != nil {
 			return err
