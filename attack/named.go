@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"ferry/crossing/crossingtest"
 	"ferry/phys"
 )
 
@@ -45,11 +46,7 @@ func (s *Subject) told(log []byte, a phys.Addr, bit uint) bool {
 // one of hit.
 func names(log []byte, kind string, a phys.Addr, hit []phys.Range) bool {
 	var found []phys.Addr
-	for line := range bytes.Lines(log) {
-		text, ok := bytes.CutPrefix(line, []byte("ferry: "+kind+": "))
-		if !ok {
-			continue
-		}
+	for _, text := range said(log, kind) {
 		if m := leading.FindSubmatch(text); m != nil {
 			v, err := strconv.ParseUint(string(m[1][2:]), 16, 64)
 			if at := phys.Addr(v); err != nil || a+propertySize < at || at+propertySize <= a {
@@ -69,6 +66,22 @@ func names(log []byte, kind string, a phys.Addr, hit []phys.Range) bool {
 		}
 	}
 	return false
+}
+
+// said returns the causes, or the warnings, of a report.
+func said(log []byte, kind string) (texts [][]byte) {
+	if kind == "error" {
+		for _, cause := range crossingtest.Causes(string(log)) {
+			texts = append(texts, []byte(cause))
+		}
+		return texts
+	}
+	for line := range bytes.Lines(log) {
+		if text, ok := bytes.CutPrefix(line, []byte("ferry: "+kind+": ")); ok {
+			texts = append(texts, text)
+		}
+	}
+	return texts
 }
 
 // suspects returns what a report may name of a flip of bit at a: the block or page

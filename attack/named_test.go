@@ -39,7 +39,7 @@ func TestOnlyAddressesOfWhatWasHitNameIt(t *testing.T) {
 						"a page below 1 MiB":   {number.ReplaceAll(o.Log, []byte("0x2000")), false},
 						"an address of nobody": {number.ReplaceAll(o.Log, fmt.Appendf(nil, "%#x", other)), false},
 						"no number":            {number.ReplaceAll(o.Log, []byte("scratch setup_data preserved-memory map")), false},
-						"no errors":            {bytes.ReplaceAll(o.Log, []byte("ferry: error: "), []byte("ferry: ")), false},
+						"no errors":            {bytes.ReplaceAll(o.Log, []byte("ferry: "), []byte("ferry says: ")), false},
 					} {
 						if got := s.named(tt.log, a, bit); got != tt.want {
 							t.Errorf("%s, %s, bit %d of the byte at %v, a report with %s: named %v, want %v\n%s", f.Name, r.Role, bit, a, name, got, tt.want, tt.log)

@@ -230,7 +230,7 @@ func (s *Subject) Cross() (o Outcome) {
 		Random:   func(b []byte) { clear(b); b[0] = 1 },
 	})
 	log := s.log.Bytes()
-	failed := bytes.Contains(log, []byte("ferry: error: "))
+	failed := crossingtest.Failed(string(log))
 	switch {
 	case bytes.Contains(log, []byte("a defect in Ferry")):
 		o.Defect = "a panic inside the crossing"
@@ -241,7 +241,7 @@ func (s *Subject) Cross() (o Outcome) {
 	}
 	if err != nil {
 		// Nothing to start: no byte was promised to anybody.
-		if o.Refused = true; !failed && !bytes.Contains(log, []byte("no kernel to start")) {
+		if o.Refused = true; !failed || !bytes.Contains(log, []byte("\nferry: HALTED: ")) {
 			o.Defect = "an error that the report does not have: " + err.Error()
 		}
 		return o

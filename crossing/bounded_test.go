@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/kho"
 	"ferry/phys"
 	"ferry/phys/phystest"
@@ -50,7 +51,7 @@ func TestBulkySubtreesCostACrossingNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			log := m.log.String()
-			if crossed := !strings.Contains(log, "ferry: error: "); crossed != ends || !ends && !strings.Contains(log, named) {
+			if crossed := !crossingtest.Failed(log); crossed != ends || !ends && !strings.Contains(log, named) {
 				t.Errorf("%s: crossed %v, want %v and the report to name %q:\n%s", g.Name, crossed, ends, named, log)
 			}
 			if len(log) > 16<<10 {

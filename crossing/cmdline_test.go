@@ -60,7 +60,7 @@ func TestALineThatIsTooLongFollowsThePolicy(t *testing.T) {
 			log := m.log.String()
 			said := 1
 			if !tt.own {
-				said = strings.Count(log, "ferry: the rollback kernel: ") + 1
+				said = strings.Count(log, "; the rollback kernel: ") + 1
 			}
 			if tt.bytes > limit && (strings.Count(log, boot.ErrCmdline.Error()) > said || slices.Contains(steps, "luo")) {
 				t.Errorf("steps %q, and the report says it more than once:\n%.600s", steps, log)

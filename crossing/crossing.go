@@ -63,8 +63,11 @@ type Watch interface {
 	// Deadline says how long the crossing may take from now on; 0 is any time. When
 	// it has passed, the machine starts the fallback.
 	Deadline(time.Duration)
-	// Step names the part of the crossing that begins, for the machine's report.
+	// Step names the part of the crossing that begins, for the machine's record.
 	Step(name string)
+	// Failed keeps the first failure, and with it what a halt is for, in the machine's
+	// record.
+	Failed(Failure)
 }
 
 // Jump is where the next kernel starts.
@@ -76,7 +79,7 @@ type Jump struct {
 }
 
 // Run takes the handover across and places the next kernel; the caller jumps.
-// It prints a report. An error means that there is nothing to jump to: the
+// It prints a report, the last line of which is the verdict. An error means that there is nothing to jump to: the
 // caller halts. It wraps the reason and every failure of the report. The incoming
 // handover is untouched in any case.
 func Run(m *Machine) (Jump, error) {

@@ -11,6 +11,7 @@ import (
 
 	"ferry/boot"
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/kho"
 	"ferry/phys"
 )
@@ -334,7 +335,7 @@ func TestDamagedHandoverEndsAsThePolicySays(t *testing.T) {
 				before := m.pages()
 				jump, err := Run(&m.Machine)
 				m.unchanged(before)
-				if !strings.Contains(m.log.String(), "ferry: error: ") || !strings.Contains(m.log.String(), named) {
+				if !crossingtest.Failed(m.log.String()) || !strings.Contains(m.log.String(), named) {
 					t.Errorf("the report does not name %q:\n%s", named, m.log)
 				}
 				if strings.Contains(m.log.String(), "does not read back") {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/kho"
 	"ferry/phys"
 )
@@ -35,7 +36,7 @@ func TestADamagedFileCostsNoOther(t *testing.T) {
 					before := m.pages()
 					jump, err := Run(&m.Machine)
 					m.unchanged(before)
-					if err != nil || strings.Contains(m.log.String(), "ferry: error: ") {
+					if err != nil || crossingtest.Failed(m.log.String()) {
 						t.Fatalf("%v\n%s", err, m.log)
 					}
 					if !slices.ContainsFunc(strings.Split(m.log.String(), "\n"), func(line string) bool {
@@ -86,7 +87,7 @@ func TestADamagedFileStaysSoOverCrossings(t *testing.T) {
 		m.next(to.Name, from.Name)
 		m.log.Reset()
 		jump, err := Run(&m.Machine)
-		if err != nil || strings.Contains(m.log.String(), "ferry: error: ") {
+		if err != nil || crossingtest.Failed(m.log.String()) {
 			t.Fatalf("to %s: %v\n%s", to.Name, err, m.log)
 		}
 		if want := map[bool]string{true: "arrives as a file that cannot be retrieved", false: "an earlier crossing found it damaged"}[from == standin.C]; !strings.Contains(m.log.String(), want) {

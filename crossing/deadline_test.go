@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/kho"
 )
 
@@ -64,7 +64,7 @@ func TestTheDeadlineBeginsWithTheWayOut(t *testing.T) {
 			if a := m.arrive(jump); tt.started == "A" && !bytes.Equal(a.kho, raw) {
 				t.Errorf("the kernel before got %x, want %x", a.kho, raw)
 			}
-			if late := strings.Contains(m.log.String(), "ferry: error: the time is up: ferry.deadline="+tt.words[max(0, len(tt.words)-3):]); late != (tt.spent == 12*time.Second) {
+			if late := crossingtest.Names(m.log.String(), "the time is up: ferry.deadline="+tt.words[max(0, len(tt.words)-3):]); late != (tt.spent == 12*time.Second) {
 				t.Errorf("says that the time is up: %v\n%s", late, m.log)
 			}
 		})

@@ -124,7 +124,7 @@ func TestTransitions(t *testing.T) {
 	for _, policy := range []Outcome{OnErrorRollback, OnErrorPass, OnErrorCold, OnErrorHalt} {
 		for _, kernel := range []readiness{unplaced, unnecessary, ready, unreading} {
 			if how := transitions[situation{policy, kernel}]; how != halted {
-				got = append(got, fmt.Sprintf("%s %d: %s", policy, kernel, endings[how]))
+				got = append(got, fmt.Sprintf("%s %d: %s", policy, kernel, endings[how].kernel))
 			}
 		}
 	}

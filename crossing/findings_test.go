@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/kho"
 	"ferry/phys"
 )
@@ -37,12 +38,8 @@ func TestAllFindingsAreReported(t *testing.T) {
 		if _, err := Run(&m.Machine); err != nil {
 			t.Fatal(err)
 		}
-		var found []string
-		for line := range strings.Lines(m.log.String()) {
-			if text, ok := strings.CutPrefix(line, "ferry: error: "); ok {
-				found = append(found, text)
-			}
-		}
+		found := crossingtest.Causes(m.log.String())
+		found = append(found[len(found)-1:], found[:len(found)-1]...) // the verdict has the first
 		if len(found) != tt.lines || !strings.Contains(found[0], `"memblock-v9"`) || !strings.HasPrefix(found[len(found)-1], tt.last) {
 			t.Fatalf("%d sessions broken: %d findings, want %d, the last with %q:\n%s", n, len(found), tt.lines, tt.last, m.log)
 		}

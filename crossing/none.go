@@ -18,67 +18,57 @@ var ErrNone = errors.New("no handover came in")
 // withoutHandover starts a kernel if no handover came in, and so nothing can be lost but
 // one that should have come: see announced. If the payload names the kernel that one
 // comes from, or how many sessions have to come in, on-error=halt halts.
-func (w *WayOut) withoutHandover() (jump Jump, err error) {
+func (w *WayOut) withoutHandover() (Jump, error) {
 	s := w.start
 	w.report.begin(stepPlace)
 	if err := s.announced(); err != nil {
 		return w.missing(err)
 	}
-	defer func() {
-		if err == nil && len(w.report.verdict) == 0 {
-			w.report.last("NO HANDOVER CAME IN: what starts now boots cold, without any state of the kernel before")
-		}
-	}()
-	missed := s.checkSessions(0)
-	w.report.fail(missed)
-	if w.policy == OnErrorHalt && missed != nil {
-		return Jump{}, fmt.Errorf("no handover came in: %w: %w", missed, ErrHalt)
-	}
 	if from := cmp.Or(s.options.From, s.payload.Manifest.From); w.policy == OnErrorHalt && from != "" {
 		return Jump{}, fmt.Errorf("no handover came in, and the load expects that of %s: %w", phys.Quote(from), ErrHalt)
 	}
+	w.report.because("no handover came in")
+	missed := s.checkSessions(0)
+	w.report.fail(missed)
+	if w.policy == OnErrorHalt && missed != nil {
+		return Jump{}, ErrHalt
+	}
 	back := w.policy == OnErrorRollback && s.rollback != nil && s.rollback.bad == nil
-	err = s.next.bad
+	err := s.next.bad
 	if back && err == nil {
 		err = missed
 	}
 	if err == nil {
-		w.report.note("no handover came in: the next kernel boots cold")
 		next := s.next.Next
 		if w.policy == OnErrorCold {
 			next = w.cold()
 		}
-		jump, err = w.startNow(bootedCold, next)
+		var jump Jump
+		if jump, err = w.startNow(bootedCold, s.next.release, next); err == nil {
+			return jump, nil
+		}
 	}
-	if err == nil || !back {
-		return jump, err
+	if !back {
+		return Jump{}, err
 	}
-	if s.next.bad == nil && missed == nil {
-		w.report.fail(err)
-	}
-	w.report.note("no handover came in, back to the kernel before: the rollback kernel boots cold")
-	return w.startNow(bootedCold, s.rollback.Next)
+	w.report.fail(err)
+	w.report.because("the rollback kernel boots instead")
+	return w.startNow(bootedCold, s.rollback.release, s.rollback.Next)
 }
 
 // missing ends a run to which no handover came, though one was announced. Only
 // on-error=cold boots a kernel: the kernel before would boot as cold as the next one,
 // and what was in its memory, which somebody may want to look at, would be gone.
 func (w *WayOut) missing(none error) (Jump, error) {
+	w.report.fail(none)
 	if w.policy != OnErrorCold {
-		w.report.last("error: "+none.Error(),
-			fmt.Sprintf("no kernel to start: on-error=%s starts none without its state, on-error=cold would; memory stays as it is", w.policy))
-		return Jump{}, none
+		return Jump{}, fmt.Errorf("on-error=%s starts no kernel without its state, on-error=cold would", w.policy)
 	}
-	jump, err := Jump{}, w.start.next.bad
-	if err == nil {
-		jump, err = w.startNow(bootedCold, w.cold())
-	}
-	if err != nil {
-		w.report.fail(none)
+	if err := w.start.next.bad; err != nil {
 		return Jump{}, err
 	}
-	w.report.last("error: "+none.Error(), coldNote)
-	return jump, nil
+	w.report.because("its state is lost, as on-error=cold says")
+	return w.startNow(bootedCold, w.start.next.release, w.cold())
 }
 
 // announced returns the error of a run without a handover, nil if nobody announced one.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/phys"
 )
 
@@ -61,7 +62,7 @@ func TestRandomDamageEndsInOneOfTheOutcomes(t *testing.T) {
 			if now, err := standin.Sum(m.Memory, m.made.Used); err != nil || now != sum {
 				t.Errorf("the handover that came in was written to: %v", err)
 			}
-			if strings.Contains(log, "ferry: error: ") || err != nil {
+			if crossingtest.Failed(log) || err != nil {
 				refused++
 			} else {
 				crossed++

@@ -1,6 +1,7 @@
 package crossing
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -63,7 +64,7 @@ type Step struct {
 
 // Report says what happened on one crossing.
 type Report struct {
-	From, Next string // releases of the kernels before and after, if they are known
+	From, Next string // releases of the kernels before and after; From may be empty
 	In, Out    Census
 	Changed    kho.Stats
 	Steps      []Step    // that are over
@@ -71,7 +72,10 @@ type Report struct {
 	Notes      []string  // what else is worth knowing
 	Failures   []Failure // why the handover does not cross
 
-	verdict []string // what is said last
+	Reasons []string // what else the verdict says
+
+	ending ending
+	loaded string // release of the kernel before, as somebody says
 
 	m            *Machine
 	now          step  // that goes on
@@ -109,11 +113,11 @@ func (r *Report) arrived(in *Incoming) {
 	r.In = in.census()
 	m, _, _ := in.Metadata() // what is wrong with it is a warning
 	r.From = m.Release
-	r.Warnings = append(r.Warnings, in.warnings.lines()...)
+	r.warn(in.warnings.lines()...)
 	for _, odd := range in.state.Odd() {
-		r.Warnings = append(r.Warnings, phys.In("luo", 0, odd).Error()+"; Linux passes over it")
+		r.warn(phys.In("luo", 0, odd).Error() + "; Linux passes over it")
 	}
-	r.Warnings = append(r.Warnings, in.memfd.warnings.lines()...)
+	r.warn(in.memfd.warnings.lines()...)
 	r.noteLeaks(in.leaks)
 	for _, h := range in.state.Handlers() {
 		if memfd.ByHandler([]byte(h.Name)) == nil {
@@ -141,6 +145,9 @@ func (r *Report) notePool(in *Incoming, d *kho.Draft) {
 	}
 }
 
+// warn notes what nobody should miss.
+func (r *Report) warn(warnings ...string) { r.Warnings = append(r.Warnings, warnings...) }
+
 // note notes something, once.
 func (r *Report) note(notes ...string) {
 	for _, s := range notes {
@@ -156,6 +163,9 @@ func (r *Report) fail(err error) {
 		if !slices.ContainsFunc(r.Failures, func(g Failure) bool { return g.String() == f.String() }) {
 			f.Step = r.now.String()
 			r.Failures = append(r.Failures, f)
+			if r.m.Watch != nil && len(r.Failures) == 1 {
+				r.m.Watch.Failed(f)
+			}
 		}
 	}
 }
@@ -163,70 +173,117 @@ func (r *Report) fail(err error) {
 // failed reports whether anything failed.
 func (r *Report) failed() bool { return len(r.Failures) > 0 }
 
-// last is what is said at the very end.
-func (r *Report) last(lines ...string) {
-	r.verdict = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
+// because adds to the verdict what is no failure; "" is nothing.
+func (r *Report) because(reason string) {
+	if reason != "" {
+		r.Reasons = append(r.Reasons, reason)
+	}
 }
 
 // end ends the report of a crossing that starts a kernel of this release.
 func (r *Report) end(how ending, release string) {
-	r.Next = release
+	r.ending, r.Next = how, release
 	r.endStep()
 }
 
 // halt notes why there is no kernel to start, and returns that together with all
 // failures.
 func (r *Report) halt(err error) error {
-	r.endStep()
-	why := failures(err)
+	if !r.failed() {
+		r.fail(err)
+	}
+	r.end(halted, "")
 	var all phys.Errors
 	for _, f := range r.Failures {
 		all = append(all, f.Err)
-		why = slices.DeleteFunc(why, func(w Failure) bool { return w.String() == f.String() })
 	}
-	for _, f := range why {
-		all = append(all, f.Err)
-	}
-	if len(r.verdict) == 0 {
-		for _, f := range why {
-			r.verdict = append(r.verdict, f.String())
+	for _, f := range failures(err) {
+		if !slices.ContainsFunc(r.Failures, func(g Failure) bool { return g.String() == f.String() }) {
+			all = append(all, f.Err)
+			r.because(f.String())
+			r.Warnings = slices.DeleteFunc(r.Warnings, func(w string) bool { return strings.HasSuffix(w, f.String()) })
 		}
-		r.verdict = append(r.verdict, "no kernel to start; the handover that came in is untouched")
 	}
 	return all.Err()
 }
 
 // print writes the report as lines that start with "ferry:", the machine's figures
-// among them.
+// among them. What is wrong comes last, and each of it once: the first failure is in
+// the verdict, which is the last line.
 func (r *Report) print(w io.Writer) {
-	for _, f := range r.Failures {
-		fmt.Fprintf(w, "ferry: error: %v\n", f)
-		for line := range strings.Lines(f.Trace) {
-			fmt.Fprintf(w, "ferry: error: %s\n", strings.TrimSuffix(line, "\n"))
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "ferry: %s\n", n)
+	}
+	if r.ending == crossed {
+		r.printCensus(w)
+	}
+	for _, s := range r.Steps {
+		fmt.Fprintf(w, "ferry: %-10s %9.3f ms\n", s.Name, float64(s.Nanoseconds)/1e6)
+	}
+	fmt.Fprintf(w, "ferry: %-10s %9.3f ms\n", "total", float64(r.total())/1e6)
+	if r.m.Figures != nil {
+		for _, line := range r.m.Figures() {
+			fmt.Fprintf(w, "ferry: %s\n", line)
 		}
 	}
 	for _, line := range r.Warnings {
 		fmt.Fprintf(w, "ferry: warning: %s\n", line)
 	}
-	for _, n := range r.Notes {
-		fmt.Fprintf(w, "ferry: %s\n", n)
+	for i, f := range r.Failures {
+		for line := range strings.Lines(f.Trace) {
+			fmt.Fprintf(w, "ferry: trace: %s\n", strings.TrimSuffix(line, "\n"))
+		}
+		if i > 0 {
+			fmt.Fprintf(w, "ferry: error: %v\n", f)
+		}
 	}
-	if r.Out != (Census{}) {
-		r.printCensus(w)
+	fmt.Fprintf(w, "ferry: %s\n", r.verdict())
+}
+
+// total returns what all steps took, in nanoseconds.
+func (r *Report) total() int64 { return r.ended - r.began }
+
+// verdict says in one line how the crossing ends and why, and what to do if it halts.
+func (r *Report) verdict() string {
+	if r.ending == crossed {
+		line := fmt.Sprintf("CROSSED %s -> %s: %d sessions, %d files, %d ms", r.source(), shortRelease(r.Next), r.Out.Sessions, r.Out.Files, r.total()/1e6)
+		return strings.Join(append([]string{line}, r.Reasons...), "; ")
 	}
-	var total int64
-	for _, s := range r.Steps {
-		fmt.Fprintf(w, "ferry: %-10s %9.3f ms\n", s.Name, float64(s.Nanoseconds)/1e6)
-		total += s.Nanoseconds
+	line := endings[r.ending].verdict
+	if r.ending != halted {
+		line = fmt.Sprintf(line, shortRelease(r.Next))
 	}
-	fmt.Fprintf(w, "ferry: %-10s %9.3f ms\n", "total", float64(total)/1e6)
-	var last []string
-	if r.m.Figures != nil {
-		last = r.m.Figures()
+	var why []string
+	if r.failed() {
+		why = append(why, r.Failures[0].String())
+		if n := len(r.Failures) - 1; n > 0 {
+			why = append(why, fmt.Sprintf("%d errors more, see above", n))
+		}
 	}
-	for _, line := range append(last, r.verdict...) {
-		fmt.Fprintf(w, "ferry: %s\n", line)
+	why = append(why, r.Reasons...)
+	if r.ending == halted {
+		why = append(why, "memory intact", "do: dump the memory for `ferry inspect`, then restart the machine")
 	}
+	return line + ": " + strings.Join(why, "; ")
+}
+
+// source names the kernel before in a verdict: by its release, or else by what it writes.
+func (r *Report) source() string {
+	if from := cmp.Or(r.From, r.loaded); from != "" {
+		return shortRelease(from)
+	}
+	if _, generation, ok := strings.Cut(r.In.Formats, ": "); ok {
+		return generation
+	}
+	return r.In.Formats
+}
+
+// shortRelease returns a release without what the kernel's builder added to it.
+func shortRelease(s string) string {
+	if s, _, _ = strings.Cut(s, " "); s == "" {
+		return "a kernel that does not name itself"
+	}
+	return cut(strings.ToValidUTF8(s, "?"), 64)
 }
 
 // release quotes a release; older kernels do not name theirs.

@@ -6,6 +6,7 @@ import (
 
 	"ferry/boot/payload"
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 )
 
 // TestFewerSessionsThanExpectedFollowThePolicy: kernel A of the payload is the one
@@ -48,7 +49,7 @@ func TestFewerSessionsThanExpectedFollowThePolicy(t *testing.T) {
 			if (err == nil) != (tt.want != "") || err == nil && m.started(jump) != tt.want {
 				t.Fatalf("got %v, want kernel %q\n%s", err, tt.want, m.log)
 			}
-			if failed := strings.Contains(m.log.String(), "ferry: error: "); failed != (tt.say != "") || !strings.Contains(m.log.String(), tt.say) {
+			if failed := crossingtest.Failed(m.log.String()); failed != (tt.say != "") || !strings.Contains(m.log.String(), tt.say) {
 				t.Errorf("the report does not say %q, or more:\n%s", tt.say, m.log)
 			}
 		})
@@ -74,9 +75,9 @@ func TestACrossingWithoutSessionsWarns(t *testing.T) {
 		"from a kernel that has none":     {standin.B, "F", "6.18.15", 0, "", nil, ""},
 		"to a kernel that has none":       {standin.F, "B", "", 0, "", nil, ""},
 		"nobody looked":                   {standin.F, "F", "", 0, "ferry.mode=pass", nil, ""},
-		"no handover":                     {standin.F, "F", "", 1, "", none, "NO HANDOVER CAME IN"},
+		"no handover":                     {standin.F, "F", "", 1, "", none, "no handover came in"},
 		"something else went wrong":       {standin.F, "F", "", 0, "ferry.unknown=1", nil, ""},
-		"no handover, and something else": {standin.F, "F", "", 0, "ferry.unknown=1", none, "NO HANDOVER CAME IN"},
+		"no handover, and something else": {standin.F, "F", "", 0, "ferry.unknown=1", none, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachineOf(t, tt.from, standin.Shape{Sessions: tt.sessions, Plain: true}, tt.words)
@@ -88,8 +89,8 @@ func TestACrossingWithoutSessionsWarns(t *testing.T) {
 				t.Fatalf("%v\n%s", err, m.log)
 			}
 			lines := strings.Split(strings.TrimSpace(m.log.String()), "\n")
-			last := strings.TrimPrefix(lines[len(lines)-1], "ferry: ")
-			if warned := strings.HasPrefix(last, "NO "); warned != (tt.want != "") || !strings.HasPrefix(last, tt.want) {
+			last := lines[len(lines)-1]
+			if warned := strings.Contains(last, " CAME IN") || strings.Contains(last, " COLD: no "); warned != (tt.want != "") || !strings.Contains(last, tt.want) {
 				t.Errorf("the last line is %q, want %q\n%s", last, tt.want, m.log)
 			}
 		})

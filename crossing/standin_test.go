@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/phys"
 )
 
@@ -20,7 +21,7 @@ func (m *machine) arrives(from, to *standin.Generation) arrived {
 	m.next(to.Name, from.Name)
 	m.log.Reset()
 	jump, err := Run(&m.Machine)
-	if err != nil || strings.Contains(m.log.String(), "ferry: error: ") {
+	if err != nil || crossingtest.Failed(m.log.String()) {
 		m.t.Fatalf("%s to %s: %v\n%s", from.Name, to.Name, err, m.log)
 	}
 	a := m.arrive(jump)
@@ -117,7 +118,7 @@ func TestDamageToEveryGenerationEndsAsThePolicySays(t *testing.T) {
 					t.Errorf("the handover that came in was written to: %v", err)
 				}
 				log := m.log.String()
-				if !strings.Contains(log, "ferry: error: ") || !strings.Contains(log, named) || strings.Contains(log, "does not read back") {
+				if !crossingtest.Failed(log) || !strings.Contains(log, named) || strings.Contains(log, "does not read back") {
 					t.Errorf("the report does not name %q:\n%s", named, log)
 				}
 				if policy == OnErrorHalt {

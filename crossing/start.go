@@ -79,10 +79,10 @@ func start(m *Machine, r *Report) (*Started, error) {
 		c := s.candidate(b.Kernel, s.payload.RollbackKernel, s.payload.RollbackInitrd, b.Cmdline)
 		s.rollback = &c
 	}
+	r.Next = manifest.Kernel.Release
 	r.begin(stepDigests)
 	s.checkParts(r)
 	s.checkMode(r)
-	r.Next = manifest.Kernel.Release
 	r.begin(stepScratch)
 	return s, nil
 }
@@ -114,7 +114,7 @@ func (s *Started) authenticate(r *Report) error {
 // as nothing else is wrong.
 func (s *Started) checkParts(r *Report) {
 	if !s.signed && len(s.payload.Manifest.Parts) == 0 {
-		r.note("THE PAYLOAD NAMES NO DIGESTS: nobody knows whether the kernel that is started is whole; ferry pack names them")
+		r.warn("THE PAYLOAD NAMES NO DIGESTS: nobody knows whether the kernel that is started is whole; ferry pack names them")
 		return
 	}
 	check := func(names ...string) error {
@@ -133,7 +133,7 @@ func (s *Started) checkParts(r *Report) {
 	}
 	s.rollback.bad = check(payload.RollbackKernelName, payload.RollbackInitrdName)
 	for _, f := range failures(s.rollback.bad) {
-		r.note(fmt.Sprintf("THERE IS NO WAY BACK: %v", f))
+		r.warn(fmt.Sprintf("THERE IS NO WAY BACK: %v", f))
 	}
 }
 
@@ -188,6 +188,9 @@ func (s *Started) identify(r *Report) {
 	var err error
 	s.from, err = findProducer(manifest.From, s.options.From)
 	r.fail(err)
+	if s.from.release {
+		r.loaded = s.from.said
+	}
 }
 
 // candidate returns a kernel of the payload. Without a command line of its own it gets

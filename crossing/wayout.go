@@ -14,7 +14,7 @@ import (
 )
 
 // ErrHalt is wrapped by the errors of Run that the policy asked to halt for.
-var ErrHalt = errors.New("halting, as on-error=halt says")
+var ErrHalt = errors.New("on-error=halt")
 
 // WayOut decides which kernel runs next. It is prepared before the first thing that
 // can fail: from then on the machine needs nothing of this code to go on, which may
@@ -95,16 +95,15 @@ var transitions = map[situation]ending{
 	{OnErrorCold, unnecessary}: bootedCold,
 }
 
-// endings says what runs after each, as the console names it.
-var endings = [...]string{
-	crossed:    "the next kernel with the new handover",
-	rolledBack: "the rollback kernel with the untouched handover",
-	passedOn:   "the next kernel with the untouched handover",
-	bootedCold: "the next kernel without the handover",
+// endings says of each ending what runs next, as the console names it, and how the
+// verdict begins.
+var endings = [...]struct{ kernel, verdict string }{
+	halted:     {"", "HALTED"},
+	crossed:    {"the next kernel with the new handover", "CROSSED"},
+	rolledBack: {"the rollback kernel with the untouched handover", "ROLLED BACK to %s"},
+	passedOn:   {"the next kernel with the untouched handover", "PASSED ON to %s"},
+	bootedCold: {"the next kernel without the handover", "BOOTED %s COLD"},
 }
-
-// coldNote says what on-error=cold does.
-const coldNote = "the next kernel boots without the handover, as on-error=cold says: its state is lost"
 
 // prepare places and writes the fallback: the kernel that ferry.mode=pass asks for, or
 // else the one that the policy names. Then it places the next kernel.
@@ -337,9 +336,9 @@ func (w *WayOut) jump(plan *boot.Plan) Jump {
 	switch {
 	case w.raw == nil:
 	case w.committed:
-		name = endings[crossed]
+		name = endings[crossed].kernel
 	default:
-		name = endings[cmp.Or(transitions[situation{w.policy, ready}], passedOn)]
+		name = endings[cmp.Or(transitions[situation{w.policy, ready}], passedOn)].kernel
 	}
 	return Jump{Name: name, Entry: plan.Entry, ZeroPage: plan.ZeroPage, Wipe: w.wipe(plan)}
 }
@@ -416,7 +415,10 @@ func (w *WayOut) commit(out Outgoing) (Jump, error) {
 	}
 	w.unread.next, w.committed = "", true
 	w.arm(plan)
-	return w.leave(crossed, plan), nil
+	if w.in.state.Len() == 0 {
+		w.report.because(w.withoutSessions())
+	}
+	return w.leave(crossed, w.start.next.release, plan), nil
 }
 
 // rollBack ends a crossing that failed, or was not to be, as [transitions] says.
@@ -432,20 +434,22 @@ func (w *WayOut) rollBack() (Jump, error) {
 		return Jump{}, w.losesState()
 	case how == halted:
 		return Jump{}, w.unplaced
-	case how == rolledBack:
-		w.report.note("back to the kernel before: the rollback kernel boots with the untouched handover")
-	case how == passedOn:
-		w.report.note("the handover is handed on untouched")
-		if w.unread.next != "" {
-			w.report.note(fmt.Sprintf("generation %s does not read %s: the next kernel boots without the state, or panics over it", w.start.next.gen.Name, w.unread.next))
-		}
+	case how == passedOn && !w.report.failed():
+		w.report.because("unread, as ferry.mode=pass says")
 	case how == bootedCold:
-		w.report.note(coldNote)
-		if kernel == unnecessary {
-			return w.startNow(how, w.cold())
-		}
+		w.report.because("its state is lost, as on-error=cold says")
 	}
-	return w.leave(how, w.fallback), nil
+	if how == passedOn && w.unread.next != "" {
+		w.report.warn(fmt.Sprintf("generation %s does not read %s: the next kernel boots without the state, or panics over it", w.start.next.gen.Name, w.unread.next))
+	}
+	if kernel == unnecessary {
+		return w.startNow(how, w.start.next.release, w.cold())
+	}
+	release := w.start.next.release
+	if how == rolledBack {
+		release = w.start.rollback.release
+	}
+	return w.leave(how, release, w.fallback), nil
 }
 
 // readiness returns how far the kernel of the policy is.
@@ -471,14 +475,14 @@ func (w *WayOut) chosen() bool {
 // losesState says why the kernel of the policy does not get the handover.
 func (w *WayOut) losesState() error {
 	if w.policy == OnErrorRollback {
-		return fmt.Errorf("the rollback kernel is of generation %s, which does not read %s: halting", w.start.rollback.gen.Name, w.unread.rollback)
+		return fmt.Errorf("the rollback kernel is of generation %s, which does not read %s", w.start.rollback.gen.Name, w.unread.rollback)
 	}
-	return fmt.Errorf("generation %s does not read %s, and nobody said that it is to start all the same (on-error=pass): halting",
+	return fmt.Errorf("generation %s does not read %s, and nobody said that it is to start all the same (on-error=pass)",
 		w.start.next.gen.Name, w.unread.next)
 }
 
 // startNow places and writes a kernel that gets no handover, and starts it.
-func (w *WayOut) startNow(how ending, next boot.Next) (Jump, error) {
+func (w *WayOut) startNow(how ending, release string, next boot.Next) (Jump, error) {
 	plan, err := w.place(next)
 	if err == nil {
 		err = w.write(plan)
@@ -487,15 +491,12 @@ func (w *WayOut) startNow(how ending, next boot.Next) (Jump, error) {
 		return Jump{}, err
 	}
 	w.arm(plan)
-	return w.leave(how, plan), nil
+	return w.leave(how, release, plan), nil
 }
 
-// leave reports the kernel that starts.
-func (w *WayOut) leave(how ending, plan *boot.Plan) Jump {
-	w.report.end(how, plan.Release)
-	if how == crossed && w.in.state.Len() == 0 {
-		w.report.last(w.withoutSessions())
-	}
+// leave reports the kernel that starts, release as the manifest names it.
+func (w *WayOut) leave(how ending, release string, plan *boot.Plan) Jump {
+	w.report.end(how, cmp.Or(release, plan.Release))
 	return w.jump(plan)
 }
 

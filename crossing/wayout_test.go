@@ -12,6 +12,7 @@ import (
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/kho"
 	"ferry/phys"
 )
@@ -77,7 +78,7 @@ func TestFlippedPointersClearNothingPreserved(t *testing.T) {
 			if err != nil {
 				continue
 			}
-			if strings.Contains(m.log.String(), "untouched") {
+			if crossingtest.Failed(m.log.String()) {
 				untouched++
 			}
 			for _, r := range jump.Wipe {
@@ -99,12 +100,14 @@ type wary struct {
 	deadline time.Duration
 	writes   []string     // of more than a mebibyte
 	onStep   func(string) // nil: nothing
+	failed   []Failure
 }
 
 func (w *wary) Fallback(j *Jump) error {
 	w.to = j
 	return nil
 }
+func (w *wary) Failed(f Failure)         { w.failed = append(w.failed, f) }
 func (w *wary) Deadline(d time.Duration) { w.deadline = d }
 func (w *wary) Step(name string) {
 	if w.onStep != nil {
@@ -209,8 +212,8 @@ func TestPassingUnreadIsNotForUnsignedWords(t *testing.T) {
 		"signed, to halt":       {payload.OnErrorHalt, "F", true, "", "the signed manifest does not allow"},
 		"signed, to go back":    {payload.OnErrorRollback, "F", true, "A", "the signed manifest does not allow"},
 		"signed, by default":    {"", "F", true, "A", "the signed manifest does not allow"},
-		"signed, to pass":       {payload.OnErrorPass, "F", true, "B", "handed on untouched"},
-		"unsigned":              {payload.OnErrorHalt, "F", false, "B", "handed on untouched"},
+		"signed, to pass":       {payload.OnErrorPass, "F", true, "B", "ferry: PASSED ON to "},
+		"unsigned":              {payload.OnErrorHalt, "F", false, "B", "ferry: PASSED ON to "},
 		"to another generation": {payload.OnErrorHalt, "D", false, "B", "generation D does not read kho-v4"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -271,7 +274,7 @@ func TestADefaultLosesNothing(t *testing.T) {
 			w := &wary{Memory: m.Memory}
 			m.Watch = w
 			_, err := Run(&m.Machine)
-			if !strings.Contains(m.log.String(), "ferry: error: ") {
+			if !crossingtest.Failed(m.log.String()) {
 				t.Fatalf("nothing is wrong:\n%s", m.log)
 			}
 			if (err == nil) != tt.started || tt.started && w.to == nil {
@@ -341,7 +344,7 @@ func TestWithoutHandover(t *testing.T) {
 func TestLongReleasesFitTheReport(t *testing.T) {
 	m := newMachine(t, standin.Shape{Sessions: 3, Files: 4}, "")
 	m.setManifest(payload.Manifest{Kernel: payload.KernelInfo{Release: strings.Repeat("7.3 ", 900), Generation: "F"}}, nextKernel(), nil)
-	if _, err := Run(&m.Machine); err != nil || strings.Contains(m.log.String(), "ferry: error") {
+	if _, err := Run(&m.Machine); err != nil || crossingtest.Failed(m.log.String()) {
 		t.Errorf("%v\n%.500s", err, m.log)
 	}
 }

@@ -140,7 +140,7 @@ func (c claim) try(t *testing.T, r Run, vm VM, words string) {
 	}
 	vm.Kernel = built(t, Image(r.Release(0)))
 	log, err := start(t, vm, tree, r.Words()+" ferry.on-error=halt "+words)
-	if line, ok := log.Find("ferry: error: "); ok {
+	for _, line := range log.refusals() {
 		t.Log(line)
 	}
 	wrong := r.Judge(log)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -115,8 +116,8 @@ func (r Run) Result(kind string, log Log, err error) Result {
 		result.Fate = Kept
 	case errors.Is(err, ErrTimeout):
 		result.Fate, result.Words = Hung, wrong
-	case log.Has(refusal):
-		result.Fate, result.Words = Refused, log.telling(refusal, "ferry: the next kernel boots ")
+	case len(log.refusals()) > 0:
+		result.Fate, result.Words = Refused, log.refusals()
 		if more := len(result.Words) - 3; more > 0 {
 			result.Words = slices.Insert(slices.Delete(result.Words, 2, 2+more), 2, fmt.Sprintf("(%d lines more)", more))
 		}
@@ -139,8 +140,18 @@ func (l Log) after(text string) string {
 	return rest
 }
 
-// refusal begins the lines in which Ferry says why it does not cross.
-const refusal = "ferry: error: "
+// refusal begins the lines in which Ferry says why it does not cross: errors, and a verdict.
+var refusal = regexp.MustCompile(`^ferry: (error|HALTED|ROLLED BACK to [^:]*|PASSED ON to [^:]*|BOOTED [^:]* COLD): `)
+
+// refusals returns the lines in which Ferry says why it does not cross. That it was told so is none.
+func (l Log) refusals() (lines []string) {
+	for _, line := range l.Lines {
+		if refusal.MatchString(line) && !strings.HasPrefix(refusal.ReplaceAllString(line, ""), "unread, as ferry.mode=pass says") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
 
 // telling returns the lines that contain one of the texts, without the kernel's time.
 func (l Log) telling(texts ...string) (lines []string) {

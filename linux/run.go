@@ -104,7 +104,7 @@ func (r Run) judge(i int, kernels []Log) (wrong []error) {
 // What the stage says of a handover that it wrote again, and of one that it did not.
 const (
 	crossed   = " blocks added, "
-	untouched = "ferry: the handover is handed on untouched"
+	untouched = "ferry: PASSED ON to "
 )
 
 // expected returns what kernel i has to say, and the stage after it.
@@ -173,7 +173,7 @@ func (r Run) unexpected(i int) (lines []string) {
 	if r.before(i, hasMetadata) == 0 {
 		lines = append(lines, "KHO: exec from: ")
 	}
-	return append(lines, "KHO restore failed", ": ERROR - ", refusal, untouched)
+	return append(lines, "KHO restore failed", ": ERROR - ", "ferry: error: ", "ferry: HALTED", "ferry: ROLLED BACK", "ferry: BOOTED ", untouched)
 }
 
 // before counts the kernels in a row before kernel i that have something, if that one has it too.

@@ -117,8 +117,8 @@ func TestJudgeMissesNoFault(t *testing.T) {
 		{"not to the end", "crossing: DONE rounds=2", "crossing: initrd", Damaged},
 		{"lost", "[    0.000000] KHO: found kexec handover data.\n[    0.000000] Revived", "[    0.000000] KHO: disabling KHO revival\n[    0.0] Revived", Lost},
 		{"not crossed", "ferry: 10 blocks added, 9 retired\n", "", Damaged},
-		{"handed on", "ferry: 10", "ferry: the handover is handed on untouched\nferry: 10", Damaged},
-		{"refused", "ferry: 10", "ferry: error: luo: too many\nferry: the next kernel boots without\n[    9.000000] KHO: no\n", Refused},
+		{"handed on", "ferry: 10", "ferry: PASSED ON to 7.3.4: unread, as ferry.mode=pass says\nferry: 10", Damaged},
+		{"refused", "ferry: 10", "ferry: BOOTED 7.3.4 COLD: luo: too many; its state is lost, as on-error=cold says\n[    9.000000] KHO: no\n", Refused},
 		{"panic", "crossing: DONE rounds=2", "[    1.000000] Kernel panic - not syncing: no", Panicked},
 	}
 	for _, tt := range tests {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/phys"
 )
 
@@ -48,9 +49,9 @@ func (p policy) ended(log string, code int) error {
 	case "cold":
 		says = "probe B: PASSED: no handover arrived"
 	case "halt":
-		want, says = 1, "the handover that came in is untouched"
+		want, says = 1, "; memory intact; do: "
 	}
-	if p.name == "rollback" && !strings.Contains(log, "the rollback kernel boots with the untouched handover") {
+	if p.name == "rollback" && !strings.Contains(log, "\nferry: ROLLED BACK to ") {
 		return fmt.Errorf("the report does not name the rollback kernel")
 	}
 	if code != want || !strings.Contains(log, says) {
@@ -163,9 +164,9 @@ func damaged(t *testing.T, dir string, g *standin.Generation, damage standin.Dam
 	if g.Sessions() {
 		shape = "probe.regions=1 probe.order=2 probe.sessions=3 probe.files=3 probe.fill=2"
 	}
-	words, says := p.words(), "ferry: error: "
+	words, says := p.words(), crossingtest.Names
 	if damage.Alone() {
-		words, says = strings.Replace(words, "probe.expect="+p.expect, "probe.expect=damaged", 1), "ferry: warning: "
+		words, says = strings.Replace(words, "probe.expect="+p.expect, "probe.expect=damaged", 1), warns
 	}
 	r, d, at := depart(t, dir, g, g, p.payload(t, g, g), fmt.Sprintf("%s probe.break=%s %s", shape, damage.Name, words))
 	defer r.Kill()
@@ -180,10 +181,8 @@ func damaged(t *testing.T, dir string, g *standin.Generation, damage standin.Dam
 	log, code := r.Wait()
 	_, named, _ := strings.Cut(log, "Ferry has to say \"")
 	named, _, ok := strings.Cut(named, "\"")
-	if !ok || named == "" || !slices.ContainsFunc(strings.Split(log, "\n"), func(line string) bool {
-		return strings.HasPrefix(line, says) && strings.Contains(line, named)
-	}) {
-		t.Errorf("no line of the report that begins with %q names %q:\n%s", says, named, log)
+	if !ok || named == "" || !says(log, named) {
+		t.Errorf("no cause, or no warning, of the report names %q:\n%s", named, log)
 	}
 	err = p.ended(log, code)
 	if damage.Alone() {
@@ -197,6 +196,13 @@ func damaged(t *testing.T, dir string, g *standin.Generation, damage standin.Dam
 	if n, err := strays(before, at.RAM); err != nil || n > 0 {
 		t.Errorf("%d pages outside scratch were written to, %v:\n%s", n, err, log)
 	}
+}
+
+// warns reports whether a warning of the report contains the text.
+func warns(log, text string) bool {
+	return slices.ContainsFunc(strings.Split(log, "\n"), func(line string) bool {
+		return strings.HasPrefix(line, "ferry: warning: ") && strings.Contains(line, text)
+	})
 }
 
 // strays counts the pages outside scratch that differ in more than marks of the

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/phys"
 )
 
@@ -198,7 +199,7 @@ func (o *door) judge(before, run *Dump, start Start, left bool, log string) (end
 	}
 	switch {
 	case after.Raw == nil:
-		if !hidden || !strings.Contains(log, "ferry: no handover came in") {
+		if !hidden || !strings.Contains(log, "no handover came in") {
 			return bareBoot, fmt.Errorf("the handover is lost, and not because none came in: %v", unread)
 		}
 		if o.hits(before, run) != nil {
@@ -206,18 +207,18 @@ func (o *door) judge(before, run *Dump, start Start, left bool, log string) (end
 		}
 		return bareBoot, nil
 	case *after.Raw == *o.dump.Raw, came != nil && came.Raw != nil && *after.Raw == *came.Raw:
-		if !strings.Contains(log, "ferry: error: ") {
+		if !crossingtest.Failed(log) {
 			return handedOn, fmt.Errorf("it does not say why")
 		}
 		end = handedOn
-		if strings.Contains(log, "the rollback kernel boots with the untouched handover") {
+		if strings.Contains(log, "\nferry: ROLLED BACK to ") {
 			end = wentBack
 		}
 		return end, o.untouched(before, run, spare)
 	case came == nil || hidden:
 		return "", fmt.Errorf("a handover arrived, and none came in: %v", unread)
 	}
-	if strings.Contains(log, "ferry: error: ") || !strings.Contains(log, " blocks added, ") {
+	if crossingtest.Failed(log) || !strings.Contains(log, " blocks added, ") {
 		return "crossed", fmt.Errorf("the report does not say so")
 	}
 	if _, err := account(came, after, standin.F, standin.F, spare...); err != nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ferry/cmd/probe/standin"
+	"ferry/crossing/crossingtest"
 	"ferry/kho"
 	"ferry/phys"
 )
@@ -221,7 +222,7 @@ var newHandover = regexp.MustCompile(`probe B: handover 0x([0-9a-f]+), scratch t
 // judge returns how a run ended, and what is wrong with that.
 func judge(s source, p policy, before, after *Dump, log string, code int) (string, error) {
 	if !strings.Contains(log, " blocks added, ") {
-		if !strings.Contains(log, "ferry: error: ") {
+		if !crossingtest.Failed(log) {
 			return "", fmt.Errorf("Ferry neither crossed nor said why")
 		}
 		if err := p.ended(log, code); err != nil {

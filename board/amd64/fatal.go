@@ -41,6 +41,9 @@ func SetStep(name string) {
 	}
 }
 
+// SetFailure keeps what the program failed over in the record of the run.
+func SetFailure(f record.Failure) { f.Store(rec) }
+
 // SetFallback names the kernel that is started, in the state that [Jump] describes,
 // if the run ends in any other way than by Jump: its 64-bit entry and its zero
 // page, which must be whole by now. wipe is as for Jump. The console calls it name,

@@ -11,7 +11,7 @@ import (
 // registers are the names of Layout.General, in its order.
 var registers = [16]string{"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"}
 
-// String tells the record in lines, the console's last words not among them.
+// String describes the record in lines, without the end of the console.
 func (r *Record) String() string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
@@ -24,6 +24,9 @@ func (r *Record) String() string {
 		step = fmt.Sprintf("%s, begun %v after entry", phys.Quote(s), r.since(r.StepTSC))
 	}
 	line("step", "%s", step)
+	if f, ok := r.CrossingFailure(); ok {
+		line("failed", "%s in step %s", f, phys.Quote(f.Step))
+	}
 	if r.FallbackEntry != 0 {
 		line("fallback", "entry %#x, zero page %#x", r.FallbackEntry, r.FallbackZeroPage)
 	}

@@ -1,17 +1,17 @@
-// Package record is the last page of a stage's memory: what the stage was doing,
-// and how it ended where it did not end by starting the next kernel. It is for
-// whoever looks at the memory of a machine that stands still, or at a dump of it.
+// Package record is the last page of a stage's memory: what the stage was doing, what
+// it failed over, and how it ended if it did not end by starting the next kernel. It is
+// for whoever looks at the memory of a halted machine, or at a dump of it.
 //
 // The board writes the page with stores alone, while it runs and when everything
-// else has failed; nobody proves it. A reader believes no more of it than that it
-// may be right. All numbers are little endian, addresses are physical unless they
+// else has failed. Nothing proves what it holds: a reader takes it as untrusted. All
+// numbers are little endian, addresses are physical unless they
 // are registers, and reserved bytes are zero:
 //
 //	0x000  u64      Magic, "FERRYREC" in memory
 //	0x008  u32      Version
 //	0x00c  u32      Size, bytes of the record
 //	0x010  u32      cause, a Cause
-//	0x014  u32      failures: 0, 1, or 2 where handling the first failed
+//	0x014  u32      failures: 0, 1, or 2 if handling the first failed
 //	0x018  u32      outcome, an Outcome
 //	0x01c  u32      exit code of the program, with CauseExit
 //	0x020  u64      stage: its first byte; the record is in its last page
@@ -33,7 +33,9 @@
 //	0x1a8  u64      its error code
 //	0x1b0  [6]u64   the second failure: vector, error code, RIP, RSP, CR2, time
 //	0x1e0  [16]u64  return addresses on the stack, innermost first, 0 after the last
-//	0x260           reserved
+//	0x260  u64      address of the object that the crossing failed over
+//	0x268  [400]u8  what it failed over, a [Failure]: step, object, found, want and hint in
+//	                UTF-8, each with a zero behind it, cut to fit; all zero: nothing failed
 //	0x3f8  u64      bytes that were ever written to the console
 //	0x400  [3072]u8 the last of them, byte n at n modulo 3072
 package record
@@ -43,6 +45,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"ferry/phys"
 )
@@ -61,9 +64,9 @@ type Cause uint32
 const (
 	CauseNone      Cause = iota
 	CauseException       // the processor refused an instruction: vector and registers
-	CauseExit            // the program ended itself; the error text is the Go runtime's, where it said one
+	CauseExit            // the program ended itself; the error text is the Go runtime's, if it gave one
 	CauseDeadline        // the time that was set is up; registers are those of the interrupted code
-	CauseMemory          // the stage's memory is used up
+	CauseMemory          // the stage is out of memory
 	CauseKernel          // the code below the Go program found that it cannot go on
 )
 
@@ -82,7 +85,7 @@ type Outcome uint32
 const (
 	OutcomeNone     Outcome = iota // nothing yet
 	OutcomeFallback                // the fallback was started
-	OutcomeHalted                  // the machine stands still
+	OutcomeHalted                  // the machine halted
 )
 
 func (o Outcome) String() string {
@@ -93,7 +96,7 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("outcome %d", uint32(o))
 }
 
-// Layout is the record as it stands in memory. The board stores into it; others
+// Layout is the record in memory. The board stores into it; others
 // use [Decode].
 type Layout struct {
 	Magic         uint64
@@ -111,7 +114,8 @@ type Layout struct {
 	Vector, Error                   uint64
 	Second                          [6]uint64
 	Stack                           [16]uint64
-	_                               [(0x3f8 - 0x260) / 8]uint64
+	FailureAddr                     uint64
+	Failure                         [0x3f8 - 0x268]byte
 	ConsoleBytes                    uint64
 	Console                         [consoleSize]byte
 }
@@ -120,6 +124,44 @@ const consoleSize = Size - 0x400
 
 // ConsoleSize is the number of the console's last bytes that a record keeps.
 const ConsoleSize = consoleSize
+
+// Failure is what a crossing failed over. The texts after Step are those of a
+// [phys.Error].
+type Failure struct {
+	Step              string    // what was being done
+	Object            string    // path of the object, outermost first; empty: it is nothing in memory
+	Addr              phys.Addr // of the object
+	Found, Want, Hint string
+}
+
+// Store writes the failure into the record, cut to fit.
+func (f Failure) Store(l *Layout) {
+	l.FailureAddr, l.Failure = uint64(f.Addr), [len(l.Failure)]byte{}
+	n := 0
+	for _, text := range []string{f.Step, f.Object, f.Found, f.Want, f.Hint} {
+		n = min(n+copy(l.Failure[n:len(l.Failure)-1], text)+1, len(l.Failure)-1)
+	}
+}
+
+// CrossingFailure returns what the crossing failed over, false if nothing is said.
+func (r *Record) CrossingFailure() (f Failure, ok bool) {
+	f.Addr = phys.Addr(r.FailureAddr)
+	rest := r.Failure[:]
+	for _, to := range []*string{&f.Step, &f.Object, &f.Found, &f.Want, &f.Hint} {
+		*to = text(rest)
+		_, rest, _ = bytes.Cut(rest, []byte{0})
+	}
+	return f, f.Found != ""
+}
+
+// String describes the failure in one line.
+func (f Failure) String() string {
+	s := f.Found
+	if f.Object != "" {
+		s = (&phys.Error{Object: f.Object, Addr: f.Addr, Found: f.Found, Want: f.Want, Hint: f.Hint}).Error()
+	}
+	return strconv.Quote(s)
+}
 
 // Record is a record that was found in memory.
 type Record struct {
@@ -173,7 +215,7 @@ func Find(mem phys.Memory) (found []*Record) {
 	return found
 }
 
-// StepName returns the step that the stage was in, "" where it named none.
+// StepName returns the step that the stage was in, "" if it named none.
 func (r *Record) StepName() string { return text(r.Step[:]) }
 
 // Message returns the error text.

@@ -46,6 +46,8 @@ func TestLayoutIsAsDocumented(t *testing.T) {
 		{"error code", unsafe.Offsetof(l.Error), 0x1a8},
 		{"second failure", unsafe.Offsetof(l.Second), 0x1b0},
 		{"stack", unsafe.Offsetof(l.Stack), 0x1e0},
+		{"address of the failure", unsafe.Offsetof(l.FailureAddr), 0x260},
+		{"failure", unsafe.Offsetof(l.Failure), 0x268},
 		{"console bytes", unsafe.Offsetof(l.ConsoleBytes), 0x3f8},
 		{"console", unsafe.Offsetof(l.Console), 0x400},
 		{"all", unsafe.Sizeof(l), record.Size},
@@ -170,6 +172,38 @@ func TestRecordTellsWhatHappened(t *testing.T) {
 	}
 	if s := r.String(); !strings.Contains(s, "running") || strings.Contains(s, "cause") {
 		t.Errorf("a stage that runs:\n%s", s)
+	}
+}
+
+// TestFailureIsKept stores failures of every length: what does not fit is cut, and no
+// text runs into another.
+func TestFailureIsKept(t *testing.T) {
+	whole := record.Failure{Step: "luo", Object: `luo: session 1 "vm"`, Addr: 0x12345000, Found: "count 71", Want: "1..63", Hint: "memory is damaged"}
+	for _, found := range []int{1, 8, 100, 300, 372, 373, 400, 5000} {
+		f := whole
+		f.Found = strings.Repeat("x", found)
+		r, err := record.Decode(at, page(func(l *record.Layout) {
+			(record.Failure{Found: strings.Repeat("y", 1000)}).Store(l) // is gone
+			f.Store(l)
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := r.CrossingFailure()
+		if !ok || got.Step != f.Step || got.Object != f.Object || got.Addr != f.Addr ||
+			!strings.HasPrefix(f.Found, got.Found) || !strings.HasPrefix(f.Want, got.Want) || !strings.HasPrefix(f.Hint, got.Hint) || len(got.Found) < min(found, 370) {
+			t.Errorf("%d bytes: got %+v", found, got)
+		}
+		if found == 8 && (got != f || !strings.Contains(r.String(), `failed     "luo: session 1 \"vm\" 0x12345000: xxxxxxxx, want 1..63 (memory is damaged)" in step "luo"`)) {
+			t.Errorf("got %+v:\n%s", got, r)
+		}
+	}
+	r, err := record.Decode(at, page(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, ok := r.CrossingFailure(); ok || strings.Contains(r.String(), "failed") {
+		t.Errorf("nothing failed, got %+v", f)
 	}
 }
 

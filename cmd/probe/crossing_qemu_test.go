@@ -66,7 +66,7 @@ func TestACrossingWithoutSessionsSaysSoLast(t *testing.T) {
 		report, _, ok := strings.Cut(log, "probe B: entered")
 		lines := strings.Split(strings.TrimSpace(report), "\n")
 		last := lines[len(lines)-1]
-		if code != 0 || !ok || strings.HasPrefix(last, "ferry: NO SESSION CAME IN") != want {
+		if code != 0 || !ok || !strings.HasPrefix(last, "ferry: CROSSED ") || strings.Contains(last, "; NO SESSION CAME IN: ") != want {
 			t.Errorf("%s sessions: exit code %d, last line %q:\n%s", sessions, code, last, log)
 		}
 	}
@@ -86,11 +86,11 @@ func TestTimeIsUpOnMetal(t *testing.T) {
 
 // TestNothingCameOnMetal boots Ferry itself, as `kexec -c` would: no handover comes.
 func TestNothingCameOnMetal(t *testing.T) {
-	const none, quietly = "no handover came in, want one, as the command line says \"liveupdate=on\"", "no handover came in: the next kernel boots cold"
+	const none, quietly = "no handover came in, want one, as the command line says \"liveupdate=on\"", " COLD: no handover came in\nprobe B: entered"
 	for words, want := range map[string]string{
 		"liveupdate=on ferry.on-error=rollback": none,
 		"liveupdate=on":                         none,
-		"liveupdate=on ferry.on-error=cold":     "its state is lost\nprobe B: entered",
+		"liveupdate=on ferry.on-error=cold":     "its state is lost, as on-error=cold says\nprobe B: entered",
 		"quiet":                                 quietly,
 	} {
 		cmd := exec.Command("../../qemu.sh", build+"ferry.bzimage")
@@ -103,7 +103,7 @@ func TestNothingCameOnMetal(t *testing.T) {
 		if !strings.Contains(log, want) || strings.Contains(log, "probe B: entered") != (want != none) {
 			t.Errorf("%q: want %q and the probe if it boots cold:\n%s", words, want, log)
 		}
-		if halted := strings.HasSuffix(log, "on-error=cold would; memory stays as it is\n"); halted != (want == none) {
+		if halted := strings.HasSuffix(log, "on-error=cold would; memory intact; do: dump the memory for `ferry inspect`, then restart the machine\n"); halted != (want == none) {
 			t.Errorf("%q: the last words are %q", words, log[max(0, len(log)-200):])
 		}
 	}

@@ -1,5 +1,5 @@
 // Command stage is Ferry itself: the image that runs between two kernels. Linux A
-// starts it with kexec_file_load, the payload in the place of the initrd.
+// starts it with kexec_file_load, with the payload as its initrd.
 package main
 
 import (
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ferry/board/amd64"
+	"ferry/board/record"
 	"ferry/boot"
 	"ferry/crossing"
 )
@@ -46,8 +47,8 @@ func main() {
 	amd64.Exit(1)
 }
 
-// watch is the board's eye on the crossing.
-type watch struct{ told bool }
+// watch lets the board end a crossing that does not end by itself.
+type watch struct{ warned bool } // that there is no timer
 
 // Fallback implements [crossing.Watch].
 func (*watch) Fallback(j *crossing.Jump) error {
@@ -60,11 +61,16 @@ func (*watch) Fallback(j *crossing.Jump) error {
 
 // Deadline implements [crossing.Watch].
 func (w *watch) Deadline(d time.Duration) {
-	if !amd64.SetDeadline(d) && d > 0 && !w.told {
+	if !amd64.SetDeadline(d) && d > 0 && !w.warned {
 		fmt.Fprintln(amd64.Console{}, "ferry: no timer on this machine: no deadline is kept")
-		w.told = true
+		w.warned = true
 	}
 }
 
 // Step implements [crossing.Watch].
 func (*watch) Step(name string) { amd64.SetStep(name) }
+
+// Failed implements [crossing.Watch].
+func (*watch) Failed(f crossing.Failure) {
+	amd64.SetFailure(record.Failure{Step: f.Step, Object: f.Object, Addr: f.Addr, Found: f.Found, Want: f.Want, Hint: f.Hint})
+}
