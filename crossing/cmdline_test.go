@@ -15,7 +15,7 @@ import (
 
 // TestALineThatIsTooLongFollowsThePolicy: the stage was loaded with a command line
 // that the next kernel cannot take, which is found out first. What it boots with
-// where its state is lost is as much as it takes.
+// whose state is lost is as much as it takes.
 func TestALineThatIsTooLongFollowsThePolicy(t *testing.T) {
 	const limit = 2047 // of the kernels
 	for name, tt := range map[string]struct {

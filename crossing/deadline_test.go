@@ -14,7 +14,7 @@ import (
 	"ferry/kho"
 )
 
-// timekeeper is a machine's eye that remembers each deadline, and whether there was
+// timekeeper is a watch that remembers each deadline, and whether there was
 // a way out by then.
 type timekeeper struct {
 	wary
@@ -30,13 +30,13 @@ func (k *timekeeper) Deadline(d time.Duration) {
 func TestTheDeadlineBeginsWithTheWayOut(t *testing.T) {
 	for name, tt := range map[string]struct {
 		words   string
-		spent   time.Duration // before the way out is laid
+		elapsed time.Duration // before the fallback is ready
 		set     []string
 		started string
 	}{
 		"by default":                       {"", 0, []string{"10m0s, way out false", "5m0s, way out true"}, "B"},
-		"some time is spent":               {"ferry.deadline=10s", 3 * time.Second, []string{"10m0s, way out false", "7s, way out true"}, "B"},
-		"all of it is spent":               {"ferry.deadline=10s", 12 * time.Second, []string{"10m0s, way out false"}, "A"},
+		"some time is over":                {"ferry.deadline=10s", 3 * time.Second, []string{"10m0s, way out false", "7s, way out true"}, "B"},
+		"all of it is over":                {"ferry.deadline=10s", 12 * time.Second, []string{"10m0s, way out false"}, "A"},
 		"any time":                         {"ferry.deadline=0", time.Hour, []string{"0s, way out false", "0s, way out true"}, "B"},
 		"more than preparation ever takes": {"ferry.deadline=24h", time.Hour, []string{"24h0m0s, way out false", "23h0m0s, way out true"}, "B"},
 		"the shortest":                     {"ferry.deadline=1s", 0, []string{"10m0s, way out false", "1s, way out true"}, "B"},
@@ -50,7 +50,7 @@ func TestTheDeadlineBeginsWithTheWayOut(t *testing.T) {
 			k := &timekeeper{}
 			k.onStep = func(name string) {
 				if name == "scratch" {
-					m.ticks += int64(tt.spent)
+					m.ticks += int64(tt.elapsed)
 				}
 			}
 			m.Watch = k
@@ -64,8 +64,8 @@ func TestTheDeadlineBeginsWithTheWayOut(t *testing.T) {
 			if a := m.arrive(jump); tt.started == "A" && !bytes.Equal(a.kho, raw) {
 				t.Errorf("the kernel before got %x, want %x", a.kho, raw)
 			}
-			if late := crossingtest.Names(m.log.String(), "the time is up: ferry.deadline="+tt.words[max(0, len(tt.words)-3):]); late != (tt.spent == 12*time.Second) {
-				t.Errorf("says that the time is up: %v\n%s", late, m.log)
+			if expired := crossingtest.Names(m.log.String(), "the time is up: ferry.deadline="+tt.words[max(0, len(tt.words)-3):]); expired != (tt.elapsed == 12*time.Second) {
+				t.Errorf("says that the time is up: %v\n%s", expired, m.log)
 			}
 		})
 	}

@@ -26,7 +26,7 @@ func (m *machine) node(typ uint32, data ...byte) {
 }
 
 // TestEncryptedMemoryIsHandedOnUntouched wants a handover that could be crossed to
-// follow the policy where the machine says that memory is encrypted.
+// follow the policy if the machine says that memory is encrypted.
 func TestEncryptedMemoryIsHandedOnUntouched(t *testing.T) {
 	blob := make([]byte, 24)
 	binary.LittleEndian.PutUint32(blob, 7)

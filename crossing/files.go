@@ -10,7 +10,7 @@ import (
 	"ferry/phys"
 )
 
-// memfds is what came of the files whose handler is known.
+// memfds is what was found out about the files whose handler is known.
 type memfds struct {
 	files   int
 	formats []*memfd.Format // of the files, in order of appearance
@@ -47,7 +47,7 @@ func (m *marks) set(n int) {
 
 func (m marks) has(n int) bool { return n/64 < len(m) && m[n/64]>>(n%64)&1 != 0 }
 
-// warnings are what does not arrive whole, or not as it should be, though all else
+// warnings say what does not arrive whole, or not as it should be, though all else
 // does.
 type warnings struct {
 	list []string
@@ -82,7 +82,7 @@ func (f file) in(err error) error {
 	return phys.In(fmt.Sprintf("luo: %v: file token %#x", f.session, f.Token), phys.Addr(f.Data), err)
 }
 
-// eachFile calls visit for every file, with the format of its handler, nil where that
+// eachFile calls visit for every file, with the format of its handler, nil if that
 // is none of memfds. The error is that a record could not be read.
 func (in *Incoming) eachFile(visit func(file, *memfd.Format)) error {
 	n := 0
@@ -115,13 +115,14 @@ type filesReader struct {
 	broken error                   // a record that could not be read
 }
 
-// read proves every file, and returns what knows the owners of their memory too. What
-// it adds to bad costs the next kernel all of its sessions, or is what accept says.
+// read proves every file, and returns a checker that knows the owners of their memory
+// too. What it adds to bad costs the next kernel all of its sessions, or is what accept
+// says.
 //
-// A damaged memfd costs no other file anything. No kernel looks at one before somebody
-// retrieves it or its session is finished, and then there is an error for it alone. So
-// a file that is not sound is marked as damaged: it is written as one for which there
-// is an error, and which refers to nothing.
+// A damaged memfd does no harm to other files. No kernel reads one before somebody
+// retrieves it or its session is finished, and then that file alone gets an error. So
+// a file that is not sound is marked as damaged: it is written as one that cannot be
+// retrieved and that refers to nothing.
 func (r *filesReader) read(bad *findings) *blockset.Checker {
 	own, sound, known := r.check.Beside(), true, memfd.Formats()
 	var refused findings
@@ -242,11 +243,11 @@ func (r *filesReader) sound(visit func(file, *memfd.Format) error) bool {
 	return all
 }
 
-// sort tells sound files from damaged ones, of which there are some. First each is
-// looked at for itself, so that damage is not laid to the file that it points to. Then
-// they are held against each other. What two files name is neither's: nobody can tell
-// whose contents it is. Only folios may be named by several files, where kernels write
-// such: the next kernel gives them to whoever asks first, and an error to the others.
+// sort separates sound files from damaged ones, of which there are some. First each is
+// checked alone, so that no file is blamed for damage that points to it. Then they are
+// checked against each other. What two files name is neither's: nobody knows whose
+// contents it is. Only folios may be named by several files, if kernels write such: the
+// next kernel gives them to whoever asks first, and an error to the others.
 func (r *filesReader) sort(refused *findings) *blockset.Checker {
 	alone := r.check.Beside()
 	walked, most := uint64(0), r.Map.Count()*maxNamed+minNamed
@@ -296,9 +297,9 @@ func (r *filesReader) sort(refused *findings) *blockset.Checker {
 	}
 }
 
-// Each folio has an entry in one array, or in few where files have memory together:
+// Each folio has an entry in one array, or in few if files have memory together:
 // there are no more entries than this many times the preserved blocks, and some. It
-// keeps the work of looking at each file for itself in proportion.
+// keeps the work of checking each file alone in proportion.
 const (
 	maxNamed = 16
 	minNamed = 1 << 16

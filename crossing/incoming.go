@@ -29,7 +29,7 @@ type reader struct {
 	held   phys.Ranges             // nothing of the handover may lie there
 	from   *Incoming               // that the handover was made of, nil if it came in
 	accept func(*memfd.File) error // has a say on each memfd; nil: all are welcome
-	step   func(step)              // is told what begins
+	step   func(step)              // is called as a step begins
 }
 
 // read reads the handover that d names, opening it as f, which is the format that its
@@ -64,7 +64,7 @@ type leaks struct {
 	first         phys.Block // that of the lowest order and address
 }
 
-// find compares what is preserved with what check has passed, 64 blocks at a
+// find compares what is preserved with what check knows an owner of, 64 blocks at a
 // time.
 func (l *leaks) find(m *kho.Map, check *blockset.Checker) {
 	m.Words(func(o phys.Order, first, set uint64) {
@@ -82,12 +82,12 @@ func (l *leaks) find(m *kho.Map, check *blockset.Checker) {
 	})
 }
 
-// checkApart proves that nothing of the handover lies where the kernel before put the
-// stage and what it was started with: that memory is overwritten already.
+// checkApart proves that nothing of the handover lies in the memory of the stage, or of
+// what it was started with: that memory is overwritten already.
 func checkApart(m *kho.Map, held phys.Ranges, bad *findings) {
 	add := func(what string, r phys.Range, in phys.Range) {
 		bad.add(&phys.Error{Object: "kho: " + what, Addr: r.Start, Found: fmt.Sprintf("in %v, where the stage or its payload was loaded", in),
-			Want: "memory apart from it", Hint: "kexec segments belong into scratch", Err: kho.ErrOverlap})
+			Want: "memory apart from it", Hint: "kexec segments belong in scratch", Err: kho.ErrOverlap})
 	}
 	for _, in := range held {
 		if b, hit := m.Overlaps(in); hit {
@@ -128,7 +128,7 @@ func (in *Incoming) claimTrees(check *blockset.Checker, bad *findings) {
 	bad.add(err)
 	for _, r := range regions {
 		if left := phys.NewRanges(r.Range).Sub(r.Kept()); left.Size() > 0 {
-			in.warnings.add(fmt.Sprintf("kho: reserved memory %s %v: %d of %d bytes are not preserved: Linux preserves whole pages of it alone", phys.Quote(r.Name), r.Range.Start, left.Size(), r.Range.Size()))
+			in.warnings.add(fmt.Sprintf("kho: reserved memory %s %v: %d of %d bytes are not preserved: Linux preserves only whole pages of it", phys.Quote(r.Name), r.Range.Start, left.Size(), r.Range.Size()))
 		}
 		bad.add(in.claim(check, "kho: reserved memory "+phys.Quote(r.Name), r.Kept()))
 	}

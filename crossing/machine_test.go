@@ -16,9 +16,9 @@ import (
 
 var le = binary.LittleEndian
 
-// The machine of the tests. What Linux A loaded lies where a crossing would put
-// something of its own, did it not know better: the stage at the top of the first
-// area, the scratch table below it, the command line where pages would be cut off.
+// The machine of the tests. What Linux A loaded lies in memory that a crossing would
+// use first if it were free: the stage at the top of the first area, the scratch table
+// below it, the command line in the piece that pages would be cut off from.
 const (
 	stageAt    = phys.Addr(0x06000000)
 	zeroPageAt = phys.Addr(0x05000000)
@@ -134,7 +134,7 @@ func (m *machine) setFiles(manifest payload.Manifest, files pack.Files) {
 	m.place(b.Bytes())
 }
 
-// place puts the archive where the zero page says that it is.
+// place puts the archive at payloadAt, and its address into the zero page.
 func (m *machine) place(archive []byte) {
 	m.t.Helper()
 	m.archive = archive
@@ -203,7 +203,7 @@ func (m *machine) pages() map[phys.Addr][]byte {
 	return all
 }
 
-// unchanged fails the test where a page of what came in is not as it was before.
+// unchanged fails the test if a page of what came in is not as it was before.
 func (m *machine) unchanged(before map[phys.Addr][]byte) {
 	m.t.Helper()
 	for at, old := range before {

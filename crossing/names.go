@@ -13,9 +13,9 @@ import (
 // ErrName is a name that nobody knows and that is one bit from a known one.
 var ErrName = errors.New("damaged name")
 
-// nearName refuses a name that a single flipped bit makes of a known one: what
-// nobody knows is carried as it is, and what the next kernel looks for under its
-// name would be lost without a word. at is where what has the name lies.
+// nearName refuses a name that is one flipped bit away from a known one: an unknown
+// object is carried as it is, and what the next kernel looks for under its name would
+// be lost silently. at is the address of the object.
 func nearName(object string, at phys.Addr, name string, known ...string) error {
 	for _, k := range known {
 		if oneBit(name, k) {
@@ -26,8 +26,8 @@ func nearName(object string, at phys.Addr, name string, known ...string) error {
 	return nil
 }
 
-// nearHandler is nearName of a file's handler. It costs nothing where the name is
-// unlike any: there may be half a million files of it.
+// nearHandler is nearName of a file's handler. It costs nothing if the name is
+// unlike any: there may be half a million such files.
 func nearHandler(known []*memfd.Format, f luo.File) error {
 	for _, m := range known {
 		if longer := len(f.Handler) - len(m.Handler()); longer < -1 || longer > 1 {

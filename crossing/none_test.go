@@ -53,7 +53,7 @@ func TestAnAnnouncedHandoverThatDoesNotCome(t *testing.T) {
 			m.unchanged(before)
 			_, last, _ := strings.Cut(m.log.String(), "ferry: figures\n")
 			if tt.announced == "" {
-				if last != "ferry: BOOTED a kernel that does not name itself COLD: no handover came in\n" {
+				if last != "ferry: BOOTED an unnamed kernel COLD: no handover came in\n" {
 					t.Errorf("the report:\n%s", m.log)
 				}
 				return

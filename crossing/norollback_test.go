@@ -8,8 +8,8 @@ import (
 )
 
 // TestNoRollbackWithoutAKernelForIt: the command line may ask for what the payload
-// does not have. Where the handover is damaged, the machine then stands still and
-// says why; where it is not, nobody needs it.
+// does not have. If the handover is damaged, the machine then halts and
+// says why; if it is not, nobody needs it.
 func TestNoRollbackWithoutAKernelForIt(t *testing.T) {
 	for _, damage := range []bool{false, true} {
 		m := newMachine(t, standin.Shape{Sessions: 1, Files: 2}, "ferry.on-error=rollback")

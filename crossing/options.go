@@ -30,23 +30,23 @@ const (
 	OnErrorRollback Outcome = payload.OnErrorRollback // the payload's second kernel boots with the untouched handover
 	OnErrorPass     Outcome = payload.OnErrorPass     // B boots with the untouched handover
 	OnErrorCold     Outcome = payload.OnErrorCold     // B boots without a handover: its state is lost
-	OnErrorHalt     Outcome = payload.OnErrorHalt     // the machine stands still, memory intact
+	OnErrorHalt     Outcome = payload.OnErrorHalt     // the machine halts, memory intact
 )
 
 // Options are Ferry's own words of the command line.
 type Options struct {
 	Mode    Mode
-	OnError Outcome // empty where the payload says, see [Options.Outcome]
+	OnError Outcome // empty: the payload says, see [Options.Outcome]
 
 	// From names the kernel that runs, its release or its generation, as ferry load
-	// knows it; empty where something else loaded the stage.
+	// knows it; empty if something else loaded the stage.
 	From string
 
 	// BeyondLimits lets a state that is larger than the kernels of B's generation
 	// write be written for them as far as they read it.
 	BeyondLimits bool
 
-	// ExpectSessions is how many sessions have to come in at least; 0 where the
+	// ExpectSessions is how many sessions have to come in at least; 0: the
 	// payload says.
 	ExpectSessions uint64
 
@@ -95,8 +95,8 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 	return o, bad
 }
 
-// isDeadline reports whether s says how long a crossing may take. Of a longer text
-// the time's own parser would quote all in an error.
+// isDeadline reports whether s says how long a crossing may take. The length is bounded
+// because package time quotes all of the text in its error.
 func isDeadline(s string) bool {
 	if len(s) > 64 {
 		return false
@@ -111,10 +111,10 @@ func isCount(s string) bool {
 	return len(s) <= 10 && err == nil
 }
 
-// Outcome returns what follows a failure. What a manifest says under a signature,
-// or leaves open, is not for the command line to change, which nobody signed; else
-// the command line has the last word. Where nobody says, the handover goes back to
-// the kernel that it came from if there is one, and on to the next one if not.
+// Outcome returns what follows a failure. The command line, which is not signed, cannot
+// change what a signed manifest says or leaves open; else the command line has the last
+// word. If neither says, the rollback kernel gets the handover if there is one, and the
+// next kernel if not.
 func (o Options) Outcome(m payload.Manifest, signed bool) Outcome {
 	switch {
 	case o.OnError != "" && !signed:

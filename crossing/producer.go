@@ -10,8 +10,8 @@ import (
 
 // producer is the kernel that hands over, as far as somebody says which it is: a
 // word of the stage's command line, which ferry load puts there for the kernel that
-// runs, or the payload, which whoever packed it had to know beforehand. Neither is
-// believed: what is said has to agree with the other, and with memory.
+// runs, or the payload, whose author had to know it beforehand. Neither is trusted: the
+// two have to agree with each other and with memory.
 type producer struct {
 	said    string      // the release or the name of a generation, empty if nobody says so
 	by      string      // who says so

@@ -12,8 +12,8 @@ import (
 	"ferry/kho"
 )
 
-// told is a shape whose list of preserved memory tells its kind.
-var told = standin.Shape{Sessions: 1, Files: 1, Plain: true, Regions: 3, RegionOrder: 10, Tests: 40}
+// distinct is a shape whose list of preserved memory can be of one kind alone.
+var distinct = standin.Shape{Sessions: 1, Files: 1, Plain: true, Regions: 3, RegionOrder: 10, Tests: 40}
 
 // TestWhoHandsOverHasToAgree: the command line, the payload and memory each say it,
 // or say nothing.
@@ -45,7 +45,7 @@ func TestWhoHandsOverHasToAgree(t *testing.T) {
 		"7.1 with the formats of the next, 7.1": {standin.EPrime, "7.1.13", "", "generation E, but is in kho-v3"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMachineOf(t, tt.from, standin.Carried(tt.from, standin.F, told), "ferry.on-error=halt")
+			m := newMachineOf(t, tt.from, standin.Carried(tt.from, standin.F, distinct), "ferry.on-error=halt")
 			if tt.word != "" {
 				m.cmdline("ferry.on-error=halt ferry.from=" + tt.word)
 			}
@@ -82,7 +82,7 @@ func TestMetadataHasAWordToo(t *testing.T) {
 	}
 }
 
-// TestAListThatIsBothKindsIsWrittenForWhoeverReadsIt: where both kinds of list say the
+// TestAListThatIsBothKindsIsWrittenForWhoeverReadsIt: if both kinds of list say the
 // same, it crosses into what is known of the next kernel; if that is nothing but that
 // it is of the same generation, then somebody has to say which.
 func TestAListThatIsBothKindsIsWrittenForWhoeverReadsIt(t *testing.T) {
@@ -143,7 +143,7 @@ func TestNoRollbackToAKernelOfAnotherGeneration(t *testing.T) {
 		"7.3 into 7.1":                        {standin.F, "E", "7.3.4", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMachineOf(t, tt.from, standin.Carried(tt.from, tt.from, told), "ferry.from="+tt.word)
+			m := newMachineOf(t, tt.from, standin.Carried(tt.from, tt.from, distinct), "ferry.from="+tt.word)
 			line := "rollback=1"
 			m.setFiles(payload.Manifest{Kernel: payload.KernelInfo{Generation: "Z"}, OnError: payload.OnErrorRollback,
 				Rollback: &payload.Rollback{Cmdline: &line, Kernel: payload.KernelInfo{Generation: tt.back}}},

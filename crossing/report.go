@@ -15,7 +15,7 @@ import (
 
 // Census counts what one handover holds.
 type Census struct {
-	Formats       string // its version strings, and the generation where they tell it
+	Formats       string // its version strings, and the generation if they tell it
 	Sessions      int
 	Files         int
 	SessionBlocks int // stretches of session records: blocks of a chain, or an array
@@ -257,7 +257,7 @@ func (r *Report) verdict() string {
 	if r.failed() {
 		why = append(why, r.Failures[0].String())
 		if n := len(r.Failures) - 1; n > 0 {
-			why = append(why, fmt.Sprintf("%d errors more, see above", n))
+			why = append(why, fmt.Sprintf("and %d more, see above", n))
 		}
 	}
 	why = append(why, r.Reasons...)
@@ -278,15 +278,22 @@ func (r *Report) source() string {
 	return r.In.Formats
 }
 
-// shortRelease returns a release without what the kernel's builder added to it.
+// shortRelease returns a release without what the kernel's builder added to it, in
+// characters that a console shows as they are.
 func shortRelease(s string) string {
-	if s, _, _ = strings.Cut(s, " "); s == "" {
-		return "a kernel that does not name itself"
+	s, _, _ = strings.Cut(strings.ReplaceAll(s, "\n", " "), " ")
+	if s == "" {
+		return "an unnamed kernel"
 	}
-	return cut(strings.ToValidUTF8(s, "?"), 64)
+	return cut(strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s), 64)
 }
 
-// release quotes a release; older kernels do not name theirs.
+// release quotes a release; older kernels do not name themselves.
 func release(s string) string {
 	if s == "" {
 		return "a kernel that does not name itself"

@@ -14,7 +14,7 @@ import (
 // everyOddity is all that kernels seldom write.
 const everyOddity = standin.Unset | standin.NoFLB | standin.Aligned | standin.Reversed | standin.Foreign | standin.Raw | standin.Small | standin.Gaps | standin.Listed
 
-// arrives crosses from one generation to the other and fails where anything is
+// arrives crosses from one generation to the other and fails if anything is
 // not there.
 func (m *machine) arrives(from, to *standin.Generation) arrived {
 	m.t.Helper()

@@ -114,7 +114,7 @@ func (s *Started) authenticate(r *Report) error {
 // as nothing else is wrong.
 func (s *Started) checkParts(r *Report) {
 	if !s.signed && len(s.payload.Manifest.Parts) == 0 {
-		r.warn("THE PAYLOAD NAMES NO DIGESTS: nobody knows whether the kernel that is started is whole; ferry pack names them")
+		r.warn("THE PAYLOAD NAMES NO DIGESTS: it is unknown whether the kernel that is started is whole; ferry pack names them")
 		return
 	}
 	check := func(names ...string) error {
@@ -220,7 +220,7 @@ func (s *Started) part(f payload.File) boot.Part {
 }
 
 // held returns the memory outside the handover in which nothing new may be
-// written: where this code runs and what it was started with.
+// written: that of this code, and of what it was started with.
 func (s *Started) held() phys.Ranges {
 	in := s.params
 	held := append(phys.Ranges{s.m.Stage, in.Initrd, in.CmdlineAt, phys.Block{Addr: in.ZeroPage}.Range()}, in.InPlace()...)

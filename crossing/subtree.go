@@ -9,21 +9,21 @@ import (
 	"ferry/phys"
 )
 
-// The sub-tree in which a crossing tells the next kernel, and who reads
-// kho/in/sub_fdts/ferry in its debugfs, what it did. It is a device tree in a
+// The sub-tree in which a crossing reports to the next kernel, and to whoever reads
+// kho/in/sub_fdts/ferry in its debugfs. It is a device tree in a
 // page of its own in every generation, so that every kernel that takes sub-trees
 // for device trees can show it and the next crossing can carry or replace it:
 //
 //	/                compatible "ferry-report-v1", from, to, report: strings
 //	/in, /out        formats: string; sessions, files, blocks: u64
-//	/memory          used: u64, bytes of the stage's memory, where the machine says it
+//	/memory          used: u64, bytes of the stage's memory, if the machine says so
 //	/steps           one u64 for each step: nanoseconds
 //
 // Numbers are 8 raw little-endian bytes, as in the trees of the kernel. Blocks are
 // those of chains, or arrays, of sessions and of files. What is written is what is
 // known before the new map is: the counts of out are what the state is written as,
-// memory is what was used so far, and the last steps are on the console alone. There
-// are warnings, but no findings: a crossing that has any leaves no tree.
+// memory is what was used so far, and the last steps are only on the console. There
+// are warnings, but no failures: a crossing that has any leaves no tree.
 const (
 	reportTree       = "ferry"
 	reportCompatible = "ferry-report-v1"
@@ -111,7 +111,7 @@ func cut(s string, n int) string {
 }
 
 // retire takes what a sub-tree of the incoming handover names out of the draft,
-// one block where nobody says how large it is.
+// one block if nobody says how large it is.
 func retire(in *Incoming, d *kho.Draft, s kho.Subtree) error {
 	d.DropSubtree(s.Name)
 	r, _ := phys.Span(s.Data, max(s.Size, 1))

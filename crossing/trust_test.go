@@ -14,7 +14,7 @@ import (
 	"ferry/cmd/probe/standin"
 )
 
-// kernelNamed is the smallest image, told from others by a word behind its code.
+// kernelNamed is the smallest image, distinguished by a word behind its code.
 func kernelNamed(name string) []byte {
 	b := nextKernel()
 	copy(b[1024+32:], name)
@@ -200,7 +200,7 @@ func TestNothingDamagedIsStarted(t *testing.T) {
 		say   string
 	}{
 		"whole":                          {"", nil, "B", "this image has no key"},
-		"kernel":                         {"", []func(*machine){kernel}, "A", "ferry: ROLLED BACK to a kernel that does not name itself: payload: a file is not what the manifest says: kernel has SHA-256"},
+		"kernel":                         {"", []func(*machine){kernel}, "A", "ferry: ROLLED BACK to an unnamed kernel: payload: a file is not what the manifest says: kernel has SHA-256"},
 		"initrd":                         {"", []func(*machine){initrd}, "A", "initrd has SHA-256"},
 		"both of them":                   {"", []func(*machine){kernel, initrd}, "A", "ferry: error: payload: a file is not what the manifest says: initrd has SHA-256"},
 		"kernel, to go on":               {"ferry.on-error=pass", []func(*machine){kernel}, "", "kernel has SHA-256"},

@@ -48,7 +48,7 @@ type room struct {
 // is read, so that too little room for it is known first.
 type nextPlan struct {
 	*boot.Plan      // nil: it has no place, or is not to get the new handover
-	instead    bool // it lies where the fallback does: there is no room for both
+	instead    bool // it overlaps the fallback: there is no room for both
 }
 
 // readers names the formats of the handover that came in if a kernel is known not to
@@ -59,8 +59,8 @@ func newWayOut(s *Started, r *Report, raw *[kho.DataSize]byte) *WayOut {
 	return &WayOut{start: s, report: r, raw: raw, policy: s.policy, room: room{memory: s.m.Memory}}
 }
 
-// situation is where a crossing that fails stands: what the policy says, and how far
-// its kernel is.
+// situation is that of a crossing that fails: what the policy says, and how far its
+// kernel is.
 type situation struct {
 	policy Outcome
 	kernel readiness
@@ -186,7 +186,7 @@ func (w *WayOut) fallbackNext() (next boot.Next, ok bool) {
 	case OnErrorHalt:
 		w.unplaced = ErrHalt
 	case OnErrorCold:
-		// Without scratch nobody knows yet what memory is free: see rollBack.
+		// Without scratch it is unknown yet what memory is free: see rollBack.
 		return w.cold(), w.unplaced == nil && len(w.room.scratch) > 0
 	case OnErrorRollback:
 		if s.rollback == nil {
@@ -202,7 +202,7 @@ func (w *WayOut) fallbackNext() (next boot.Next, ok bool) {
 	return next, w.unplaced == nil
 }
 
-// fill adds to a kernel where it may be placed.
+// fill adds to a kernel the memory that it may be placed in.
 func (w *WayOut) fill(next boot.Next) boot.Next {
 	next.Scratch, next.Occupied = w.room.scratch, next.Occupied.Add(w.room.table...)
 	return next
@@ -262,8 +262,8 @@ func (w *WayOut) placeNext() (err error) {
 const sparePieces = 8
 
 // place decides where a kernel and all that it is handed go. It leaves the pieces from
-// which new pages would come first, as many as it can: one that is opened goes by chance
-// to anywhere in scratch.
+// which new pages would come first, as many as it can: an opened kernel goes to a random
+// place in scratch.
 func (w *WayOut) place(next boot.Next) (*boot.Plan, error) {
 	params := w.start.params
 	next.Occupied = next.Occupied.Add(w.start.m.Stage)
@@ -279,7 +279,7 @@ func (w *WayOut) place(next boot.Next) (*boot.Plan, error) {
 	return params.Place(next)
 }
 
-// write writes what a plan has placed, and remembers where.
+// write writes what a plan has placed, and records the memory.
 func (w *WayOut) write(plan *boot.Plan) error {
 	w.room.written = append(w.room.written, plan.Written()...)
 	return plan.Write(w.room.memory)

@@ -93,7 +93,7 @@ func TestFlippedPointersClearNothingPreserved(t *testing.T) {
 	}
 }
 
-// wary is a machine's eye that remembers where it would go on.
+// wary is a watch that remembers the kernel that it would start.
 type wary struct {
 	phys.Memory
 	to       *Jump
@@ -153,7 +153,7 @@ func TestWayOutStaysOpenUntilTheNextKernelIsWhole(t *testing.T) {
 	}
 }
 
-// TestNothingOfTheOtherKernelIsLeft: what was laid for a failure holds the command
+// TestNothingOfTheOtherKernelIsLeft: what was prepared for a failure holds the command
 // line and the initrd of a kernel that never started.
 func TestNothingOfTheOtherKernelIsLeft(t *testing.T) {
 	for _, damage := range []bool{false, true} {
@@ -233,7 +233,7 @@ func TestPassingUnreadIsNotForUnsignedWords(t *testing.T) {
 	}
 }
 
-// TestADefaultLosesNothing: where nobody chose what follows a failure, a kernel that
+// TestADefaultLosesNothing: if nobody chose what follows a failure, a kernel that
 // is known not to read the handover does not get it, whatever else is wrong.
 func TestADefaultLosesNothing(t *testing.T) {
 	twice := func(m *machine) { // two sessions of one name

@@ -117,7 +117,7 @@ func TestImageOnMetalStartsNothingUnsignedOrAltered(t *testing.T) {
 		{"signature altered", m.own, m.alter(m.payload("signature", "own", 5, true), signature), "", []string{"ferry: HALTED: payload"}, []string{"probe B"}},
 		{"kernel altered", m.own, m.alter(m.payload("kernel", "own", 5, false), kernel), "", []string{"kernel has SHA-256"}, []string{"probe B"}},
 		{"kernel altered, another to go back to", m.own, m.alter(m.payload("kernel-back", "own", 5, true), kernel), "probe.expect=untouched",
-			[]string{"kernel has SHA-256", "back to the kernel before", passed}, nil},
+			[]string{"kernel has SHA-256", "ferry: ROLLED BACK to ", passed}, nil},
 		{"kernel to go back to altered, not needed", m.own, m.alter(m.payload("back", "own", 5, true), back), "", []string{passed}, nil},
 		{"kernel to go back to altered, needed", m.own, m.alter(m.payload("back-bad", "own", 5, true), back), "probe.break=sessions-outside-ram",
 			[]string{"rollback.kernel has SHA-256"}, []string{"probe B"}},
@@ -125,11 +125,11 @@ func TestImageOnMetalStartsNothingUnsignedOrAltered(t *testing.T) {
 			[]string{"rollback.initrd has SHA-256"}, []string{"probe B"}},
 		{"unsigned, kernel altered", m.stage, m.alter(m.payload("plain-kernel", "", 0, false), kernel), "", []string{"kernel has SHA-256"}, []string{"probe B"}},
 		{"unsigned, kernel altered, another to go back to", m.stage, m.alter(m.payload("plain-back", "", 0, true), kernel), "probe.expect=untouched",
-			[]string{"kernel has SHA-256", "back to the kernel before", passed}, nil},
+			[]string{"kernel has SHA-256", "ferry: ROLLED BACK to ", passed}, nil},
 		{"unsigned, kernel to go back to altered, not needed", m.stage, m.alter(m.payload("plain-bad", "", 0, true), back), "",
 			[]string{"THERE IS NO WAY BACK", "rollback.kernel has SHA-256", passed}, nil},
 		{"damaged handover, back", m.own, m.payload("damaged", "own", 5, true), "probe.break=sessions-outside-ram probe.expect=untouched",
-			[]string{"back to the kernel before", passed}, nil},
+			[]string{"ferry: ROLLED BACK to ", passed}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			log, code := m.cross(tt.stage, tt.payload, tt.words)
