@@ -8,8 +8,11 @@
 #
 # Needs Go and a Debian machine; everything else is installed when it is missing.
 
-# Targets install packages, boot machines with timeouts, and share two cores.
+# Targets install packages, boot machines with timeouts, and share two cores. Only
+# those that `make test` names run side by side (mk/test.mk).
+ifndef BESIDE
 .NOTPARALLEL:
+endif
 
 BUILD    := build
 LINUX    := $(BUILD)/linux

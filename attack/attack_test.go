@@ -8,10 +8,21 @@ import (
 	"ferry/cmd/probe/standin"
 )
 
+// alone skips, with -short, a test that runs on one goroutine. The race detector
+// makes these ten times as slow and finds nothing in them; `make test` runs them
+// without it.
+func alone(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("on one goroutine, runs without -short")
+	}
+}
+
 // TestUndamagedHandoversArrive holds the machine and the decoder against Ferry:
 // without damage everything arrives, from every generation to every other one
 // that can hold it.
 func TestUndamagedHandoversArrive(t *testing.T) {
+	alone(t)
 	shape := standin.Shape{Sessions: 3, Files: 9, Regions: 2, RegionOrder: 3, Tests: 3}
 	for _, from := range Forms {
 		for _, to := range Forms {

@@ -22,6 +22,7 @@ func arena(t testing.TB) (all []*Mutator) {
 // FuzzCrossing leads a damaged handover through a whole crossing. The first byte
 // says which, the others how it is damaged: see Mutator.
 func FuzzCrossing(f *testing.F) {
+	alone(f)
 	all := arena(f)
 	for i := range all {
 		f.Add([]byte{byte(i)})

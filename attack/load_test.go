@@ -162,6 +162,7 @@ func (l cargo) subject(t *testing.T) *Subject {
 // TestLargeHandoversCross crosses handovers at the limits of their formats in
 // bounded memory and time. `make attack-load` adds the largest and writes the page.
 func TestLargeHandoversCross(t *testing.T) {
+	alone(t)
 	var b strings.Builder
 	b.WriteString("| handover | route | outcome | preserved blocks | heap, MiB | time, ms |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, l := range cargos() {

@@ -16,6 +16,7 @@ import (
 // damages them: with the addresses of something else, or without their errors,
 // they name nothing.
 func TestOnlyAddressesOfWhatWasHitNameIt(t *testing.T) {
+	alone(t)
 	const each = 40 // flips of each role
 	for _, f := range Forms {
 		s := Vector(t, f.Name, f.Name)
@@ -72,6 +73,7 @@ var neighbours = [][2]string{
 // map or of the scratch table moves much memory at once, a record points to what
 // another report says, and a damaged number may by chance be an address.
 func TestReportsOfOthersNameNothing(t *testing.T) {
+	alone(t)
 	const (
 		each     = 16   // flips of each role
 		near     = 0.50 // of the reports of a neighbour
@@ -171,6 +173,7 @@ func (s *Subject) nobodys(t *testing.T) phys.Addr {
 // TestDecoderSeesContentsOfSubtrees changes sub-trees, and wants the model to change
 // with them.
 func TestDecoderSeesContentsOfSubtrees(t *testing.T) {
+	alone(t)
 	s := Vector(t, "F", "F")
 	find := func(k Kind) {
 		for _, w := range s.Before.Words {

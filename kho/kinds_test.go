@@ -60,7 +60,6 @@ var kinds = []kind{
 func TestAListIsReadAsItsKernelWroteItOrRefused(t *testing.T) {
 	for i, format := range lists {
 		t.Run(format.String(), func(t *testing.T) {
-			t.Parallel()
 			tellApart(t, format, lists[1-i])
 		})
 	}
@@ -123,7 +122,6 @@ func (l *laid) same(what string, h *kho.Handover) {
 func TestOneBitMakesNoOtherKindOfList(t *testing.T) {
 	for _, format := range lists {
 		t.Run(format.String(), func(t *testing.T) {
-			t.Parallel()
 			flipBits(t, format)
 		})
 	}

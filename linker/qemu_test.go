@@ -44,6 +44,7 @@ func TestImageBoots(t *testing.T) {
 	for _, machine := range []string{"pc", "q35", "microvm"} {
 		for _, cpu := range []string{"qemu64", "max"} {
 			t.Run(machine+" "+cpu, func(t *testing.T) {
+				t.Parallel()
 				out, code := boot(t, image, "MACHINE="+machine, "CPU="+cpu)
 				checkProbe(t, machine, out, code)
 			})

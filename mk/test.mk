@@ -1,15 +1,26 @@
 # The gate: `make test` is what has to be green before a commit.
 
-.PHONY: test format vet staticcheck test-host fuzz test-metal test-boot test-run reproducible gcc
+.PHONY: test format covered vet staticcheck test-host test-race test-metal test-boot test-run reproducible gcc
 
-test: format vet staticcheck test-host reproducible fuzz test-metal test-boot test-run ## everything but the real kernels
+# What needs no machine runs beside what boots them, two targets at a time, after
+# everything that both take was installed and built. Each prints when it ends.
+GATE_TOOLS  := qemu gcc compressors minisign
+GATE_IMAGES := $(BUILD)/ferry.bzimage $(BUILD)/linker $(BUILD)/trial.bzimage $(BUILD)/probe.cpio
+GATE        := test-run vet test-host test-boot test-metal staticcheck test-race reproducible
+
+test: format covered $(GATE_TOOLS) $(GATE_IMAGES) ## everything but the real kernels
+	@$(MAKE) --no-print-directory -j2 -Otarget BESIDE=1 $(GATE)
 	@echo "make test: all passed"
 
 format:
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) || exit 1; [ -z "$$files" ] || { echo "not gofmt-clean: $$files"; exit 1; }
 
-# Files behind build tags are looked at as well, those for TamaGo among them.
-TAGS := "" metal "metal tamago" qemu linux_e2e abi
+# Files behind build tags are checked as well. Three sets have every file: what runs
+# under Linux, what runs with no operating system, and that with TamaGo's runtime.
+TAGS := "abi qemu linux_e2e linux_hosts" "metal race" "metal tamago"
+
+covered:
+	@$(GO) run ./tools/sources covered $(TAGS)
 
 vet:
 	@for tags in $(TAGS); do $(GO) vet -tags "$$tags" ./... || exit 1; done
@@ -21,8 +32,12 @@ staticcheck:
 gcc:
 	$(call install,gcc libc6-dev binutils)
 
-test-host: gcc compressors minisign
-	$(GO) test -race ./...
+test-host: gcc compressors minisign ## the unit tests, with the inputs that fuzzing found (testdata/fuzz)
+	$(GO) test ./...
+
+# Elsewhere it has nothing to find, and takes ten times as long.
+test-race: gcc compressors ## the packages that start goroutines, with the race detector
+	$(GO) test -race -short $$($(GO) run ./tools/sources concurrent)
 
 # The image, built again in another folder, must have the same bytes.
 reproducible: $(BUILD)/ferry.bzimage
@@ -31,14 +46,8 @@ reproducible: $(BUILD)/ferry.bzimage
 	$(MAKE) --no-print-directory -s -C "$$other" $(BUILD)/ferry.bzimage && \
 	cmp "$$other/$(BUILD)/ferry.bzimage" $(BUILD)/ferry.bzimage
 
-# Every fuzz target for FUZZTIME of processor time, one after another.
-FUZZTIME ?= 30s
-
-fuzz: compressors
-	$(GO) run ./attack/nightly -each $(FUZZTIME)
-
 test-metal: qemu $(BUILD)/linker ## the unit tests with no OS, at real physical addresses
-	MEM=2G LINKER=$(CURDIR)/$(BUILD)/linker $(METAL_ENV) $(METAL_GO) test $(METAL_FLAGS) -count=1 -p 1 -exec '$(CURDIR)/qemu.sh' $(METAL_PKGS)
+	MEM=2G LINKER=$(CURDIR)/$(BUILD)/linker $(METAL_ENV) $(METAL_GO) test $(METAL_FLAGS) -count=1 -p 2 -exec '$(CURDIR)/qemu.sh' $(METAL_PKGS)
 
 # The newest release of Go that the module proxy knows, fetched by the go command. Its
 # runtime may make system calls that nobody has answered yet: unit tests and crossing end
@@ -52,8 +61,12 @@ test-next-go: qemu ## the stage built and booted with the newest Go there is
 	! $(GO) version build/next-go/*.elf | grep -v " $$next$$" && \
 	$(MAKE) --no-print-directory BUILD=build/next-go METAL_PKGS='./metal ./board/amd64' test-metal
 
-test-boot: qemu $(BUILD)/trial.bzimage ## every machine, memory size and processor of the boot matrix
+test-boot: qemu $(BUILD)/trial.bzimage ## machines, memory sizes and processors, every way to end, deadlines, wiping
 	$(GO) test -tags qemu -count=1 ./board/amd64 ./linker
+
+.PHONY: test-boot-whole
+test-boot-whole: qemu $(BUILD)/trial.bzimage ## every row of the boot matrix; test-boot has each pair of settings
+	$(GO) test -tags qemu -count=1 -run '^TestBootsEverywhere$$' ./board/amd64 -whole
 
 test-run: qemu minisign $(BUILD)/probe.cpio ## the crossing on bare metal, whole and damaged, signed and forged
 	$(GO) test -tags qemu -count=1 ./cmd/probe

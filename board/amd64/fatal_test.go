@@ -38,6 +38,7 @@ func TestEveryEndStartsTheFallback(t *testing.T) {
 	}
 	for _, c := range ends {
 		t.Run(c.how, func(t *testing.T) {
+			t.Parallel()
 			args := slices.Concat([]string{"fallback", "0x20000000"}, strings.Fields(c.how))
 			out, code := run(t, []string{"INITRD=" + trial, "TIMEOUT=60"}, args...)
 			i, j := strings.Index(out, c.want), strings.Index(out, "trial: fallen back\n")
@@ -64,6 +65,7 @@ func TestDeadlineIsKeptOnEveryMachine(t *testing.T) {
 		{"no local APIC", []string{"MACHINE=pc", "CPU=max,apic=off"}, "900ms"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			out, code := run(t, append(c.env, "TIMEOUT=20"), "spin", c.deadline)
 			if code != 62 || !strings.Contains(out, "deadline is watched: true\n") || !late.MatchString(out) {
 				t.Errorf("exit code %d, want 62 and the deadline:\n%s", code, out)

@@ -5,6 +5,7 @@ package amd64_test
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"ferry/internal/pairs"
 	"ferry/linker"
 )
 
@@ -50,30 +52,35 @@ func runImage(t *testing.T, image string, env []string, args ...string) (string,
 	return strings.ReplaceAll(out.String(), "\r", ""), cmd.ProcessState.ExitCode()
 }
 
-// TestBootsEverywhere runs the trial to its end on every kind of machine.
+// whole asks for every row of the boot matrix, as the nightly does.
+var whole = flag.Bool("whole", false, "boot every row of the boot matrix, not one for each pair of settings")
+
+// TestBootsEverywhere runs the trial to its end on every kind of machine: in rows
+// that hold each pair of settings, or with -whole in all of them.
 func TestBootsEverywhere(t *testing.T) {
-	ram := map[string]int{"256M": 256, "512M": 512, "8G": 8192}
-	size := regexp.MustCompile(`RAM (\d+) MiB`)
-	for _, machine := range []string{"pc", "q35", "microvm"} {
-		for _, mem := range []string{"256M", "512M", "8G"} {
-			for _, cpu := range []string{"qemu64", "max"} {
-				for _, smp := range []string{"1", "4"} {
-					t.Run(machine+"/"+mem+"/"+cpu+"/"+smp, func(t *testing.T) {
-						out, code := run(t, []string{"MACHINE=" + machine, "MEM=" + mem, "CPU=" + cpu, "SMP=" + smp})
-						if code != 0 || !strings.Contains(out, "trial: ok\n") {
-							t.Fatalf("exit code %d, output:\n%s", code, out)
-						}
-						got := size.FindStringSubmatch(out)
-						if got == nil {
-							t.Fatalf("no size of RAM in the output:\n%s", out)
-						}
-						if n, _ := strconv.Atoi(got[1]); n > ram[mem] || n < ram[mem]-4 {
-							t.Errorf("found %d MiB of RAM, want %d less some holes", n, ram[mem])
-						}
-					})
-				}
+	machines, sizes := []string{"pc", "q35", "microvm"}, []int{256, 512, 8192}
+	models, processors := []string{"qemu64", "max"}, []string{"1", "4"}
+	choose := pairs.Rows
+	if *whole {
+		choose = pairs.All
+	}
+	found := regexp.MustCompile(`RAM (\d+) MiB`)
+	for _, row := range choose(len(machines), len(sizes), len(models), len(processors)) {
+		machine, size, model, count := machines[row[0]], sizes[row[1]], models[row[2]], processors[row[3]]
+		t.Run(fmt.Sprintf("%s/%dM/%s/%s", machine, size, model, count), func(t *testing.T) {
+			t.Parallel()
+			out, code := run(t, []string{"MACHINE=" + machine, fmt.Sprintf("MEM=%dM", size), "CPU=" + model, "SMP=" + count})
+			if code != 0 || !strings.Contains(out, "trial: ok\n") {
+				t.Fatalf("exit code %d, output:\n%s", code, out)
 			}
-		}
+			got := found.FindStringSubmatch(out)
+			if got == nil {
+				t.Fatalf("no size of RAM in the output:\n%s", out)
+			}
+			if n, _ := strconv.Atoi(got[1]); n > size || n < size-4 {
+				t.Errorf("found %d MiB of RAM, want %d less some holes", n, size)
+			}
+		})
 	}
 }
 
@@ -94,6 +101,7 @@ func TestBootsOnUnusualProcessors(t *testing.T) {
 		{"five levels offered", []string{"CPU=max,la57=on"}, "trial: ok"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			if out, code := run(t, c.env); code != 0 || !strings.Contains(out, c.want) {
 				t.Errorf("exit code %d, want 0 and %q in the output:\n%s", code, c.want, out)
 			}
@@ -143,6 +151,7 @@ func TestEndsAreReported(t *testing.T) {
 	}
 	for _, c := range ends {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			t.Parallel()
 			out, code := run(t, []string{"APPEND=quiet GODEBUG=madvdontneed=1 ferry.mode=pass"}, c.args...)
 			if code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)

@@ -74,6 +74,7 @@ func TestFailuresLeaveARecord(t *testing.T) {
 		{"twice", 62, record.CauseException, 2, "fault in the kernel", "ferry: failed again"},
 	} {
 		t.Run(c.how, func(t *testing.T) {
+			t.Parallel()
 			out, code, found := runAndDump(t, append([]string{"step"}, strings.Fields(c.how)...)...)
 			if c.code == 0 && code != 0 {
 				code = 0 // differs between the toolchains; tested elsewhere

@@ -11,7 +11,7 @@ import (
 func TestInspectOnMetalFindsAStageThatHalted(t *testing.T) {
 	m := newMachine(t)
 	ram := m.at("ram")
-	log, code := m.cross(m.stage, m.payload("plain", "", 0, false), "probe.break=sessions-outside-ram ferry.on-error=halt", "MEM=1G",
+	log, code := m.cross(t, m.stage, m.payload("plain", "", 0, false), "probe.break=sessions-outside-ram ferry.on-error=halt", "MEM=1G",
 		"QEMU_ARGS=-object memory-backend-file,id=ram,size=1G,share=on,mem-path="+ram+" -machine memory-backend=ram")
 	if code == 0 {
 		t.Fatalf("the stage did not halt:\n%s", log)

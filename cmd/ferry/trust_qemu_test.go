@@ -77,11 +77,11 @@ func (m *machine) alter(name string, file func(*payload.Payload) payload.File) s
 }
 
 // cross starts a stage with a payload as the probe's next kernel, and returns the console.
-func (m *machine) cross(stage, payload, words string, settings ...string) (log string, code int) {
-	m.t.Helper()
+func (m *machine) cross(t *testing.T, stage, payload, words string, settings ...string) (log string, code int) {
+	t.Helper()
 	outer := packCmd{Kernel: stage, Generation: "F", Initrd: payload, Output: payload + ".outer"}
 	if err := outer.pack(io.Discard); err != nil {
-		m.t.Fatal(err)
+		t.Fatal(err)
 	}
 	cmd := exec.Command("../../qemu.sh", m.probe)
 	cmd.Env = append(os.Environ(), "INITRD="+outer.Output, "APPEND=probe.sessions=3 probe.files=5 "+words, "TIMEOUT=100")
@@ -89,7 +89,7 @@ func (m *machine) cross(stage, payload, words string, settings ...string) (log s
 	var console bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &console, &console
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
-		m.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return console.String(), cmd.ProcessState.ExitCode()
 }
@@ -132,7 +132,8 @@ func TestImageOnMetalStartsNothingUnsignedOrAltered(t *testing.T) {
 			[]string{"ferry: ROLLED BACK to ", passed}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			log, code := m.cross(tt.stage, tt.payload, tt.words)
+			t.Parallel()
+			log, code := m.cross(t, tt.stage, tt.payload, tt.words)
 			for _, want := range tt.want {
 				if !strings.Contains(log, want) {
 					t.Errorf("the log does not say %q", want)
