@@ -94,7 +94,7 @@ func (in *Incoming) eachFile(visit func(file, *memfd.Format)) error {
 			if err != nil {
 				return phys.In("luo", 0, err)
 			}
-			visit(file{f, n, s}, memfd.ByHandler(f.Handler))
+			visit(file{f, n, s}, in.known.memfd.ByHandler(f.Handler))
 			n++
 		}
 	}
@@ -103,7 +103,7 @@ func (in *Incoming) eachFile(visit func(file, *memfd.Format)) error {
 
 // reopen opens a memfd of a handover that was proved.
 func (in *Incoming) reopen(f luo.File) (*memfd.File, error) {
-	return memfd.Open(memfd.ByHandler(f.Handler), in.Handover, nil, phys.Addr(f.Data))
+	return memfd.Open(in.known.memfd.ByHandler(f.Handler), in.Handover, nil, phys.Addr(f.Data))
 }
 
 // filesReader reads the files of a handover.
@@ -124,12 +124,12 @@ type filesReader struct {
 // a file that is not sound is marked as damaged: it is written as one that cannot be
 // retrieved and that refers to nothing.
 func (r *filesReader) read(bad *findings) *blockset.Checker {
-	own, sound, known := r.check.Beside(), true, memfd.Formats()
+	own, sound := r.check.Beside(), true
 	var refused findings
 	r.broken = r.eachFile(func(f file, format *memfd.Format) {
 		switch {
 		case format == nil:
-			bad.add(unknownHandler(known, f))
+			bad.add(unknownHandler(r.known.memfd, f))
 		case sound:
 			m, err := memfd.Open(format, r.Handover, own, phys.Addr(f.Data))
 			if err == nil {
@@ -152,8 +152,8 @@ func (r *filesReader) read(bad *findings) *blockset.Checker {
 // unknownHandler refuses a memfd of a format that nobody knows: it would cost the next
 // kernel all of its sessions. The data of files of other handlers are theirs to read,
 // and no addresses that could have two owners.
-func unknownHandler(known []*memfd.Format, f file) error {
-	err := memfd.Unknown(f.Handler)
+func unknownHandler(known memfd.Table, f file) error {
+	err := known.Unknown(f.Handler)
 	if err == nil {
 		err = nearHandler(known, f.File)
 	}

@@ -1,6 +1,7 @@
 package crossing
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -24,10 +25,14 @@ type Generation struct {
 	// Metadata says that the kernels name themselves in the sub-tree
 	// kexec-metadata, and read it.
 	Metadata bool
+
+	// Experimental says that no kernel is known to read the formats as they are
+	// written here: a crossing takes part in them only if ferry.experimental=1 says so.
+	Experimental bool
 }
 
 // generations is every generation that can be crossed from and to, the oldest
-// first. Removing one is deleting its row, and the files of the formats that no
+// first, the experimental ones last. Removing one is deleting its row, and the files of the formats that no
 // other row names.
 var generations = [...]*Generation{
 	{Name: "A", First: "6.16", Last: "6.17", KHO: kho.V1Small},
@@ -40,8 +45,46 @@ var generations = [...]*Generation{
 }
 
 // Generations returns every generation that can be crossed from and to, the
-// oldest first.
-func Generations() []*Generation { return slices.Clone(generations[:]) }
+// oldest first, but for the experimental ones.
+func Generations() []*Generation {
+	return slices.DeleteFunc(slices.Clone(generations[:]), func(g *Generation) bool { return g.Experimental })
+}
+
+// readable is the formats that a crossing reads.
+type readable struct {
+	luo   []*luo.Format // beside those of released kernels, which package luo always reads
+	memfd memfd.Table   // with those of released kernels
+}
+
+// readableFormats returns the formats that a crossing reads, those of experimental
+// generations among them if it is to.
+func readableFormats(experimental bool) readable {
+	f := readable{memfd: memfd.Formats()}
+	for _, g := range generations {
+		if !g.Experimental || !experimental {
+			continue
+		}
+		if g.LUO != nil && !slices.Contains(luo.Formats(), g.LUO) {
+			f.luo = append(f.luo, g.LUO)
+		}
+		if g.Memfd != nil && !slices.Contains(f.memfd, g.Memfd) {
+			f.memfd = append(f.memfd, g.Memfd)
+		}
+	}
+	return f
+}
+
+// ErrExperimental is a generation that a crossing takes part in only if it is told to.
+var ErrExperimental = errors.New("experimental")
+
+// allow refuses an experimental generation unless the operator asked for such. by is
+// who names it.
+func (g *Generation) allow(experimental bool, by string) error {
+	if g == nil || !g.Experimental || experimental {
+		return nil
+	}
+	return fmt.Errorf("%s: generation %s: no kernel is known to use its formats; ferry.experimental=1 crosses all the same, between test programs: %w", by, g.Name, ErrExperimental)
+}
 
 // ByName returns the generation of this name, nil if there is none.
 func ByName(name string) *Generation {
@@ -102,7 +145,7 @@ func (g *Generation) String() string {
 // state that is absent, nil, can be any one's.
 func written(k *kho.Format, l *luo.Format) (gs []*Generation) {
 	for _, g := range generations {
-		if g.KHO == k && (l == nil || g.LUO == l) {
+		if g.KHO == k && (l == nil && !g.Experimental || l != nil && g.LUO == l) {
 			gs = append(gs, g)
 		}
 	}

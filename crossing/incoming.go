@@ -1,6 +1,7 @@
 package crossing
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 
@@ -15,6 +16,7 @@ import (
 // was written is read back as one too.
 type Incoming struct {
 	*kho.Handover
+	known    readable
 	state    *luo.State
 	memfd    memfds
 	leaks    leaks
@@ -26,6 +28,7 @@ type Incoming struct {
 // others from being looked at, as far as they can be found without it.
 type reader struct {
 	memory phys.Memory
+	known  readable
 	held   phys.Ranges             // nothing of the handover may lie there
 	from   *Incoming               // that the handover was made of, nil if it came in
 	accept func(*memfd.File) error // has a say on each memfd; nil: all are welcome
@@ -36,7 +39,7 @@ type reader struct {
 // producer is said to write or, with [kho.OpenAs], the one that it wrote. With an error
 // the handover that is returned is what was read until then, nil if that is nothing.
 func (r reader) read(open func(phys.Memory, kho.Data, *kho.Format) (*kho.Handover, error), d kho.Data, f *kho.Format) (*Incoming, error) {
-	in := &Incoming{}
+	in := &Incoming{known: r.known}
 	var bad findings
 	var err error
 	if in.Handover, err = open(r.memory, d, f); err != nil {
@@ -47,14 +50,26 @@ func (r reader) read(open func(phys.Memory, kho.Data, *kho.Format) (*kho.Handove
 	check := blockset.NewChecker(r.memory, in.Map, in.Scratch)
 	in.claimTrees(check, &bad)
 	r.step(stepLUO)
-	if in.state, err = luo.Restore(in.Handover, check); err != nil {
-		bad.add(err)
+	if in.state, err = luo.Restore(in.Handover, check, r.known.luo...); err != nil {
+		bad.add(experimental(in.Handover, err))
 		return in, bad.err()
 	}
 	r.step(stepFiles)
 	files := &filesReader{Incoming: in, check: check, from: r.from, accept: r.accept}
 	in.leaks.find(in.Map, files.read(&bad))
 	return in, bad.err()
+}
+
+// experimental says of a state in an unknown format how it is read, if it is one of an
+// experimental generation.
+func experimental(h *kho.Handover, err error) error {
+	e, ok := errors.AsType[*phys.Error](err)
+	if !ok || !errors.Is(err, luo.ErrVersion) || luo.Recognise(h, readableFormats(true).luo...) == nil {
+		return err
+	}
+	hinted := *e
+	hinted.Hint = "ferry.experimental=1 reads it, for test programs"
+	return &hinted
 }
 
 // leaks is what a handover preserves though nothing that Ferry knows refers to

@@ -28,7 +28,7 @@ func nearName(object string, at phys.Addr, name string, known ...string) error {
 
 // nearHandler is nearName of a file's handler. It costs nothing if the name is
 // unlike any: there may be half a million such files.
-func nearHandler(known []*memfd.Format, f luo.File) error {
+func nearHandler(known memfd.Table, f luo.File) error {
 	for _, m := range known {
 		if longer := len(f.Handler) - len(m.Handler()); longer < -1 || longer > 1 {
 			continue

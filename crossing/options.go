@@ -46,6 +46,9 @@ type Options struct {
 	// write be written for them as far as they read it.
 	BeyondLimits bool
 
+	// Experimental lets generations be read and written that no kernel is known to use.
+	Experimental bool
+
 	// ExpectSessions is how many sessions have to come in at least; 0: the
 	// payload says.
 	ExpectSessions uint64
@@ -60,7 +63,7 @@ type Options struct {
 const prefix = "ferry."
 
 // words says what of Ferry's may stand on a command line.
-const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1, ferry.expect-sessions=10, " +
+const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1, ferry.experimental=0|1, ferry.expect-sessions=10, " +
 	"ferry.deadline=10s (1s to 24h; 0: none), ferry.from=6.18 (a release or a generation) or ferry.ram=size@start,..."
 
 // ParseOptions reads Ferry's words out of a kernel command line; the last one
@@ -83,6 +86,8 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 			o.From = word.Value
 		case name == "beyond-limits" && (word.Value == "0" || word.Value == "1"):
 			o.BeyondLimits = word.Value == "1"
+		case name == "experimental" && (word.Value == "0" || word.Value == "1"):
+			o.Experimental = word.Value == "1"
 		case name == "expect-sessions" && isCount(word.Value):
 			o.ExpectSessions, _ = strconv.ParseUint(word.Value, 10, 32)
 		case name == "deadline" && isDeadline(word.Value):

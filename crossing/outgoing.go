@@ -40,7 +40,7 @@ func (p *Plan) write(in *Incoming, w *WayOut, r *Report) (Outgoing, error) {
 	r.Changed = draft.Stats()
 	r.notePool(in, draft)
 	r.begin(stepVerify)
-	back := reader{memory: w.room.memory, held: w.start.held(), from: in, step: func(step) {}}
+	back := reader{memory: w.room.memory, known: in.known, held: w.start.held(), from: in, step: func(step) {}}
 	out, err := back.read(kho.OpenAs, data, p.KHO)
 	if err == nil {
 		r.Out = out.census()
@@ -82,7 +82,7 @@ func (p *Plan) serialize(in *Incoming, d *kho.Draft) error {
 // whose handler is not known stays what it is, and one that is damaged becomes one that
 // cannot be retrieved.
 func (p *Plan) rewritten(in *Incoming, d *kho.Draft, f luo.File, n int) (handler string, data uint64, err error) {
-	from := memfd.ByHandler(f.Handler)
+	from := in.known.memfd.ByHandler(f.Handler)
 	if from == nil {
 		return string(f.Handler), f.Data, nil
 	}
@@ -197,13 +197,13 @@ func (p *Plan) sameState(in, out *Incoming) error {
 // sameFile compares a file of the new handover with the one that it was. One that was
 // damaged has to be one that cannot be retrieved.
 func sameFile(in, out *Incoming, got, want luo.File, damaged bool) error {
-	if memfd.ByHandler(want.Handler) == nil {
+	if in.known.memfd.ByHandler(want.Handler) == nil {
 		if string(got.Handler) != string(want.Handler) || got.Data != want.Data {
 			return fmt.Errorf("handler %s with data %#x, want %s with %#x", phys.Quote(got.Handler), got.Data, phys.Quote(want.Handler), want.Data)
 		}
 		return nil
 	}
-	if memfd.ByHandler(got.Handler) == nil {
+	if out.known.memfd.ByHandler(got.Handler) == nil {
 		return fmt.Errorf("handler %s, want a memfd", phys.Quote(got.Handler))
 	}
 	now, err := out.reopen(got)

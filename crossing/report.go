@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"ferry/kho"
-	"ferry/memfd"
 	"ferry/phys"
 )
 
@@ -120,7 +119,7 @@ func (r *Report) arrived(in *Incoming) {
 	r.warn(in.memfd.warnings.lines()...)
 	r.noteLeaks(in.leaks)
 	for _, h := range in.state.Handlers() {
-		if memfd.ByHandler([]byte(h.Name)) == nil {
+		if in.known.memfd.ByHandler([]byte(h.Name)) == nil {
 			r.note(fmt.Sprintf("%d files of handler %s are carried as they are", h.Files, phys.Quote(h.Name)))
 		}
 	}

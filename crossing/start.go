@@ -191,6 +191,8 @@ func (s *Started) identify(r *Report) {
 	if s.from.release {
 		r.loaded = s.from.said
 	}
+	r.fail(s.next.gen.allow(s.options.Experimental, "manifest: the next kernel"))
+	r.fail(s.from.gen.allow(s.options.Experimental, s.from.by))
 }
 
 // candidate returns a kernel of the payload. Without a command line of its own it gets

@@ -43,7 +43,7 @@ func (c carried) read(t *testing.T) *Incoming {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := reader{memory: c.m.Memory, held: s.held(), step: func(step) {}}.read(kho.Open, c.data, nil)
+	in, err := reader{memory: c.m.Memory, known: readableFormats(false), held: s.held(), step: func(step) {}}.read(kho.Open, c.data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,11 +97,12 @@ func TestARewrittenFileIsWhatItWas(t *testing.T) {
 		return luo.File{Handler: []byte(handler), Data: data}
 	}
 	want := file("iommu-v1", 0x1000)
-	if err := sameFile(nil, nil, file("iommu-v1", 0x1000), want, false); err != nil {
+	none := &Incoming{known: readableFormats(false)}
+	if err := sameFile(none, none, file("iommu-v1", 0x1000), want, false); err != nil {
 		t.Errorf("the same: %v", err)
 	}
 	for name, got := range map[string]luo.File{"handler": file("iommu-v2", 0x1000), "data": file("iommu-v1", 0x2000)} {
-		if sameFile(nil, nil, got, want, false) == nil {
+		if sameFile(none, none, got, want, false) == nil {
 			t.Errorf("another %s was taken for the same file", name)
 		}
 	}

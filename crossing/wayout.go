@@ -378,7 +378,7 @@ func (w *WayOut) receive() (*Incoming, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := reader{memory: w.room.memory, held: s.held(), accept: s.next.gen.accepts, step: w.report.begin}
+	r := reader{memory: w.room.memory, known: readableFormats(s.options.Experimental), held: s.held(), accept: s.next.gen.accepts, step: w.report.begin}
 	in, err := r.read(kho.Open, data, s.from.format())
 	if in != nil {
 		w.compare(in.Handover)
@@ -528,7 +528,7 @@ func (w *WayOut) unreadBy(formats func(*Generation) string) {
 // compare finds out which kernels are known not to read a handover, as far as it was
 // read.
 func (w *WayOut) compare(in *kho.Handover) {
-	state := luo.Recognise(in)
+	state := luo.Recognise(in, readableFormats(w.start.options.Experimental).luo...)
 	w.unreadBy(func(g *Generation) string {
 		switch {
 		case slices.ContainsFunc(in.Formats(), func(f *kho.Format) bool { return g.reads(f, state) }):

@@ -45,7 +45,7 @@ type reading struct {
 func (h *Handover) as(f *Format) reading {
 	c := *h
 	r := reading{Handover: &c}
-	c.format, c.alike, c.Compatible = f, []*Format{f}, f.compatible
+	c.format, c.alike, c.Compatible = f, []*Format{f}, f.Compatible()
 	if r.err = c.read(); r.err == nil {
 		r.err = c.checkTable()
 	}

@@ -1,6 +1,8 @@
 package kho
 
 import (
+	"bytes"
+
 	"ferry/fdt"
 	"ferry/phys"
 )
@@ -41,26 +43,22 @@ func (d *Draft) Commit() (Data, error) {
 }
 
 // writeTree writes the root device tree. What came in is repeated byte for byte
-// but for the address of the map and what the draft set; towards another format
-// the version string and the properties of sub-trees are that format's.
+// but for the address of the map and what the draft set; if it is to be in another
+// format, the properties by which that one is known and finds the map and sub-trees
+// replace those of the old one.
 func (d *Draft) writeTree(page []byte) error {
 	f := d.format
-	names := []string{f.mapProperty, compatibleProperty, f.pointerProperty}
+	names := []string{f.mapProperty}
+	for _, p := range f.root {
+		names = append(names, p.name)
+	}
+	names = append(names, f.pointerProperty)
 	if f.sizeProperty != "" {
 		names = append(names, f.sizeProperty)
 	}
 	w := fdt.NewWriter(page, names...)
 	w.Begin("")
-	for _, p := range d.root {
-		switch {
-		case p.name == f.mapProperty:
-			w.Address(p.name, d.now.root)
-		case p.name == compatibleProperty && d.from != nil && d.from.compatible != f.compatible:
-			w.String(p.name, f.compatible)
-		default:
-			w.Property(p.name, p.value)
-		}
-	}
+	d.writeRoot(w)
 	for _, s := range d.subtrees {
 		w.Begin(s.Name)
 		if s.node == (fdt.Node{}) {
@@ -74,6 +72,36 @@ func (d *Draft) writeTree(page []byte) error {
 	var err error
 	d.stats.TreeBytes, err = w.Finish()
 	return err
+}
+
+// writeRoot writes the properties of the root node.
+func (d *Draft) writeRoot(w *fdt.Writer) {
+	f, from := d.format, d.from
+	if from == nil {
+		from = f
+	}
+	written := make(map[string]bool)
+	for _, p := range d.root {
+		theirs, ours := from.own(p.name), f.own(p.name)
+		switch {
+		case p.name == from.mapProperty:
+			w.Address(f.mapProperty, d.now.root)
+		case theirs != nil && ours != nil && bytes.Equal(theirs.value, ours.value):
+			w.Property(p.name, p.value) // as it came: it may say more than that
+		case ours != nil:
+			w.Property(p.name, ours.value)
+		case theirs != nil || p.name == f.mapProperty:
+			continue // the next kernel must not take it for something
+		default:
+			w.Property(p.name, p.value)
+		}
+		written[p.name] = true
+	}
+	for _, p := range f.root {
+		if !written[p.name] {
+			w.Property(p.name, p.value)
+		}
+	}
 }
 
 // place writes the properties by which the format finds a sub-tree.

@@ -35,7 +35,10 @@ func New(mem phys.Memory, f *Format, ram phys.Ranges, table phys.Addr, areas []S
 	}
 	d := &Draft{mem: mem, format: f, old: &Map{mem: mem}, now: &Map{mem: mem}, usable: usable(ram, scratch),
 		data: Data{Scratch: table, ScratchSize: size}}
-	d.root = []carried{{compatibleProperty, append([]byte(d.format.compatible), 0)}, {d.format.mapProperty, nil}}
+	for _, p := range d.format.root {
+		d.root = append(d.root, carried{p.name, p.value})
+	}
+	d.root = append(d.root, carried{d.format.mapProperty, nil})
 	free := d.usable.Sub(avoid...)
 	d.alloc.more = func() (phys.Range, error) {
 		for len(free) > 0 {

@@ -100,26 +100,27 @@ type Handover struct {
 // nothing that it has not checked. The error is a [*phys.Error], or several
 // [phys.Errors] where more than one sub-tree is damaged.
 //
-// claim is the format of the kernel that wrote the handover as far as somebody says
-// it; nil says nothing. It counts only among the formats of one version string, and
-// memory decides among them. Where memory says another one, or leaves open which of
-// them it is and that makes a difference, the error wraps [ErrAmbiguous]. So sound
-// memory is never read wrongly, whatever is claimed.
+// claim is the format of the kernel that wrote the handover if somebody says which,
+// else nil. It need not be one of [Formats]. It counts only among the formats of one
+// version string, and memory decides among them. If memory says another one, or leaves
+// open which of them it is and that makes a difference, the error wraps
+// [ErrAmbiguous]. So sound memory is never read wrongly, whatever is claimed.
 //
-// Afterwards: the scratch areas are RAM, and their table lies in one of them or in
-// memory of nobody; every node of the map is RAM outside
+// Afterwards: the scratch areas are RAM, and their table is in one of them or in
+// memory without an owner; every node of the map is RAM outside
 // scratch and referenced once; every preserved block is RAM outside scratch,
 // above [phys.LowMemory], overlaps no other block and no node; the device tree and
 // every byte of every sub-tree are preserved. Only a handover of the older kernels
 // that preserves nothing at all does not preserve its device tree either.
 func Open(mem phys.Memory, d Data, claim *Format) (*Handover, error) {
-	return open(mem, d, func(h *Handover, fit []*Format) (*Handover, error) { return h.choose(fit, claim) })
+	return open(mem, d, claim, func(h *Handover, fit []*Format) (*Handover, error) { return h.choose(fit, claim) })
 }
 
 // OpenAs is Open of a handover whose format is known, because the caller wrote it:
-// whatever else memory could be taken for does not count.
+// whatever else memory could be taken for does not count. f need not be one of
+// [Formats].
 func OpenAs(mem phys.Memory, d Data, f *Format) (*Handover, error) {
-	return open(mem, d, func(h *Handover, fit []*Format) (*Handover, error) {
+	return open(mem, d, f, func(h *Handover, fit []*Format) (*Handover, error) {
 		if !slices.Contains(fit, f) {
 			root := h.tree.Root()
 			return nil, &phys.Error{Object: "root device tree: root node", Addr: root.Addr(), Found: fmt.Sprint(fit), Want: f.String(), Err: ErrVersion}
@@ -129,13 +130,14 @@ func OpenAs(mem phys.Memory, d Data, f *Format) (*Handover, error) {
 	})
 }
 
-func open(mem phys.Memory, d Data, choose func(*Handover, []*Format) (*Handover, error)) (*Handover, error) {
+// open opens a handover in one of [Formats] or in f, which may be nil.
+func open(mem phys.Memory, d Data, f *Format, choose func(*Handover, []*Format) (*Handover, error)) (*Handover, error) {
 	h := &Handover{Data: d, mem: mem}
 	var err error
 	if h.Table, h.Scratch, err = readScratch(mem, d); err != nil {
 		return nil, phys.In("kho", d.Scratch, err)
 	}
-	fit, err := h.openTree()
+	fit, err := h.openTree(formatsAnd(f))
 	if err == nil {
 		h, err = choose(h, fit)
 	}
@@ -161,7 +163,7 @@ func Recognise(mem phys.Memory, d Data) []*Format {
 	if err != nil {
 		return nil
 	}
-	fit, _ := recognise(t.Root())
+	fit, _ := recognise(t.Root(), formats[:])
 	if len(fit) > 1 {
 		if h, err := Open(mem, d, nil); err == nil {
 			return h.Formats()
@@ -172,7 +174,7 @@ func Recognise(mem phys.Memory, d Data) []*Format {
 
 // openTree reads the root device tree, and where it says that the map is. It
 // returns the formats that it may be in.
-func (h *Handover) openTree() ([]*Format, error) {
+func (h *Handover) openTree(all []*Format) ([]*Format, error) {
 	d := h.Data
 	if d.FDTSize != phys.PageSize {
 		return nil, &phys.Error{Object: "payload", Addr: d.FDT, Found: fmt.Sprintf("device tree of %d bytes", d.FDTSize),
@@ -189,7 +191,7 @@ func (h *Handover) openTree() ([]*Format, error) {
 	if err = root.Unique(); err != nil {
 		return nil, phys.In("root device tree", d.FDT, err)
 	}
-	fit, err := recognise(root)
+	fit, err := recognise(root, all)
 	if err != nil {
 		return nil, phys.In("root device tree", d.FDT, err)
 	}

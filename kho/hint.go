@@ -70,7 +70,7 @@ func mapHints(mem phys.Memory, d Data, claim *Format) (maps []*Map) {
 	if err != nil {
 		return nil
 	}
-	fit, err := recognise(tree.Root())
+	fit, err := recognise(tree.Root(), formatsAnd(claim))
 	if err != nil {
 		return nil
 	}

@@ -13,7 +13,7 @@ import "ferry/phys"
 // PRESERVE_BITS, MAX_PAGE_ORDER).
 var V1 = &Format{
 	name:            "kho-v1",
-	compatible:      "kho-v1",
+	root:            version("kho-v1"),
 	mapProperty:     "preserved-memory-map",
 	pointerProperty: "fdt",
 	maxBlock:        18,

@@ -6,7 +6,7 @@ package kho
 // kernel/kexec_handover.c of Linux 6.17 (PRESERVE_BITS).
 var V1Small = &Format{
 	name:            "kho-v1/512",
-	compatible:      "kho-v1",
+	root:            version("kho-v1"),
 	mapProperty:     "preserved-memory-map",
 	pointerProperty: "fdt",
 	maxBlock:        18,

@@ -7,7 +7,7 @@ package kho
 // include/linux/kho/abi/kexec_handover.h and kho_radix_tree.h of Linux 7.1.
 var V3 = &Format{
 	name:            "kho-v3",
-	compatible:      "kho-v3",
+	root:            version("kho-v3"),
 	mapProperty:     "preserved-memory-map",
 	pointerProperty: "preserved-data",
 	sizeProperty:    "blob-size",

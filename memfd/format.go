@@ -29,19 +29,37 @@ type Format struct {
 
 	written bool // every writer clears folios that nobody wrote to, and says so
 	twice   bool // the writers let one file be preserved more than once
+
+	head head // with which the structure begins; nil: with its first field
 }
 
-// table is every format, the oldest first. Removing a format is deleting its file
-// and its row.
-var table = [...]*Format{V1, V2}
+// head is the beginning of a structure, by which readers know what is in it.
+type head interface {
+	// check refuses what is in the head of the structure b, which is at a, but not
+	// known.
+	check(a phys.Addr, b []byte) error
+	// put writes the head to the beginning of b, which is zero.
+	put(b []byte)
+}
 
-// Formats returns every format that can be read and written, the oldest first.
-func Formats() []*Format { return slices.Clone(table[:]) }
+// table is every format of released kernels, the oldest first. Removing a format is
+// deleting its file and its row.
+var table = Table{V1, V2}
 
-// ByHandler returns the format of the files of this handler, nil where they are
-// no memfds or in no format that is known.
-func ByHandler(handler []byte) *Format {
-	for _, f := range table {
+// Table is a set of formats, the oldest first.
+type Table []*Format
+
+// Formats returns every format of released kernels, the oldest first. All can be read
+// and written.
+func Formats() Table { return slices.Clone(table) }
+
+// ByHandler returns which of [Formats] the files of this handler are in, nil if none.
+func ByHandler(handler []byte) *Format { return table.ByHandler(handler) }
+
+// ByHandler returns which of the formats the files of this handler are in, nil if they
+// are no memfds or in none of them.
+func (t Table) ByHandler(handler []byte) *Format {
+	for _, f := range t {
 		if string(handler) == f.handler {
 			return f
 		}
@@ -81,6 +99,11 @@ func (f *Format) open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File,
 	b, err := page(h, c, a)
 	if err != nil {
 		return nil, err
+	}
+	if f.head != nil {
+		if err := f.head.check(a, b); err != nil {
+			return nil, err
+		}
 	}
 	if f.isUnreadable(b) {
 		return &File{Addr: a, format: f, h: h, unreadable: true}, nil

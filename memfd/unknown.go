@@ -19,12 +19,14 @@ var unreleased = map[string]string{
 	"memfd-v2;vmalloc-v1": "the layout of memfd-v2 with its component named, proposed in June 2026",
 }
 
-// Unknown refuses the handler of memfds in a format that is none of [Formats]:
-// what such a file's data names can be proved by nobody here, nor brought to
-// another kernel. It is nil for the handlers of known formats and for those of
-// other kinds of file. The error wraps [ErrVersion] and says what is known of the
-// handler; where it was found is the caller's to say.
-func Unknown(handler []byte) error {
+// Unknown is [Table.Unknown] of [Formats].
+func Unknown(handler []byte) error { return table.Unknown(handler) }
+
+// Unknown refuses the handler of memfds in a format that is not in t: what such a
+// file's data names cannot be proved, nor brought to another kernel. It is nil for the
+// handlers of t and for those of other kinds of file. The error wraps [ErrVersion] and
+// says what is known of the handler; the caller adds where it was found.
+func (t Table) Unknown(handler []byte) error {
 	if !bytes.HasPrefix(handler, []byte(family)) {
 		return nil // costs nothing: there may be half a million of them
 	}
@@ -32,7 +34,7 @@ func Unknown(handler []byte) error {
 	base, components := kho.ParseCompatible(s)
 	version, ok := strings.CutPrefix(base, family+"-v")
 	ok = ok && version != "" && strings.Trim(version, "0123456789") == ""
-	if s != family && !ok || ByHandler(handler) != nil {
+	if s != family && !ok || t.ByHandler(handler) != nil {
 		return nil
 	}
 	known := unreleased[s]
@@ -43,7 +45,7 @@ func Unknown(handler []byte) error {
 		known = ": " + s + " is " + known
 	}
 	var names []string
-	for _, f := range table {
+	for _, f := range t {
 		names = append(names, f.handler)
 	}
 	return fmt.Errorf("memfd: handler %s%s, want %s (the kernel that wrote it is of another release than this image reads): %w",

@@ -18,6 +18,7 @@ import (
 // unreadable fills b, a page of zeros, with the structure of a file that cannot be
 // given back.
 func (f *Format) unreadable(b []byte) {
+	f.begin(b)
 	binary.LittleEndian.PutUint64(b[f.size:], phys.PageSize)
 	binary.LittleEndian.PutUint64(b[f.count:], 1)
 	kho.Vmalloc{Pages: 1, Flags: kho.VmallocAlloc}.Append(b[f.folios:f.folios])

@@ -46,6 +46,7 @@ func (f *File) write(d *kho.Draft, folios func() (kho.Vmalloc, error)) (phys.Add
 		return 0, err
 	}
 	as := f.format
+	as.begin(page)
 	binary.LittleEndian.PutUint64(page[as.pos:], f.Pos)
 	binary.LittleEndian.PutUint64(page[as.size:], f.Size)
 	if as.sealed {
@@ -54,6 +55,13 @@ func (f *File) write(d *kho.Draft, folios func() (kho.Vmalloc, error)) (phys.Add
 	binary.LittleEndian.PutUint64(page[as.count:], f.Folios)
 	v.Append(page[as.folios:as.folios])
 	return a, nil
+}
+
+// begin writes the head of the structure, if it has one.
+func (f *Format) begin(page []byte) {
+	if f.head != nil {
+		f.head.put(page)
+	}
 }
 
 // arrayWriter writes the folios of a file.
