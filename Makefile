@@ -38,7 +38,7 @@ endif
 METAL_FLAGS := -tags metal -trimpath -buildvcs=false -ldflags '$(METAL_LDFLAGS)'
 
 # Packages whose unit tests also run with no OS, at real physical addresses.
-METAL_PKGS := $(if $(TAMAGO),,./metal) ./board/amd64 ./phys ./fdt ./kho ./blockset ./luo ./memfd ./boot
+METAL_PKGS := $(if $(TAMAGO),,./board/amd64/internal/syscalls) ./board/amd64/internal/kernel ./board/amd64 ./phys ./fdt ./kho ./blockset ./luo ./memfd ./boot
 
 SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.lst') go.mod go.sum
 
@@ -61,7 +61,7 @@ $(BUILD)/%.elf: $(SOURCES) $(BUILD)/toolchain
 
 # What the boot tests boot.
 $(BUILD)/trial.elf: $(SOURCES) $(BUILD)/toolchain
-	$(METAL_ENV) $(METAL_GO) build $(METAL_FLAGS) -o $@ ./metal/trial
+	$(METAL_ENV) $(METAL_GO) build $(METAL_FLAGS) -o $@ ./board/amd64/trial
 
 $(BUILD)/ferry.bzimage: $(BUILD)/stage.elf $(BUILD)/linker $(BUILD)/init-size
 	$(BUILD)/linker --init-size $(INIT_MIB) -o $@ $<

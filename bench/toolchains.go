@@ -85,7 +85,7 @@ stage's first to the next kernel's first, without the copy of that kernel.
 	number("crossing, 510,000 sessions", instructions, func(c *column) float64 { return c.blocks.crossing() })
 	number("memory at its peak", mebibytes, func(c *column) float64 { return float64(c.blocks.memory << 10) })
 	fmt.Fprint(&b, `
-Why they differ: the stock runtime sits on `+"`metal/`"+`, which gives it memory page by page when it is touched and takes back what
+Why they differ: the stock runtime sits on `+"`board/amd64/internal/syscalls`"+`, which gives it memory page by page when it is touched and takes back what
 the collector frees. TamaGo's runtime owns one window of memory: it clears what it takes, 4 MiB of heap at a time, keeps it, and
 all of it is mapped before the runtime starts. In return there is no kernel below it, and no thread but one.
 `)

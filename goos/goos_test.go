@@ -72,7 +72,7 @@ var optional = []string{"Bloc", "ProcID", "Task", "Wake"}
 // asks for, by the stand-in in check.
 func TestNamesAndTypesAgree(t *testing.T) {
 	declared, _ := declarations(t, "goos.go")
-	_, given := declarations(t, filepath.Join("..", "board", "amd64", "tamago.go"))
+	_, given := declarations(t, filepath.Join("..", "board", "amd64", "internal", "tamago", "hooks.go"))
 	_, asked := declarations(t, filepath.Join("check", "runtime.go"))
 	asked["CPUInit"] = "func()" // in assembler on all sides
 	given["CPUInit"] = "func()"

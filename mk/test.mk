@@ -59,7 +59,7 @@ test-next-go: qemu ## the stage built and booted with the newest Go there is
 	$(MAKE) --no-print-directory BUILD=build/next-go FROM=D TO=F run && \
 	$(GO) version build/next-go/stage.elf build/next-go/probe.elf && \
 	! $(GO) version build/next-go/*.elf | grep -v " $$next$$" && \
-	$(MAKE) --no-print-directory BUILD=build/next-go METAL_PKGS='./metal ./board/amd64' test-metal
+	$(MAKE) --no-print-directory BUILD=build/next-go METAL_PKGS='./board/amd64/internal/syscalls ./board/amd64/internal/kernel ./board/amd64' test-metal
 
 test-boot: qemu $(BUILD)/trial.bzimage ## machines, memory sizes and processors, every way to end, deadlines, wiping
 	$(GO) test -tags qemu -count=1 ./board/amd64 ./linker

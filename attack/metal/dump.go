@@ -49,7 +49,7 @@ type Start struct{ Entry, ZeroPage phys.Addr }
 // Leave lets the image run until it starts the next kernel, and stops before the
 // first instruction of that.
 func (d *Debugger) Leave(i Image) (s Start, err error) {
-	at, err := i.Symbol("ferry/board/amd64.(*machine).depart")
+	at, err := i.Symbol("ferry/board/amd64/internal/kernel.(*machine).depart")
 	if err != nil {
 		return s, err
 	}

@@ -39,7 +39,7 @@ type victim struct {
 // the stage names.
 var boundaries = []string{
 	"ferry/kho.Open", "ferry/luo.Restore", "ferry/kho.(*Draft).Alloc", "ferry/kho.(*Draft).Commit", "ferry/boot.(*Plan).Hand",
-	"ferry/board/amd64.SetFallback", "ferry/board/amd64.(*machine).depart",
+	"ferry/board/amd64.SetFallback", "ferry/board/amd64/internal/kernel.(*machine).depart",
 }
 
 // point is where a stage is stopped: where it is about to run a function for the
@@ -175,7 +175,7 @@ func (v victim) span(t *testing.T, dir string) time.Duration {
 	t.Helper()
 	d, end := v.start(t, dir)
 	defer end()
-	last, err := stage().Symbol("ferry/board/amd64.(*machine).depart")
+	last, err := stage().Symbol("ferry/board/amd64/internal/kernel.(*machine).depart")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func (v victim) points(t *testing.T, dir string) (all []point) {
 	d, end := v.start(t, dir)
 	defer end()
 	names := map[uint64]string{}
-	for _, f := range append([]string{"ferry/board/amd64.SetStep"}, boundaries...) {
+	for _, f := range append([]string{"ferry/board/amd64/internal/kernel.SetStep"}, boundaries...) {
 		at, err := stage().Symbol(f)
 		if err == nil {
 			err = d.Break(at)
@@ -322,7 +322,7 @@ func (p point) reach(d *Debugger) error {
 		}
 	}
 	// However long it takes, the stage must not be left behind.
-	last, err := stage().Symbol("ferry/board/amd64.(*machine).depart")
+	last, err := stage().Symbol("ferry/board/amd64/internal/kernel.(*machine).depart")
 	if err == nil {
 		err = d.Break(last)
 	}

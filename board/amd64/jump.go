@@ -3,6 +3,8 @@ package amd64
 import (
 	"fmt"
 
+	"ferry/board/amd64/internal/kernel"
+	"ferry/board/record"
 	"ferry/phys"
 )
 
@@ -30,143 +32,92 @@ import (
 // last instructions run there: the next kernel must not write to it before it has
 // its own. Nothing else may run any more: other threads stop where they are.
 func Jump(entry, zeroPage phys.Addr, wipe ...phys.Range) error {
-	if err := checkTarget(entry, zeroPage, wipe); err != nil {
+	t, err := target(entry, zeroPage, wipe)
+	if err != nil {
 		return err
 	}
-	mach.next.set(entry, zeroPage, wipe)
-	if !readyJump() {
+	if !kernel.ReadyJump() {
 		return noTables(zeroPage)
 	}
-	leave()
+	kernel.Jump(t)
 	return nil
 }
 
-// maxWipes bounds the ranges that are zeroed for one jump.
-const maxWipes = 32
-
-// target is a kernel to start.
-type target struct {
-	entry, zeroPage uint64
-	wipes           [maxWipes][2]uint64 // address, bytes
-	wipeCount       uint64
-}
-
-// set takes over what checkTarget has checked.
-func (t *target) set(entry, zeroPage phys.Addr, wipe []phys.Range) {
-	t.entry, t.zeroPage, t.wipeCount = uint64(entry), uint64(zeroPage), 0
-	for _, r := range wipe {
-		t.wipes[t.wipeCount] = [2]uint64{uint64(r.Start), r.Size()}
-		t.wipeCount++
+// SetFallback names the kernel that is started, in the state that [Jump] describes,
+// if the run ends in any other way than by Jump: its 64-bit entry and its zero
+// page, which must be whole by now. wipe is as for Jump. The console calls it name,
+// of which 63 bytes are kept. All that the start takes is made ready here, so that
+// it needs no memory then. It replaces the fallback before; if it fails, with the
+// errors of Jump, there is none.
+func SetFallback(name string, entry, zeroPage phys.Addr, wipe ...phys.Range) error {
+	kernel.ClearFallback()
+	t, err := target(entry, zeroPage, wipe)
+	if err != nil {
+		return err
 	}
+	if !kernel.ReadyJump() {
+		return noTables(zeroPage)
+	}
+	kernel.SetFallback(name, t)
+	return nil
 }
 
-// checkTarget proves that a kernel can be started at a place, as far as the board
-// can tell.
-func checkTarget(entry, zeroPage phys.Addr, wipe []phys.Range) error {
+// ClearFallback makes the machine halt, its memory as it is, if the run ends in any
+// other way than by [Jump]: as it does before the first [SetFallback]. What a later
+// Jump takes is made ready here too, while there is memory.
+func ClearFallback() {
+	kernel.ClearFallback()
+	kernel.ReadyJump()
+}
+
+// SetStep names the part of the work that begins now, for a report of its failure:
+// 31 bytes at most are kept.
+func SetStep(name string) { kernel.SetStep(name) }
+
+// SetFailure keeps what the program failed over in the record of the run.
+func SetFailure(f record.Failure) { kernel.SetFailure(f) }
+
+// Exit ends the run of the Go program. If a fallback is set, it is started,
+// whatever the code: the program was there to start a kernel, and did not. Else
+// QEMU's debug exit device takes the exit code, and a machine without one halts.
+// Codes above 63 are reported as 63.
+func Exit(code int) { kernel.Exit(code) }
+
+// Reset restarts the machine: through the chipset's reset register, the keyboard
+// controller, or a triple fault.
+func Reset() { kernel.Reset() }
+
+// target proves that a kernel can be started at a place, as far as the board can
+// tell.
+func target(entry, zeroPage phys.Addr, wipe []phys.Range) (*kernel.Target, error) {
 	ram := RAM()
 	if err := phys.Check(ram, entry, 1); err != nil {
-		return phys.In("entry of the next kernel", entry, err)
+		return nil, phys.In("entry of the next kernel", entry, err)
 	}
 	if err := phys.Check(ram, zeroPage, phys.PageSize); err != nil {
-		return phys.In("zero page of the next kernel", zeroPage, err)
+		return nil, phys.In("zero page of the next kernel", zeroPage, err)
 	}
-	if len(wipe) > maxWipes {
-		return &phys.Error{Object: "memory to wipe", Addr: wipe[maxWipes].Start, Found: fmt.Sprintf("%d ranges", len(wipe)),
-			Want: fmt.Sprintf("at most %d", maxWipes)}
+	if len(wipe) > kernel.MaxWipes {
+		return nil, &phys.Error{Object: "memory to wipe", Addr: wipe[kernel.MaxWipes].Start, Found: fmt.Sprintf("%d ranges", len(wipe)),
+			Want: fmt.Sprintf("at most %d", kernel.MaxWipes)}
 	}
-	for _, r := range wipe {
+	t := &kernel.Target{Entry: uint64(entry), ZeroPage: uint64(zeroPage)}
+	for i, r := range wipe {
 		if err := phys.Check(ram, r.Start, r.Size()); err != nil {
-			return phys.In("memory to wipe", r.Start, err)
+			return nil, phys.In("memory to wipe", r.Start, err)
 		}
 		for _, keep := range []phys.Range{Boot().Stage, {Start: entry, End: entry + 1}, {Start: zeroPage, End: zeroPage + phys.PageSize}} {
 			if r.Overlaps(keep) {
-				return &phys.Error{Object: "memory to wipe", Addr: r.Start, Found: r.String(), Want: "a range apart from " + keep.String()}
+				return nil, &phys.Error{Object: "memory to wipe", Addr: r.Start, Found: r.String(), Want: "a range apart from " + keep.String()}
 			}
 		}
+		t.Wipes[i] = [2]uint64{uint64(r.Start), r.Size()}
+		t.WipeCount++
 	}
-	return nil
+	return t, nil
 }
 
 func noTables(at phys.Addr) error {
 	return &phys.Error{Object: "page tables for the next kernel", Addr: at,
 		Found: "no page left of the stage's memory", Hint: "link the image with a larger init_size"}
-}
-
-// leave switches to the kernel stack and departs for the next kernel.
-func leave()
-
-// readyJump calls buildJump on the kernel stack.
-func readyJump() bool
-
-// buildJump builds the page tables for the jump, where that is not done. It runs
-// on the kernel stack with interrupts off.
-func buildJump() bool {
-	m := mach
-	if m.jumpCR3 != 0 {
-		return true
-	}
-	// Fresh pages alone, so that they are one piece, which is not to be wiped.
-	free := m.frameFree
-	m.frameFree = 0
-	own, first := m.cr3, m.frameNext
-	m.cr3 = m.frame()
-	ok := m.cr3 != 0 && m.identity() && m.span(departBase, m.departPage(), PageSize, PTEPresent, level4K)
-	m.jumpCR3, m.cr3 = m.cr3, own
-	m.frameFree = free
-	m.jumpFrames, m.jumpEnd = first, m.frameNext
-	if !ok {
-		m.jumpCR3 = 0
-		for pa := first; pa < m.jumpEnd; pa += PageSize {
-			m.freeFrame(pa)
-		}
-		m.jumpFrames = m.jumpEnd
-	}
-	return ok
-}
-
-// identity maps RAM and ACPI memory where it stands, in whole 2 MiB pages, and
-// where a range fills them and nothing smaller is there, in 1 GiB pages: as kexec
-// does, and in a page of tables for each 512 GiB.
-func (m *machine) identity() bool {
-	step := levelSize(level2M)
-	for i := uint64(0); i < m.regions; i++ {
-		e := &m.e820[i&(maxRegions-1)]
-		if e.kind != E820RAM && e.kind != E820ACPI && e.kind != E820NVS {
-			continue
-		}
-		if !m.identical(e.addr&^(step-1), (e.addr+e.size+step-1)&^(step-1)) {
-			return false
-		}
-	}
-	return m.identical(0, step)
-}
-
-// identical maps the physical range, of whole 2 MiB pages, where it stands, as far
-// as the direct map reaches.
-func (m *machine) identical(start, end uint64) bool {
-	if end > directEnd {
-		end = directEnd
-	}
-	large := levelSize(level1G)
-	for start < end {
-		stop := (start + large) &^ (large - 1)
-		if stop > end {
-			stop = end
-		}
-		level := uint64(level2M)
-		if m.gigabyte != 0 && stop-start == large {
-			a := m.entry(start, level1G, true)
-			if a == 0 {
-				return false
-			}
-			if *word(a) == 0 {
-				level = level1G
-			}
-		}
-		if !m.span(start, start, stop-start, PTEPresent|PTEWrite, level) {
-			return false
-		}
-		start = stop
-	}
-	return true
 }

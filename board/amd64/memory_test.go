@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ferry/board/amd64"
+	_ "ferry/board/amd64/start" // what the test runs on
 	"ferry/phys"
 )
 

@@ -1,15 +1,17 @@
 package amd64
 
+import "ferry/board/amd64/internal/kernel"
+
+// Preemptive says whether a goroutine that calls nothing is made to give way.
+const Preemptive = kernel.Preemptive
+
 // FiveLevel reports whether the processor runs with five levels of page tables,
 // which a kernel started from here must be able to take over.
-func FiveLevel() bool { return mach.levels == 5 }
+func FiveLevel() bool { return kernel.Levels() == 5 }
 
 // HasFiveLevel reports whether the processor could run with five levels of page
 // tables (CPUID.7.0:ECX.LA57).
-func HasFiveLevel() bool {
-	if top, _, _, _ := cpuid(0, 0); top < 7 {
-		return false
-	}
-	_, _, c, _ := cpuid(7, 0)
-	return c&(1<<16) != 0
-}
+func HasFiveLevel() bool { return kernel.HasFiveLevel() }
+
+// Encryption names what encrypts memory, nothing if nothing is known to.
+func Encryption() string { return kernel.Encryption() }

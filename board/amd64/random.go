@@ -1,143 +1,17 @@
 package amd64
 
-import "math/bits"
+import (
+	"unsafe"
 
-// The random generator is ChaCha20 with fast key erasure: each block's first half
-// replaces the key, the second half is given out. The key is the SHA-256 of all that
-// is at hand: what the loader gave, what the processor gives (RDSEED, RDRAND), and
-// the jitter of the time stamp counter around port accesses. It is as good as the
-// best of them.
-
-// Samples of each kind that a key is made of. A word of RDSEED has full entropy;
-// jitter is counted as a bit a sample at most.
-const (
-	samples      = 64 // of jitter, for the first key
-	samplesAgain = 8  // for each further one
-	hardware     = 8  // words of RDSEED, and as many of RDRAND
-	patience     = 16 // tries for each
+	"ferry/board/amd64/internal/kernel"
 )
 
-// gather writes n samples of jitter and what the processor gives into the pool.
-func (m *machine) gather(n int) {
-	p := &m.pool
-	p.write(tsc())
-	for range n {
-		in8(pitChannel)
-		p.write(tsc())
-	}
-	_, _, c, _ := cpuid(1, 0)
-	top, _, _, _ := cpuid(0, 0)
-	b := uint32(0)
-	if top >= 7 {
-		_, b, _, _ = cpuid(7, 0)
-	}
-	for range hardware {
-		if b&(1<<18) != 0 {
-			for range patience {
-				if v, ok := rdseed(); ok {
-					p.write(v)
-					break
-				}
-			}
-		}
-		if c&(1<<30) != 0 {
-			for range patience {
-				if v, ok := rdrand(); ok {
-					p.write(v)
-					break
-				}
-			}
-		}
-	}
-}
-
-// seedRandom makes the first key from the pool, into which the loader's seed went,
-// and what the machine has.
-func (m *machine) seedRandom() {
-	m.gather(samples)
-	m.rekey()
-}
-
-// reseed makes a new key from the old one and what the machine has now.
-func (m *machine) reseed() {
-	m.pool.reset()
-	for i := range 4 {
-		m.pool.write(m.rng[i])
-	}
-	m.gather(samplesAgain)
-	m.rekey()
-}
-
-// rekey makes the pool's hash the key.
-func (m *machine) rekey() {
-	p := &m.pool
-	p.sum()
-	for i := range 4 {
-		m.rng[i] = uint64(p.h[2*i]) | uint64(p.h[2*i+1])<<32
-	}
-	p.reset()
-	m.churn()
-}
-
-// churn replaces the key and returns 32 fresh bytes.
-func (m *machine) churn() (out [4]uint64) {
-	var s, x [16]uint32
-	s[0], s[1], s[2], s[3] = 0x61707865, 0x3320646e, 0x79622d32, 0x6b206574
-	for i := range 4 {
-		s[4+2*i], s[5+2*i] = uint32(m.rng[i]), uint32(m.rng[i]>>32)
-	}
-	m.rng[4]++
-	s[12], s[13] = uint32(m.rng[4]), uint32(m.rng[4]>>32)
-	for i := range 16 {
-		x[i] = s[i]
-	}
-	for range 10 {
-		quarter(&x, 0, 4, 8, 12)
-		quarter(&x, 1, 5, 9, 13)
-		quarter(&x, 2, 6, 10, 14)
-		quarter(&x, 3, 7, 11, 15)
-		quarter(&x, 0, 5, 10, 15)
-		quarter(&x, 1, 6, 11, 12)
-		quarter(&x, 2, 7, 8, 13)
-		quarter(&x, 3, 4, 9, 14)
-	}
-	for i := range 16 {
-		x[i] += s[i]
-	}
-	for i := range 4 {
-		m.rng[i] = uint64(x[2*i]) | uint64(x[2*i+1])<<32
-		out[i] = uint64(x[8+2*i]) | uint64(x[9+2*i])<<32
-	}
-	return out
-}
-
-func quarter(x *[16]uint32, a, b, c, d uint) {
-	a, b, c, d = a&15, b&15, c&15, d&15
-	x[a] += x[b]
-	x[d] = bits.RotateLeft32(x[d]^x[a], 16)
-	x[c] += x[d]
-	x[b] = bits.RotateLeft32(x[b]^x[c], 12)
-	x[a] += x[b]
-	x[d] = bits.RotateLeft32(x[d]^x[a], 8)
-	x[c] += x[d]
-	x[b] = bits.RotateLeft32(x[b]^x[c], 7)
-}
-
-// FillRandom fills n bytes at virtual address a. Kernel code uses it; the rest
-// of the world has [Random].
-func FillRandom(a, n uintptr) {
-	m := mach
-	for n > 0 {
-		enabled := disableInterrupts()
-		m.rng[0] ^= tsc()
-		block := m.churn()
-		if enabled {
-			enableInterrupts()
-		}
-		for i := uintptr(0); i < 32 && n > 0; i++ {
-			*byteAt(uint64(a)) = byte(block[i>>3&3] >> (i & 7 * 8))
-			a++
-			n--
-		}
+// Random fills b with random bytes: from the loader's RNG seed, RDSEED and RDRAND
+// if the processor has them, and the jitter of the time stamp counter. All of them
+// but the seed are asked again at each call.
+func Random(b []byte) {
+	if len(b) > 0 {
+		kernel.Reseed()
+		kernel.FillRandom(uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	}
 }

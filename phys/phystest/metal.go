@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ferry/board/amd64"
+	"ferry/board/amd64/boardtest"
 	"ferry/phys"
 )
 
@@ -46,7 +47,7 @@ func occupied() []phys.Range {
 	if ok {
 		rs = append(rs, zp)
 	}
-	b, err := phys.NewDirect(amd64.DirectMap, phys.Ranges{zp}).View(info.ZeroPage, phys.PageSize)
+	b, err := phys.NewDirect(boardtest.DirectMap, phys.Ranges{zp}).View(info.ZeroPage, phys.PageSize)
 	if err != nil {
 		return rs
 	}

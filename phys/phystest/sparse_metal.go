@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"ferry/board/amd64"
+	"ferry/board/amd64/boardtest"
 	"ferry/phys"
 )
 
@@ -48,7 +49,7 @@ func (s *Sparse) Touched() phys.Ranges {
 	for i, r := range s.ram {
 		va := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(s.maps[i].view))))
 		for a := r.Start; a < r.End; a += phys.PageSize {
-			if amd64.Leaf(va+uint64(a-r.Start)) != 0 {
+			if boardtest.Mapped(va + uint64(a-r.Start)) {
 				rs = append(rs, phys.Block{Addr: a}.Range())
 			}
 		}
@@ -63,11 +64,11 @@ func back(b []byte, off, n uint64) error {
 	}
 	first := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) + off
 	for va := first &^ (phys.PageSize - 1); va < first+n; va += phys.PageSize {
-		if amd64.Leaf(va) != 0 {
+		if boardtest.Mapped(va) {
 			continue
 		}
 		page, ok := sparsePage()
-		if !ok || !amd64.MapPage(va, uint64(page)) {
+		if !ok || !boardtest.Map(va, uint64(page)) {
 			return errors.New("no RAM left to back it")
 		}
 		at := va
@@ -97,11 +98,11 @@ func sparsePage() (phys.Addr, bool) {
 func unback(start, n uint64) {
 	const reach = 2 << 20 // of a page table: where there is none, nothing is mapped
 	for va := start; va < start+n; {
-		if amd64.Entry(va, false) == nil {
+		if !boardtest.Table(va) {
 			va = va&^(reach-1) + reach
 			continue
 		}
-		if page := amd64.UnmapPage(va); page != 0 {
+		if page := boardtest.Unmap(va); page != 0 {
 			sparseUsed = append(sparseUsed, phys.Addr(page))
 		}
 		va += phys.PageSize

@@ -20,10 +20,10 @@ import (
 const root = "../../.."
 
 // programs are those that run with no operating system.
-var programs = []string{"ferry/cmd/stage", "ferry/cmd/probe", "ferry/metal/trial", "ferry/linux/saboteur"}
+var programs = []string{"ferry/cmd/stage", "ferry/cmd/probe", "ferry/board/amd64/trial", "ferry/linux/saboteur"}
 
 // seam are the folders whose files may differ between the toolchains.
-var seam = []string{"board/amd64", "goos", "metal"}
+var seam = []string{"board/amd64", "goos"}
 
 func inSeam(folder string) bool {
 	return slices.ContainsFunc(seam, func(s string) bool { return folder == s || strings.HasPrefix(folder, s+"/") })
@@ -74,28 +74,31 @@ func TestToolchainsDifferOnTheBoardOnly(t *testing.T) {
 			t.Errorf("%s (-stock +TamaGo):\n%s", path, d)
 		}
 	}
+	if _, ok := tamago["ferry/board/amd64/internal/tamago"]; !ok {
+		t.Error("nothing joins TamaGo's runtime to the board")
+	}
 	for path := range tamago {
-		if _, ok := stock[path]; !ok {
+		if _, ok := stock[path]; !ok && path != "ferry/board/amd64/internal/tamago" {
 			t.Errorf("%s is part of the TamaGo build only", path)
 		}
 	}
-	if cmp.Equal(stock["ferry/board/amd64"], tamago["ferry/board/amd64"]) {
+	if cmp.Equal(stock["ferry/board/amd64/internal/kernel"], tamago["ferry/board/amd64/internal/kernel"]) {
 		t.Error("the board has the same files for both: this test looks at the wrong thing")
 	}
 }
 
-// TestTamaGoImagesHaveNoMetal proves that the small kernel is part of the stock
-// images and of no other.
-func TestTamaGoImagesHaveNoMetal(t *testing.T) {
+// TestSystemCallsAreOfStockImages proves that package syscalls is part of the stock
+// images and of no other, and that no program has what tests have.
+func TestSystemCallsAreOfStockImages(t *testing.T) {
 	for _, program := range programs {
-		if program == "ferry/metal/trial" {
-			continue // has its name from the folder
+		if _, ok := graph(t, "tamago", program)["ferry/board/amd64/internal/syscalls"]; ok {
+			t.Errorf("%s has the system calls in it", program)
 		}
-		if _, ok := graph(t, "tamago", program)["ferry/metal"]; ok {
-			t.Errorf("%s has metal in it", program)
+		if _, ok := graph(t, "linux", program)["ferry/board/amd64/internal/syscalls"]; !ok {
+			t.Errorf("%s has no system calls with the stock toolchain", program)
 		}
-		if _, ok := graph(t, "linux", program)["ferry/metal"]; !ok {
-			t.Errorf("%s has no metal in it with the stock toolchain", program)
+		if _, ok := graph(t, "linux", program)["ferry/board/amd64/boardtest"]; ok {
+			t.Errorf("%s imports boardtest", program)
 		}
 	}
 }

@@ -2,4 +2,4 @@
 
 package start
 
-import _ "ferry/metal"
+import _ "ferry/board/amd64/internal/syscalls"

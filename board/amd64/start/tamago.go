@@ -2,4 +2,4 @@
 
 package start
 
-import _ "ferry/board/amd64"
+import _ "ferry/board/amd64/internal/tamago"

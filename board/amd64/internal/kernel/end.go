@@ -1,0 +1,45 @@
+package kernel
+
+// Ports of QEMU's isa-debug-exit device and of the PC's two reset lines.
+const (
+	portDebugExit = 0xf4
+	portReset     = 0xcf9
+	portKeyboard  = 0x64
+)
+
+// stand ends QEMU through its debug exit device with the exit code. A machine
+// without one stands still, its memory as it is.
+func stand(code uint64) {
+	mach.drainConsole()
+	out8(portDebugExit, exitValue(uint8(code)))
+	Print("exit code ")
+	PrintDec(code)
+	Print(", halted\n")
+	Halt()
+}
+
+// exitValue returns what makes QEMU end with a status of which qemu.sh can tell the
+// code, for it is the value's double plus 1: from 193 for codes below 32, from 33
+// for the others. QEMU's own statuses are 0 and 1, a signal's 129 to 192, and those
+// of timeout 124 to 127.
+func exitValue(code uint8) uint8 {
+	if code < 32 {
+		return code + 96
+	}
+	return code - 16
+}
+
+// Reset restarts the machine: through the chipset's reset register, the keyboard
+// controller, or a triple fault.
+func Reset() {
+	mach.drainConsole()
+	out8(portReset, 2)
+	out8(portReset, 6)
+	for range 100_000 {
+		if in8(portKeyboard)&2 == 0 {
+			break
+		}
+	}
+	out8(portKeyboard, 0xfe)
+	tripleFault()
+}
