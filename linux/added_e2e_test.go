@@ -15,6 +15,7 @@ import (
 // calls RAM: a module of 1 GiB that was put into a slot, of which kernels know by memmap= alone. The control is a plain
 // kexec.
 func TestMemoryThatOnlyTheCommandLineNames(t *testing.T) {
+	t.Parallel()
 	vm := VM{Memory: "1G,slots=1,maxmem=3G", CPU: "max,la57=off", Timeout: 10 * time.Minute,
 		Args: "-object memory-backend-ram,id=more,size=1G -device pc-dimm,id=dimm,memdev=more"}
 	const words = "memmap=1G@4G kho_scratch=32M,0,192M"
@@ -27,6 +28,7 @@ func TestMemoryThatOnlyTheCommandLineNames(t *testing.T) {
 		{"through Ferry", route(t, "6.19", "7.3", "7.1")},
 	} {
 		t.Run(fmt.Sprintf("%s/%v", tt.name, tt.way.Releases), func(t *testing.T) {
+			t.Parallel()
 			r := Run{Route: tt.way, Plan: workload.Plan{Mixed: true}, Region: true}
 			log := travel(t, vm, r, words)
 			judge(t, r, log)

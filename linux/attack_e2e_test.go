@@ -47,6 +47,7 @@ var attacks = []attack{
 // something that must not or cannot cross, and wants the kernel that made the state
 // to run again and upstream's own test to find all of it there.
 func TestBackFromAttacks(t *testing.T) {
+	t.Parallel()
 	table := metal.Table{{"what is wrong", "upstream's test", "Ferry says", "then, in Linux " + same(t, 0).Release(0) + " again"}}
 	rows := make([][]string, len(attacks))
 	t.Run("all", func(t *testing.T) {

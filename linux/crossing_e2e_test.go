@@ -12,9 +12,10 @@ import (
 
 // TestChainWithoutFerry shows that linux/init and Linux alone keep everything over some crossings.
 func TestChainWithoutFerry(t *testing.T) {
+	t.Parallel()
 	r := Run{Route: same(t, 3), Plan: workload.Plan{Sessions: 20, Files: 20, Big: 8}, Region: true}
 	r.Direct = true
-	judge(t, r, travel(t, machines[0].vm, r, ""))
+	judge(t, r, travel(t, smallest, r, ""))
 }
 
 // same is a route of so many crossings, all of the newest kernel.

@@ -60,7 +60,8 @@ var readings = []struct {
 // TestEndurance goes through Ferry many times in one boot: what is preserved, the
 // map, the stage's memory and what is left to the kernels stay what they were.
 func TestEndurance(t *testing.T) {
-	vm := machines[0].vm
+	t.Parallel()
+	vm := smallest
 	vm.Timeout = time.Duration(*rounds) * 40 * time.Second
 	r := Run{Route: same(t, *rounds), Plan: workload.Plan{Sessions: 10, Files: 8, Big: 4}, Region: true}
 	begin := time.Now()

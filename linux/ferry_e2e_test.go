@@ -14,26 +14,29 @@ import (
 	"ferry/linux/workload"
 )
 
-// TestUpstreamThroughFerry runs each of upstream's tests from Linux through Ferry into Linux, on every machine.
+// TestUpstreamThroughFerry runs upstream's tests from Linux through Ferry into Linux, on every machine.
 func TestUpstreamThroughFerry(t *testing.T) {
-	for _, test := range upstream {
-		for _, machine := range machines {
-			t.Run(test.name+"/"+machine.name, func(t *testing.T) {
-				t.Parallel()
-				log := run(t, machine.vm, ferryTree(t, test.name), "")
-				checkUpstream(t, log, test.passed)
-				checkStage(t, log, crossed)
-			})
-		}
+	t.Parallel()
+	for _, row := range rows(len(upstream), 2, 2, 2) {
+		test := upstream[row[0]]
+		name, vm := machineOf(row[1:])
+		t.Run(test.name+"/"+name, func(t *testing.T) {
+			t.Parallel()
+			log := run(t, vm, ferryTree(t, test.name), "")
+			checkUpstream(t, log, test.passed)
+			checkStage(t, log, crossed)
+		})
 	}
 }
 
 // TestHandoverPassesUntouched is the same with ferry.mode=pass: Ferry only starts the next kernel.
 func TestHandoverPassesUntouched(t *testing.T) {
-	for _, machine := range machines {
-		t.Run(machine.name, func(t *testing.T) {
+	t.Parallel()
+	for _, row := range rows(2, 2, 2) {
+		name, vm := machineOf(row)
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			log := run(t, machine.vm, ferryTree(t, "luo_kexec_simple"), "ferry.mode=pass")
+			log := run(t, vm, ferryTree(t, "luo_kexec_simple"), "ferry.mode=pass")
 			checkUpstream(t, log, upstream[0].passed)
 			checkStage(t, log, untouched)
 		})
@@ -43,6 +46,7 @@ func TestHandoverPassesUntouched(t *testing.T) {
 // TestStageRunsWhereverKexecPutsIt makes scratch areas so that the stage fits into the one above 4 GiB only, or into the
 // low one.
 func TestStageRunsWhereverKexecPutsIt(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, scratch string
 		low           bool
@@ -52,6 +56,9 @@ func TestStageRunsWhereverKexecPutsIt(t *testing.T) {
 	}
 	for _, tt := range tests {
 		for _, la57 := range []string{"off", "on"} {
+			if !*whole && tt.low == (la57 == "on") {
+				continue
+			}
 			t.Run(tt.name+"/la57="+la57, func(t *testing.T) {
 				t.Parallel()
 				vm := VM{CPUs: 2, Memory: "6G", CPU: "max,la57=" + la57, Timeout: 4 * time.Minute}
@@ -77,9 +84,11 @@ func TestStageRunsWhereverKexecPutsIt(t *testing.T) {
 	}
 }
 
-// TestTenCrossingsInARow boots once and goes through Ferry ten times; every Linux preserves again for the next one.
+// TestTenCrossingsInARow boots once and goes through Ferry ten times; every Linux preserves again for the next one. So
+// does TestEndurance, with less state on one processor.
 func TestTenCrossingsInARow(t *testing.T) {
-	vm := machines[0].vm
+	thorough(t)
+	vm := smallest
 	vm.CPUs = 2
 	vm.Timeout = 10 * time.Minute
 	r := Run{Route: same(t, 10), Plan: workload.Plan{Sessions: 40, Files: 20, Big: 16}}
@@ -90,6 +99,7 @@ func TestTenCrossingsInARow(t *testing.T) {
 
 // TestLoadRefusesWhatDoesNotFit gives the host less scratch than the stage takes. Nothing is loaded.
 func TestLoadRefusesWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
 	r := Run{Route: same(t, 1), Plan: workload.Plan{Sessions: 1, Files: 1}}
 	log := travel(t, VM{}, r, "kho_scratch=32M,0,48M")
 	if n := len(log.Kernels()) - 1; n != 1 {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ferry/internal/pairwise"
 )
 
 var build = flag.String("build", "../build", "folder with ferry, ferry.bzimage and linux/ (see linux/kernels.sh)")
@@ -22,36 +24,51 @@ var upstream = []struct{ name, passed string }{
 	{"luo_stress_files", "--- MANY-FILES KEXEC TEST PASSED (500 files) ---"},
 }
 
-// A machine is one that the tests run on.
-type machine struct {
-	name string
-	vm   VM
+// whole asks for every row of the tables below, as the nightly does. Without it they have a row for each pair of settings
+// and one of each kind.
+var whole = flag.Bool("whole", false, "run every row of every table")
+
+// rows chooses from tables with so many values of each setting.
+func rows(sizes ...int) [][]int {
+	if *whole {
+		return pairwise.All(sizes...)
+	}
+	return pairwise.Rows(sizes...)
 }
 
-// machines is all of them: one and two processors, 1 and 6 GiB, with and without a fifth level of page tables.
-var machines = func() (all []machine) {
-	for _, cpus := range []int{1, 2} {
-		for _, memory := range []string{"1G", "6G"} {
-			for _, la57 := range []string{"off", "on"} {
-				name := fmt.Sprintf("smp=%d,mem=%s,la57=%s", cpus, memory, la57)
-				all = append(all, machine{name, VM{CPUs: cpus, Memory: memory, CPU: "max,la57=" + la57}})
-			}
-		}
+// thorough skips, without -whole, a test whose every part another one has too.
+func thorough(t *testing.T) {
+	t.Helper()
+	if !*whole {
+		t.Skip("part of make test-linux-whole")
 	}
-	return all
-}()
+}
+
+// smallest is the machine of tests that do not depend on it.
+var smallest = VM{CPUs: 1, Memory: "1G", CPU: "max,la57=off"}
+
+// machineOf returns a machine by the numbers of its settings, and its name: one or two processors, 1 or 6 GiB, without
+// and with a fifth level of page tables.
+func machineOf(row []int) (string, VM) {
+	vm := VM{CPUs: 1 + row[0], Memory: []string{"1G", "6G"}[row[1]]}
+	la57 := []string{"off", "on"}[row[2]]
+	vm.CPU = "max,la57=" + la57
+	return fmt.Sprintf("smp=%d,mem=%s,la57=%s", vm.CPUs, vm.Memory, la57), vm
+}
 
 // TestUpstreamWithoutFerry runs upstream's tests from one kernel straight into the next. What fails here is no fault of
 // Ferry's.
 func TestUpstreamWithoutFerry(t *testing.T) {
+	t.Parallel()
 	for _, test := range upstream {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			b := upstreamTree(t, test.name)
 			initrd := archive(t, b)
 			a := upstreamTree(t, test.name)
 			add(t, a, "/kernel", built(t, "linux/bzImage"))
 			a["/initrd.img"] = File{Data: initrd, Mode: 0o600}
-			vm := machines[0].vm
+			vm := smallest
 			vm.CPUs = 2
 			log := run(t, vm, a, "")
 			checkUpstream(t, log, test.passed)

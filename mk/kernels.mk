@@ -37,14 +37,15 @@ REAL_GO := $(GO) test -tags linux_e2e -count=1 -timeout 45m -parallel 2 -v ./lin
 
 TABLES  := $(GO) run ./linux/compatibility --build $(BUILD) --output docs/compatibility.md
 
-.PHONY: run-linux test-linux test-matrix compatibility
+.PHONY: run-linux test-linux test-linux-whole test-matrix compatibility
 run-linux: $(REAL) ## a crossing between two real kernels
 	$(GO) run ./linux/demo --sessions $(SESSIONS) --files $(FILES) --crossings $(CROSSINGS) $(if $(KERNELS),--kernels $(KERNELS))
 
-test-linux: $(REAL) $(LINUX)/saboteur.bzimage ## real kernels: upstream's tests, chains, damaged handovers, pairs that cover every generation
-	$(GO) vet -tags linux_e2e ./linux/...
-	$(GO) tool staticcheck -tags linux_e2e ./linux/...
+test-linux: $(REAL) $(LINUX)/saboteur.bzimage minisign ## real kernels: upstream's tests, chains, damaged handovers, pairs that cover every generation
 	$(REAL_GO)
+
+test-linux-whole: $(REAL) $(LINUX)/saboteur.bzimage minisign ## every row of test-linux: hours, once a night
+	$(REAL_GO) -whole -lists 200 -rounds 50 -timeout 4h
 
 test-matrix: $(REAL) ## every pair of real kernels, with Ferry and without it, into docs/compatibility.md
 	rm -rf $(LINUX)/compatibility

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/internal/pairs"
+	"ferry/internal/pairwise"
 	"ferry/linker"
 )
 
@@ -60,9 +60,9 @@ var whole = flag.Bool("whole", false, "boot every row of the boot matrix, not on
 func TestBootsEverywhere(t *testing.T) {
 	machines, sizes := []string{"pc", "q35", "microvm"}, []int{256, 512, 8192}
 	models, processors := []string{"qemu64", "max"}, []string{"1", "4"}
-	choose := pairs.Rows
+	choose := pairwise.Rows
 	if *whole {
-		choose = pairs.All
+		choose = pairwise.All
 	}
 	found := regexp.MustCompile(`RAM (\d+) MiB`)
 	for _, row := range choose(len(machines), len(sizes), len(models), len(processors)) {

@@ -1,8 +1,8 @@
-// Package pairs chooses rows of a table of test settings such that every value of
+// Package pairwise chooses rows of a table of test settings such that every value of
 // one setting meets every value of each other one. Most faults that depend on
 // settings depend on one or two of them, so that these rows find what the whole
 // table finds, at a fraction of its time. The whole table runs in the nightly.
-package pairs
+package pairwise
 
 // Rows returns rows of the product of settings with so many values each: row[i] is
 // the number, from 0, of the value of setting i. Each pair of values of two settings
