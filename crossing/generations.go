@@ -42,6 +42,7 @@ var generations = [...]*Generation{
 	{Name: "E", First: "7.1", Last: "7.1", KHO: kho.V3, LUO: luo.V1FLB, Memfd: memfd.V2, Metadata: true},
 	{Name: "E'", KHO: kho.V3, LUO: luo.V4Block, Memfd: memfd.V2, Metadata: true},
 	{Name: "F", First: "7.2", Last: "7.3", KHO: kho.V4, LUO: luo.V5, Memfd: memfd.V2, Metadata: true},
+	{Name: "X", KHO: kho.V4, LUO: luo.X, Memfd: memfd.X, Metadata: true, Experimental: true},
 }
 
 // Generations returns every generation that can be crossed from and to, the
