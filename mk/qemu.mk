@@ -7,6 +7,9 @@ FILL     ?= 5
 # Generations as `ferry abi` lists them; Ep is E'.
 FROM     ?= D
 TO       ?= F
+# More words for the probe and for Ferry: X, which no kernel uses, takes
+# WORDS=ferry.experimental=1.
+WORDS    ?=
 
 .PHONY: qemu run
 
@@ -15,7 +18,7 @@ qemu:
 
 # Towards 6.19 and 7.0, which have no place for seals, files get none.
 PROBE_WORDS = probe.sessions=$(SESSIONS) probe.files=$(FILES) probe.regions=$(REGIONS) probe.fill=$(FILL) \
-	probe.from=$(FROM) probe.to=$(TO) $(if $(filter C D,$(TO)),probe.plain=1)
+	probe.from=$(FROM) probe.to=$(TO) $(if $(filter C D,$(TO)),probe.plain=1) $(WORDS)
 
 # The payload that Ferry takes along is the probe again, as Linux B. What the
 # probe boots as Linux A has the same form: Ferry as the kernel, the payload as

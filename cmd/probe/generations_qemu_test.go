@@ -89,9 +89,12 @@ func TestGenerationsOnMetal(t *testing.T) {
 			"and not kho-v1/512 as claimed"},
 		"bitmaps of 6.18, the command line says 6.17": {standin.B, standin.F, "", noSessions + " probe.regions=3 probe.order=10 probe.tests=40 ferry.from=6.17 probe.expect=untouched ferry.on-error=pass",
 			"and not kho-v1/512 as claimed"},
-		"encrypted memory":         {standin.F, standin.E, "", "probe.sessions=1 probe.files=1 probe.node=7 probe.expect=untouched ferry.on-error=pass", "encrypted: a setup_data node of type 7"},
-		"a node that nobody knows": {standin.F, standin.E, "", "probe.sessions=1 probe.files=1 probe.node=66", ""},
-		"other handlers, no FLBs":  {standin.F, standin.EPrime, "", "probe.sessions=7 probe.files=5 probe.odd=foreign,no-flb,gaps,raw", `"standin-v1"`},
+		"encrypted memory":           {standin.F, standin.E, "", "probe.sessions=1 probe.files=1 probe.node=7 probe.expect=untouched ferry.on-error=pass", "encrypted: a setup_data node of type 7"},
+		"a node that nobody knows":   {standin.F, standin.E, "", "probe.sessions=1 probe.files=1 probe.node=66", ""},
+		"feature headers":            {standin.F, standin.X, "", "probe.sessions=60 probe.files=7 ferry.experimental=1", ""},
+		"from feature headers":       {standin.X, standin.E, "X", "probe.sessions=60 probe.files=7 ferry.experimental=1", ""},
+		"feature headers, not asked": {standin.F, standin.X, "", "probe.sessions=1 probe.files=1 probe.expect=untouched ferry.on-error=pass", "ferry.experimental=1 crosses all the same"},
+		"other handlers, no FLBs":    {standin.F, standin.EPrime, "", "probe.sessions=7 probe.files=5 probe.odd=foreign,no-flb,gaps,raw", `"standin-v1"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

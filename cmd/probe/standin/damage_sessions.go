@@ -28,9 +28,15 @@ func (d *damager) files() []byte {
 
 // folios returns the array of the folios of the file that rec names.
 func (d *damager) folios(rec []byte) []byte {
-	structure := d.page(phys.Addr(le.Uint64(rec[48:])))
+	structure := d.structure(rec)
 	chunk := d.page(phys.Addr(le.Uint64(structure[d.from.layout().array:])))
 	return d.page(phys.Addr(le.Uint64(chunk[8:])))
+}
+
+// structure returns the state of the memfd that rec names, behind its header if it has
+// one.
+func (d *damager) structure(rec []byte) []byte {
+	return d.page(phys.Addr(le.Uint64(rec[48:])))[len(d.from.head(memfdFeatures)):]
 }
 
 // relink makes the second block of sessions lie at a.
@@ -56,6 +62,10 @@ func (d *damager) point(what string, a phys.Addr) string {
 var sessionDamages = []Damage{
 	{"unknown-sessions", (*Generation).Sessions, func(d *damager) string {
 		_, b := d.at("LUO")
+		if d.from.features {
+			b[9] = 1 // a feature that a reader needs
+			return "feature bits 0x107"
+		}
 		d.find(b, d.from.luo)[5] = '9'
 		return "luo-v9"
 	}},
@@ -73,7 +83,7 @@ var sessionDamages = []Damage{
 // memfd returns the record, the structure and the descriptor of the first file.
 func (d *damager) memfd() (rec, structure, desc []byte) {
 	rec = d.files()
-	structure = d.page(phys.Addr(le.Uint64(rec[48:])))
+	structure = d.structure(rec)
 	return rec, structure, structure[d.from.layout().array:]
 }
 
@@ -135,7 +145,7 @@ var fileDamages = []Damage{
 	}},
 	{"array-of-two", (*Generation).Sessions, func(d *damager) string {
 		rec, _, desc := d.memfd()
-		second := d.page(phys.Addr(le.Uint64(rec[fileSize+48:])))
+		second := d.structure(rec[fileSize:])
 		copy(second[d.from.layout().array:], desc[:16])
 		return token(rec[fileSize:])
 	}},
@@ -224,7 +234,7 @@ var blockDamages = []Damage{
 		at, _ := d.at("files")
 		return d.relink(at + 8)
 	}},
-	{"feature-header", (*Generation).blocks, func(d *damager) string {
+	{"feature-header", func(g *Generation) bool { return g.blocks() && !g.features }, func(d *damager) string {
 		_, b := d.at("LUO")
 		clear(b)
 		for _, at := range []int{0, 8, 16} { // supported, required, active

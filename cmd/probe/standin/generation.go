@@ -22,10 +22,11 @@ type Generation struct {
 	wide     bool   // blocks of orders above 18 have their size: others compute it in an int
 	metadata bool   // kexec-metadata is handed over
 
-	luo       string // compatible string of the root object; empty: no LUO
-	luoString int    // bytes of its field at the start of struct luo_ser; 0: a device tree
+	luo       string // compatible string of the root object; empty: it has none
+	luoString int    // bytes of what struct luo_ser begins with; 0: a device tree
+	features  bool   // luo_ser and the state of memfds begin with a header of feature bits
 	flb       bool   // there is a page of file-lifecycle-bound records
-	memfd     string // handler of memfds
+	memfd     string // handler of memfds; empty: no LUO
 	sealed    bool   // their state has seals
 }
 
@@ -45,18 +46,22 @@ var (
 	F = &Generation{Name: "F", release: "7.3.4-standin", kho: "kho-v4", wide: true, pointer: "preserved-data", size: "blob-size", metadata: true,
 		luo: "luo-v5", luoString: 8, flb: true, memfd: "memfd-v2", sealed: true}
 
-	// Generations are all of them, in the order of their releases.
+	// X is a development tree of 2026, linux-mm 29a75107: nobody runs it.
+	X = &Generation{Name: "X", release: "7.3.0-x-standin", kho: "kho-v4", wide: true, pointer: "preserved-data", size: "blob-size", metadata: true,
+		luoString: featureHeader, features: true, flb: true, memfd: "memfd", sealed: true}
+
+	// Generations are all of them that somebody runs, in the order of their releases.
 	Generations = []*Generation{A, B, C, D, E, EPrime, F}
 )
 
 // ByName returns the generation of the name, or of its [Generation.Word].
 func ByName(name string) (*Generation, error) {
-	for _, g := range Generations {
+	for _, g := range append(Generations[:len(Generations):len(Generations)], X) {
 		if g.Name == name || g.Word() == name {
 			return g, nil
 		}
 	}
-	return nil, fmt.Errorf("no generation is called %q: want A, B, C, D, E, Ep or F", name)
+	return nil, fmt.Errorf("no generation is called %q: want A, B, C, D, E, Ep, F or X", name)
 }
 
 // Word returns the name as [ByName] reads it and a command line holds it without
@@ -64,7 +69,7 @@ func ByName(name string) (*Generation, error) {
 func (g *Generation) Word() string { return strings.ReplaceAll(g.Name, "'", "p") }
 
 // Sessions reports whether the generation hands over sessions and files.
-func (g *Generation) Sessions() bool { return g.luo != "" }
+func (g *Generation) Sessions() bool { return g.memfd != "" }
 
 // maxInt is the largest order whose bytes an int holds.
 const maxInt = 18
@@ -75,6 +80,27 @@ func (g *Generation) list() bool { return g.bitmap > 0 }
 // blocks reports whether sessions and files are kept in chains of blocks, not in
 // arrays.
 func (g *Generation) blocks() bool { return g.luoString > 0 }
+
+// featureHeader is the length in bytes of struct luo_feature_hdr: words that say which
+// features the writer has, a reader needs, and the structure uses, and 13 of zeros.
+const featureHeader = 128
+
+// head returns what a structure begins with if the generation has feature bits: n of
+// them, all needed and used.
+func (g *Generation) head(n int) []byte {
+	if !g.features {
+		return nil
+	}
+	b := make([]byte, featureHeader)
+	for word := range 3 {
+		le.PutUint64(b[8*word:], 1<<n-1)
+	}
+	return b
+}
+
+// Feature bits: of luo_ser number, sessions and FLBs; of the state of a memfd seals
+// and folios.
+const luoFeatures, memfdFeatures = 3, 2
 
 // room is the number of entries of the size that fit a block of the chains, or
 // that the producer's array has room for.

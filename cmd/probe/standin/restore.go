@@ -63,6 +63,7 @@ func (c *consumer) luo(blob []byte) error {
 func (c *consumer) luoField() []byte {
 	field := make([]byte, c.luoString)
 	copy(field, c.Generation.luo)
+	copy(field, c.head(luoFeatures))
 	return field
 }
 
@@ -239,6 +240,11 @@ func (c *consumer) memfd(s, f int, at phys.Addr, want file) error {
 	if err != nil {
 		return err
 	}
+	head := c.head(memfdFeatures)
+	if !bytes.Equal(ser[:len(head)], head) {
+		return fmt.Errorf("memfd %v: begins with %x, want %x", at, ser[:len(head)], head)
+	}
+	ser = ser[len(head):]
 	if c.damaged && c.nothing(ser) {
 		c.failed = append(c.failed, Failed{s, want.token, errors.New("EINVAL: an array of folios without chunks")})
 		return nil

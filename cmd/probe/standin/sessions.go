@@ -28,6 +28,7 @@ func (p *producer) luo() (node, error) {
 	}
 	if p.from.blocks() {
 		copy(page, p.from.luo)
+		copy(page, p.from.head(luoFeatures))
 		fields := page[p.from.luoString:]
 		le.PutUint64(fields, 1) // liveupdate number
 		le.PutUint64(fields[8:], uint64(sessions))
@@ -186,6 +187,7 @@ func (p *producer) memfd(s, f int, want file) (phys.Addr, error) {
 	}
 	p.mark("memfd", at)
 	layout := p.from.layout()
+	page = page[copy(page, p.from.head(memfdFeatures)):]
 	le.PutUint64(page, want.pos)
 	le.PutUint64(page[8:], want.size)
 	if p.from.sealed {
