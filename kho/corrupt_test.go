@@ -259,11 +259,13 @@ func TestOpenRefusesSharedMapNodes(t *testing.T) {
 }
 
 func TestOpenRefusesBadKeys(t *testing.T) {
-	// plant hangs an empty page into slot i of the node of the given level.
+	// plant hangs nodes with one bit in the leaf into slot i of the node of the given
+	// level.
 	plant := func(level, i int) func(*fixture) phys.Addr {
 		return func(f *fixture) phys.Addr {
 			slots, _, _ := f.path(phys.Block{Addr: loneBlock})
-			f.setWord(slots[level].Page()+phys.Addr(8*i), uint64(loneBlock+0x10000))
+			f.plant(slots[level].Page()+phys.Addr(8*i), level)
+			f.setWord(planted+phys.Addr(level)<<12-8, 1<<63)
 			return slots[level].Page() + phys.Addr(8*i)
 		}
 	}
@@ -275,9 +277,12 @@ func TestOpenRefusesBadKeys(t *testing.T) {
 		{"order 0 far above RAM", plant(2, 1), kho.ErrMap, "level 2"},
 		{"blocks larger than RAM", func(f *fixture) phys.Addr {
 			slots, _, _ := f.path(phys.Block{Addr: hugeBlock, Order: 9})
-			f.setWord(slots[4].Page(), uint64(loneBlock+0x10000))
-			f.setWord(loneBlock+0x10000, uint64(loneBlock+0x11000))
-			return loneBlock + 0x10000
+			f.setWord(slots[4].Page(), uint64(planted))
+			f.setWord(planted, uint64(planted+0x1000))
+			f.setWord(planted+0x1000, uint64(planted+0x2000))
+			f.setWord(planted+0x2000, uint64(planted+0x3000))
+			f.setWord(planted+0x3000, 1)
+			return planted
 		}, kho.ErrMap, "level 3"},
 	})
 }

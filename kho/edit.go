@@ -157,7 +157,7 @@ func (d *Draft) ownNode(r phys.Range) bool {
 // listNodes lists the pages of the map anew.
 func (d *Draft) listNodes() {
 	m := d.now
-	m.nodes = nil
+	m.nodes = slices.Clone(m.vacant)
 	for _, level := range m.levels {
 		for _, n := range level {
 			m.nodes = append(m.nodes, n.addr.PFN())

@@ -32,6 +32,7 @@ type element struct {
 	at     phys.Addr // of the element itself
 	seq    uint32    // its place in the list
 	order  phys.Order
+	vacant bool // speaks of memory that is not there, and has no bits
 }
 
 // object names the element.
@@ -62,7 +63,7 @@ func (f list) scan(mem phys.Memory, root phys.Addr, scratch phys.Ranges) (chunks
 	if ram := mem.RAM(); len(ram) > 0 {
 		top = ram[len(ram)-1].End
 	}
-	limit := f.limit(top)
+	limit, live, vacant := f.limit(top), 0, 0
 	seen := make(map[phys.Addr]bool)
 	for at, next := root, root; next != 0; {
 		what := "chunk"
@@ -75,7 +76,7 @@ func (f list) scan(mem phys.Memory, root phys.Addr, scratch phys.Ranges) (chunks
 		if seen[next] {
 			return nil, nil, bad(fmt.Sprintf("a second reference to chunk %s", next), "each chunk referenced once: no cycle")
 		}
-		if len(chunks) > limit+int(maxOrder) {
+		if len(chunks) > limit+maxVacant/listElements+int(maxOrder) {
 			return nil, nil, bad(fmt.Sprintf("more than %d chunks", len(chunks)), "no more than RAM has room for")
 		}
 		page, err := viewPage(mem, scratch, next)
@@ -86,9 +87,16 @@ func (f list) scan(mem phys.Memory, root phys.Addr, scratch phys.Ranges) (chunks
 		if all, err = f.elements(mem, at, page, top, scratch, all); err != nil {
 			return nil, nil, phys.In(fmt.Sprintf("chunk %s", at), at, err)
 		}
-		if len(all) > limit {
+		for _, e := range all[live+vacant:] {
+			if e.vacant {
+				vacant++
+			} else {
+				live++
+			}
+		}
+		if live > limit || vacant > maxVacant {
 			return nil, nil, &phys.Error{Object: fmt.Sprintf("chunk %s", at), Addr: at, Found: fmt.Sprintf("%d bitmaps up to here", len(all)),
-				Want: fmt.Sprintf("at most %d, one for each window of RAM", limit), Err: ErrMap}
+				Want: fmt.Sprintf("at most %d, one for each window of RAM, and %d empty ones", limit, maxVacant), Err: ErrMap}
 		}
 		next = phys.Addr(binary.LittleEndian.Uint64(page))
 	}
@@ -121,13 +129,18 @@ func (f list) elements(mem phys.Memory, a phys.Addr, page []byte, top phys.Addr,
 		switch reach := f.reach(e.order); {
 		case !e.start.Aligned(reach):
 			return nil, bad(ErrMap, fmt.Sprintf("order %d from %s on", o, e.start), fmt.Sprintf("a multiple of %#x", reach))
-		case e.start >= top || uint64(top-e.start) < e.order.Bytes():
-			return nil, bad(ErrMap, fmt.Sprintf("order %d from %s on", o, e.start), fmt.Sprintf("blocks in RAM, which ends at %s", top))
 		case !e.bitmap.Aligned(f.bitmap):
 			return nil, bad(ErrPlace, fmt.Sprintf("bitmap %s", e.bitmap), fmt.Sprintf("a multiple of %d", f.bitmap))
 		}
-		if _, err := viewPage(mem, scratch, e.bitmap.Page()); err != nil {
+		bitmap, err := viewPage(mem, scratch, e.bitmap.Page())
+		if err != nil {
 			return nil, phys.In(fmt.Sprintf("element %d", i), e.at, err)
+		}
+		if e.start >= top || uint64(top-e.start) < e.order.Bytes() {
+			// Kernels with small bitmaps give up no block.
+			if e.vacant = f.bitmap == phys.PageSize && zeroLeaf(bitmap); !e.vacant {
+				return nil, bad(ErrMap, fmt.Sprintf("order %d from %s on", o, e.start), fmt.Sprintf("blocks in RAM, which ends at %s", top))
+			}
 		}
 		all = append(all, e)
 	}
@@ -168,7 +181,7 @@ func (f list) read(m *Map, scratch phys.Ranges) error {
 	}
 	slices.Sort(m.nodes)
 	m.nodes, m.chunks = slices.Compact(m.nodes), chunks
-	return f.leaves(m, all)
+	return f.leaves(m, slices.DeleteFunc(all, func(e element) bool { return e.vacant }))
 }
 
 // leaves makes leaves of the elements, which are in the order of the leaves.

@@ -17,7 +17,7 @@ func (f list) write(d *Draft) error {
 			return err
 		}
 	}
-	d.now.chunks, d.now.levels = nil, [topLevel + 1][]node{}
+	d.now.chunks, d.now.levels, d.now.vacant = nil, [topLevel + 1][]node{}, nil
 	var page []byte // of the last chunk
 	add := func(o phys.Order, start, bitmap phys.Addr) error {
 		n := uint32(listElements)

@@ -22,6 +22,7 @@ type Map struct {
 	orders  [maxOrder + 1][]leaf // leaves of each order, ascending by window
 	present uint64               // bit o: order o has a leaf
 	nodes   []phys.PFN           // every page of the structure, ascending
+	vacant  []phys.PFN           // those of them that speak of memory that is not there, of a radix tree
 }
 
 // read fills the map, written as f at m.root, and proves it.

@@ -47,7 +47,7 @@ type radix struct{}
 // keys come in ascending order. The number of visits is bounded by RAM even in a
 // tree that shares nodes or loops: a slot is followed only where a block below
 // it would fit RAM, which allows two leaves for every 128 MiB and a few nodes
-// for each order.
+// for each order, and [maxVacant] where it would not.
 func (radix) read(m *Map, scratch phys.Ranges) error {
 	var top phys.Addr
 	if ram := m.mem.RAM(); len(ram) > 0 {
@@ -72,7 +72,11 @@ func (radix) read(m *Map, scratch phys.Ranges) error {
 					continue
 				}
 				p := n.prefix<<tableShift | uint64(i)
-				if found, want := badPrefix(p, leafShift+tableShift*(l-1), top); found != "" {
+				found, want, above := badPrefix(p, leafShift+tableShift*(l-1), top)
+				if above && m.vacate(l-1, child, scratch) {
+					continue
+				}
+				if found != "" {
 					return m.slotError(l, n, i, found, want)
 				}
 				if _, err := viewPage(m.mem, scratch, child); err != nil {
@@ -86,6 +90,10 @@ func (radix) read(m *Map, scratch phys.Ranges) error {
 			return err
 		}
 		level = below
+	}
+	m.nodes = append(m.nodes, m.vacant...)
+	if err := m.checkNodes(); err != nil {
+		return err
 	}
 	for _, n := range level {
 		b, err := m.mem.View(n.addr, phys.PageSize)
@@ -102,25 +110,25 @@ func (radix) read(m *Map, scratch phys.Ranges) error {
 }
 
 // badPrefix says what is wrong with keys that have p above their lowest shift
-// bits, and what is wanted: a block below top. It returns empty strings where
-// such keys can be.
-func badPrefix(p uint64, shift int, top phys.Addr) (found, want string) {
+// bits, and what is wanted: a block below top. It returns empty strings if such
+// keys can be. above says that they are keys, of memory that is not there.
+func badPrefix(p uint64, shift int, top phys.Addr) (found, want string, above bool) {
 	high := shift - 1 // place of the highest order bit that may follow, if p has none
 	if p != 0 {
 		high = bits.Len64(p) - 1 + shift
 	}
 	o := phys.Order(orderBit - high) // far above maxOrder where there are bits above orderBit
 	if o > maxOrder {
-		return fmt.Sprintf("a key of %d bits", high+1), fmt.Sprintf("%d to %d", leafShift+1, orderBit+1)
+		return fmt.Sprintf("a key of %d bits", high+1), fmt.Sprintf("%d to %d", leafShift+1, orderBit+1), false
 	}
 	var start phys.Addr
 	if p != 0 {
 		start = phys.Addr((p<<shift - 1<<high) << (phys.PageShift + o))
 	}
 	if start >= top || uint64(top-start) < o.Bytes() {
-		return fmt.Sprintf("keys of order %d from %s on", o, start), fmt.Sprintf("blocks in RAM, which ends at %s", top)
+		return fmt.Sprintf("keys of order %d from %s on", o, start), fmt.Sprintf("blocks in RAM, which ends at %s", top), true
 	}
-	return "", ""
+	return "", "", false
 }
 
 // checkNodes proves that no page of the tree read so far is referenced twice:
