@@ -67,7 +67,7 @@ type Watch interface {
 	Step(name string)
 	// Failed keeps the first failure, and with it what a halt is for, in the machine's
 	// record.
-	Failed(Failure)
+	Failed(*Failure)
 }
 
 // Jump is where the next kernel starts.
@@ -130,7 +130,9 @@ func cross(s *Started, w *WayOut, r *Report) (Jump, error) {
 		if err != nil {
 			return err
 		}
-		r.note(plan.Notes...)
+		for _, n := range plan.Notes {
+			r.note("%s", n)
+		}
 		out, err = plan.write(in, w, r)
 		return err
 	})

@@ -1,6 +1,10 @@
 package crossing
 
-import "ferry/phys"
+import (
+	"strings"
+
+	"ferry/phys"
+)
 
 // Failure is one thing that went wrong. What found it returns it as an error, and from
 // then on this record is all that is carried: the console, the stage's last page and the
@@ -17,12 +21,12 @@ type Failure struct {
 }
 
 // failures returns an error as records: one, or one for each of several findings.
-func failures(err error) []Failure {
+func failures(err error) []*Failure {
 	switch e := err.(type) {
 	case nil:
 		return nil
 	case phys.Errors:
-		var all []Failure
+		var all []*Failure
 		for _, err := range e {
 			all = append(all, failures(err)...)
 		}
@@ -30,22 +34,26 @@ func failures(err error) []Failure {
 	case *findings:
 		all := failures(phys.Errors(e.list))
 		if e.more > 0 {
-			all = append(all, Failure{Found: e.counted(), Err: e})
+			all = append(all, &Failure{Found: e.counted(), Err: e})
 		}
 		return all
-	case *phys.Error:
-		return []Failure{{Object: e.Object, Addr: e.Addr, Found: e.Found, Want: e.Want, Hint: e.Hint, Err: e}}
-	case *defect:
-		return []Failure{{Found: e.Error(), Trace: e.stack, Err: e}}
 	}
-	return []Failure{{Found: err.Error(), Err: err}}
+	f := &Failure{Err: err}
+	switch e := err.(type) {
+	case *phys.Error:
+		f.Object, f.Addr, f.Found, f.Want, f.Hint = e.Object, e.Addr, e.Found, e.Want, e.Hint
+		return []*Failure{f}
+	case *defect:
+		f.Trace = e.stack
+	}
+	f.Found = strings.ReplaceAll(err.Error(), "\n", "; ")
+	return []*Failure{f}
 }
 
 // String describes the failure in one line.
-func (f Failure) String() string {
+func (f *Failure) String() string {
 	if f.Object == "" {
 		return f.Found
 	}
-	e := phys.Error{Object: f.Object, Addr: f.Addr, Found: f.Found, Want: f.Want, Hint: f.Hint}
-	return e.Error()
+	return (&phys.Error{Object: f.Object, Addr: f.Addr, Found: f.Found, Want: f.Want, Hint: f.Hint}).Error()
 }

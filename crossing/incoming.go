@@ -128,12 +128,13 @@ func (in *Incoming) claimTrees(check *blockset.Checker, bad *findings) {
 		if s.Name == luo.Subtree {
 			continue
 		}
-		bad.add(nearName(fmt.Sprintf("kho: %v", s), s.Data, s.Name, luo.Subtree, kho.ReservedName))
-		if err := nearName(fmt.Sprintf("kho: %v", s), s.Data, s.Name, kho.MetadataName, kho.TestName); err != nil {
+		object := "kho: " + s.String()
+		bad.add(nearName(object, s.Data, s.Name, luo.Subtree, kho.ReservedName))
+		if err := nearName(object, s.Data, s.Name, kho.MetadataName, kho.TestName); err != nil {
 			in.warnings.add(err.Error() + "; the next kernel does not need it")
 		}
 		r, _ := phys.Span(s.Data, max(s.Size, 1)) // its first block if no size is known
-		bad.add(in.claim(check, fmt.Sprintf("kho: %v", s), r))
+		bad.add(in.claim(check, object, r))
 	}
 	if _, _, err := in.Metadata(); err != nil { // Linux warns, and goes on without it
 		in.warnings.add(err.Error() + "; Linux ignores it")

@@ -114,17 +114,17 @@ func (p *Plan) verify(in, out *Incoming, pool phys.Ranges) error {
 		return fmt.Errorf("damaged files: %s", strings.Join(out.memfd.warnings.lines(), "; "))
 	}
 	if out.Format() != p.KHO {
-		return fmt.Errorf("handover in %v, want %v", out.Format(), p.KHO)
+		return differs("handover in", out.Format(), p.KHO)
 	}
 	if err := p.sameState(in, out); err != nil {
 		return err
 	}
-	if got, want := names(out), p.expected(in); !slices.Equal(got, want) {
-		return fmt.Errorf("sub-trees %s, want %s", phys.QuoteList(slices.Values(got)), phys.QuoteList(slices.Values(want)))
+	if err := p.sameSubtrees(in, out); err != nil {
+		return err
 	}
 	if got, want := out.leaks.pages, in.leaks.pages; got != want { // large blocks may be split
-		return fmt.Errorf("%d preserved pages that belong to nothing, want %d; the first block is %v of order %d",
-			got, want, out.leaks.first.Addr, out.leaks.first.Order)
+		return fmt.Errorf("%d preserved pages that belong to nothing, want %d; the first block is %v",
+			got, want, out.leaks.first)
 	}
 	before, err := in.Reserved()
 	if err != nil {
@@ -135,7 +135,7 @@ func (p *Plan) verify(in, out *Incoming, pool phys.Ranges) error {
 		return err
 	}
 	if !slices.Equal(before, after) {
-		return fmt.Errorf("memory reserved by name %v, want %v", after, before)
+		return differs("memory reserved by name", after, before)
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (p *Plan) verify(in, out *Incoming, pool phys.Ranges) error {
 func sameScratch(in, out *Incoming, pool phys.Ranges) error {
 	got, want := out.Scratch.Add(out.Remembered...), in.Scratch.Add(in.Remembered...)
 	if !slices.Equal(got, want) {
-		return fmt.Errorf("scratch and pieces of it %v, want %v", got, want)
+		return differs("scratch and pieces of it", got, want)
 	}
 	if left := out.Scratch.Sub(pool...); left.Size() != out.Scratch.Size() || out.Forgotten != nil {
 		return fmt.Errorf("scratch %v with new pages %v in it, or pieces forgotten: %v", out.Scratch, pool, out.Forgotten)
@@ -153,33 +153,47 @@ func sameScratch(in, out *Incoming, pool phys.Ranges) error {
 	return nil
 }
 
-// names returns the names of the sub-trees in their order.
-func names(h *Incoming) []string {
-	var all []string
+// names returns the names of the sub-trees.
+func names(h *Incoming) (all []string) {
 	for _, s := range h.Subtrees {
 		all = append(all, s.Name)
 	}
-	slices.Sort(all)
 	return all
 }
 
-// expected returns the names of the sub-trees that the new handover has.
-func (p *Plan) expected(in *Incoming) []string {
-	all := slices.DeleteFunc(names(in), func(name string) bool {
+// sameSubtrees proves that the new handover has the sub-trees of the old one, but for
+// those that the plan leaves out, and the report, in any order.
+func (p *Plan) sameSubtrees(in, out *Incoming) error {
+	want := slices.DeleteFunc(names(in), func(name string) bool {
 		return name == reportTree || name == luo.Subtree && p.LUO == nil ||
 			slices.ContainsFunc(p.Drop, func(s kho.Subtree) bool { return s.Name == name })
 	})
-	all = append(all, reportTree)
-	slices.Sort(all)
-	return all
+	want = append(want, reportTree)
+	got := names(out)
+	left := slices.Clone(got)
+	for _, name := range want {
+		i := slices.Index(left, name)
+		if i < 0 {
+			left = append(left, name) // one is missing
+			break
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	if len(left) > 0 {
+		return differs("sub-trees", phys.QuoteList(slices.Values(got)), phys.QuoteList(slices.Values(want)))
+	}
+	return nil
 }
+
+// differs is the error of something that does not read back as it should.
+func differs(what string, got, want any) error { return fmt.Errorf("%s %v, want %v", what, got, want) }
 
 // sameState compares the sessions and files of two handovers. Records of memfds
 // that were rewritten are compared by what they name.
 func (p *Plan) sameState(in, out *Incoming) error {
 	if p.LUO == nil {
 		if !out.state.Absent() {
-			return fmt.Errorf("a state in %v, want none", out.state.Format())
+			return differs("a state in", out.state.Format(), "none")
 		}
 		return nil
 	}

@@ -66,10 +66,10 @@ type Report struct {
 	From, Next string // releases of the kernels before and after; From may be empty
 	In, Out    Census
 	Changed    kho.Stats
-	Steps      []Step    // that are over
-	Warnings   []string  // what does not arrive whole, beside all else that does
-	Notes      []string  // what else is worth knowing
-	Failures   []Failure // why the handover does not cross
+	Steps      []Step     // that are over
+	Warnings   []string   // what does not arrive whole, beside all else that does
+	Notes      []string   // what else is worth knowing
+	Failures   []*Failure // why the handover does not cross
 
 	Reasons []string // what else the verdict says
 
@@ -120,7 +120,7 @@ func (r *Report) arrived(in *Incoming) {
 	r.noteLeaks(in.leaks)
 	for _, h := range in.state.Handlers() {
 		if in.known.memfd.ByHandler([]byte(h.Name)) == nil {
-			r.note(fmt.Sprintf("%d files of handler %s are carried as they are", h.Files, phys.Quote(h.Name)))
+			r.note("%d files of handler %s are carried as they are", h.Files, phys.Quote(h.Name))
 		}
 	}
 }
@@ -128,8 +128,8 @@ func (r *Report) arrived(in *Incoming) {
 // noteLeaks notes what is preserved for somebody unknown.
 func (r *Report) noteLeaks(l leaks) {
 	if l.blocks > 0 {
-		r.note(fmt.Sprintf("%d preserved blocks, %d pages, belong to nothing that is known; they stay preserved. The first is %v of order %d",
-			l.blocks, l.pages, l.first.Addr, l.first.Order))
+		r.note("%d preserved blocks, %d pages, belong to nothing that is known; they stay preserved. The first is %v of order %d",
+			l.blocks, l.pages, l.first.Addr, l.first.Order)
 	}
 }
 
@@ -137,10 +137,10 @@ func (r *Report) noteLeaks(l leaks) {
 func (r *Report) notePool(in *Incoming, d *kho.Draft) {
 	mib := func(s phys.Ranges) uint64 { return s.Size() >> 20 }
 	next := in.Scratch.Add(d.GivenBack()...).Sub(d.Pool()...)
-	r.note(fmt.Sprintf("new pages: %d MiB cut off scratch at %v; %d MiB of earlier crossings go back; the next kernel has %d MiB of scratch, and %d MiB that may go back later",
-		mib(d.Pool()), d.Pool()[0].Start, mib(d.GivenBack()), mib(next), mib(d.Pool())+mib(d.Remembered())))
+	r.note("new pages: %d MiB cut off scratch at %v; %d MiB of earlier crossings go back; the next kernel has %d MiB of scratch, and %d MiB that may go back later",
+		mib(d.Pool()), d.Pool()[0].Start, mib(d.GivenBack()), mib(next), mib(d.Pool())+mib(d.Remembered()))
 	if in.Forgotten != nil {
-		r.note(fmt.Sprintf("what earlier crossings cut off scratch does not go back before the machine boots cold: %v", in.Forgotten))
+		r.note("what earlier crossings cut off scratch does not go back before the machine boots cold: %v", in.Forgotten)
 	}
 }
 
@@ -148,25 +148,29 @@ func (r *Report) notePool(in *Incoming, d *kho.Draft) {
 func (r *Report) warn(warnings ...string) { r.Warnings = append(r.Warnings, warnings...) }
 
 // note notes something, once.
-func (r *Report) note(notes ...string) {
-	for _, s := range notes {
-		if !slices.Contains(r.Notes, s) {
-			r.Notes = append(r.Notes, s)
-		}
+func (r *Report) note(format string, args ...any) {
+	if s := fmt.Sprintf(format, args...); !slices.Contains(r.Notes, s) {
+		r.Notes = append(r.Notes, s)
 	}
 }
 
 // fail notes a failure, or several, each once; nil is none.
 func (r *Report) fail(err error) {
 	for _, f := range failures(err) {
-		if !slices.ContainsFunc(r.Failures, func(g Failure) bool { return g.String() == f.String() }) {
-			f.Step = r.now.String()
-			r.Failures = append(r.Failures, f)
-			if r.m.Watch != nil && len(r.Failures) == 1 {
-				r.m.Watch.Failed(f)
-			}
+		if r.has(f) {
+			continue
+		}
+		f.Step = r.now.String()
+		r.Failures = append(r.Failures, f)
+		if r.m.Watch != nil && len(r.Failures) == 1 {
+			r.m.Watch.Failed(f)
 		}
 	}
+}
+
+// has reports whether a failure is noted already.
+func (r *Report) has(f *Failure) bool {
+	return slices.ContainsFunc(r.Failures, func(g *Failure) bool { return g.String() == f.String() })
 }
 
 // failed reports whether anything failed.
@@ -197,12 +201,14 @@ func (r *Report) halt(err error) error {
 		all = append(all, f.Err)
 	}
 	for _, f := range failures(err) {
-		if !slices.ContainsFunc(r.Failures, func(g Failure) bool { return g.String() == f.String() }) {
+		if !r.has(f) {
 			all = append(all, f.Err)
 			r.because(f.String())
-			r.Warnings = slices.DeleteFunc(r.Warnings, func(w string) bool { return strings.HasSuffix(w, f.String()) })
 		}
 	}
+	r.Warnings = slices.DeleteFunc(r.Warnings, func(w string) bool { // what the verdict says too
+		return slices.ContainsFunc(r.Reasons, func(reason string) bool { return strings.HasSuffix(w, reason) })
+	})
 	return all.Err()
 }
 
@@ -211,33 +217,36 @@ func (r *Report) halt(err error) error {
 // the verdict, which is the last line.
 func (r *Report) print(w io.Writer) {
 	for _, n := range r.Notes {
-		fmt.Fprintf(w, "ferry: %s\n", n)
+		say(w, "%s", n)
 	}
 	if r.ending == crossed {
 		r.printCensus(w)
 	}
 	for _, s := range r.Steps {
-		fmt.Fprintf(w, "ferry: %-10s %9.3f ms\n", s.Name, float64(s.Nanoseconds)/1e6)
+		say(w, "%-10s %9.3f ms", s.Name, float64(s.Nanoseconds)/1e6)
 	}
-	fmt.Fprintf(w, "ferry: %-10s %9.3f ms\n", "total", float64(r.total())/1e6)
+	say(w, "%-10s %9.3f ms", "total", float64(r.total())/1e6)
 	if r.m.Figures != nil {
 		for _, line := range r.m.Figures() {
-			fmt.Fprintf(w, "ferry: %s\n", line)
+			say(w, "%s", line)
 		}
 	}
 	for _, line := range r.Warnings {
-		fmt.Fprintf(w, "ferry: warning: %s\n", line)
+		say(w, "warning: %s", line)
 	}
 	for i, f := range r.Failures {
 		for line := range strings.Lines(f.Trace) {
-			fmt.Fprintf(w, "ferry: trace: %s\n", strings.TrimSuffix(line, "\n"))
+			say(w, "trace: %s", strings.TrimSuffix(line, "\n"))
 		}
 		if i > 0 {
-			fmt.Fprintf(w, "ferry: error: %v\n", f)
+			say(w, "error: %v", f)
 		}
 	}
-	fmt.Fprintf(w, "ferry: %s\n", r.verdict())
+	say(w, "%s", r.verdict())
 }
+
+// say writes one line of the report.
+func say(w io.Writer, format string, args ...any) { fmt.Fprintf(w, "ferry: "+format+"\n", args...) }
 
 // total returns what all steps took, in nanoseconds.
 func (r *Report) total() int64 { return r.ended - r.began }
@@ -301,8 +310,8 @@ func release(s string) string {
 }
 
 func (r *Report) printCensus(w io.Writer) {
-	fmt.Fprintf(w, "ferry: from %s (%s) to %s (%s)\n", release(r.From), r.In.Formats, release(r.Next), r.Out.Formats)
-	fmt.Fprintf(w, "ferry: %-20s %10s %10s\n", "", "in", "out")
+	say(w, "from %s (%s) to %s (%s)", release(r.From), r.In.Formats, release(r.Next), r.Out.Formats)
+	say(w, "%-20s %10s %10s", "", "in", "out")
 	for _, l := range []struct {
 		name    string
 		in, out uint64
@@ -314,7 +323,7 @@ func (r *Report) printCensus(w io.Writer) {
 		{"preserved blocks", r.In.Preserved, r.Out.Preserved},
 		{"map nodes", uint64(r.In.Nodes), uint64(r.Out.Nodes)},
 	} {
-		fmt.Fprintf(w, "ferry: %-20s %10d %10d\n", l.name, l.in, l.out)
+		say(w, "%-20s %10d %10d", l.name, l.in, l.out)
 	}
-	fmt.Fprintf(w, "ferry: %d blocks added, %d retired, %d pages taken\n", r.Changed.Preserved, r.Changed.Retired, r.Changed.Pages)
+	say(w, "%d blocks added, %d retired, %d pages taken", r.Changed.Preserved, r.Changed.Retired, r.Changed.Pages)
 }

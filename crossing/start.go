@@ -105,7 +105,7 @@ func (s *Started) authenticate(r *Report) error {
 		return err
 	}
 	s.signed = true
-	r.note(fmt.Sprintf("payload signed by key %v: %s", t.Key, cut(comment, maxReleaseText)))
+	r.note("payload signed by key %v: %s", t.Key, cut(comment, maxReleaseText))
 	return nil
 }
 

@@ -218,8 +218,8 @@ func (w *WayOut) cold() boot.Next {
 	}
 	line := next.Cmdline[:k.CmdlineMax+1]
 	line = line[:max(strings.LastIndexByte(line, ' '), 0)]
-	w.report.note(fmt.Sprintf("the command line has %d bytes, the next kernel takes %d: it boots without %s",
-		len(next.Cmdline), k.CmdlineMax, phys.Quote(next.Cmdline[len(line):])))
+	w.report.note("the command line has %d bytes, the next kernel takes %d: it boots without %s",
+		len(next.Cmdline), k.CmdlineMax, phys.Quote(next.Cmdline[len(line):]))
 	next.Cmdline = line
 	return next
 }
@@ -244,7 +244,7 @@ func (w *WayOut) placeNext() (err error) {
 	}
 	if err == nil {
 		if form := w.next.Form; form != "" { // of a kernel that was opened
-			w.report.note("next kernel: " + form)
+			w.report.note("next kernel: %s", form)
 		}
 		return nil
 	}
@@ -326,7 +326,7 @@ func (w *WayOut) arm(plan *boot.Plan) {
 		jump = &to
 	}
 	if err := w.start.m.Watch.Fallback(jump); err != nil {
-		w.report.note(fmt.Sprintf("nothing follows a failure of the stage itself: %v", err))
+		w.report.note("nothing follows a failure of the stage itself: %v", err)
 	}
 }
 

@@ -100,14 +100,14 @@ type wary struct {
 	deadline time.Duration
 	writes   []string     // of more than a mebibyte
 	onStep   func(string) // nil: nothing
-	failed   []Failure
+	failed   []*Failure
 }
 
 func (w *wary) Fallback(j *Jump) error {
 	w.to = j
 	return nil
 }
-func (w *wary) Failed(f Failure)         { w.failed = append(w.failed, f) }
+func (w *wary) Failed(f *Failure)        { w.failed = append(w.failed, f) }
 func (w *wary) Deadline(d time.Duration) { w.deadline = d }
 func (w *wary) Step(name string) {
 	if w.onStep != nil {

@@ -20,7 +20,7 @@ func TestInspectOnMetalFindsAStageThatHalted(t *testing.T) {
 	if err := (&inspectCmd{Dump: ram}).inspect(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"record     at", "outcome    halted", "exit code  1", "; on-error=halt; memory intact", "session block"} {
+	for _, want := range []string{"record     at", "outcome    halted", "exit code  1", "; on-error=halt; memory intact", "failed     \"luo: session block", "in step \"luo\""} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("output does not say %q:\n%s", want, out.String())
 		}

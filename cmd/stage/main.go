@@ -42,9 +42,9 @@ func main() {
 	})
 	if err == nil {
 		err = amd64.Jump(jump.Entry, jump.ZeroPage, jump.Wipe...)
-		fmt.Fprintf(console, "ferry: %v\n", err)
+		fmt.Fprintf(console, "ferry: the next kernel cannot be entered: %v\n", err)
 	}
-	amd64.Exit(1)
+	amd64.Exit(1) // starts the fallback, if there is one
 }
 
 // watch lets the board end a crossing that does not end by itself.
@@ -71,6 +71,6 @@ func (w *watch) Deadline(d time.Duration) {
 func (*watch) Step(name string) { amd64.SetStep(name) }
 
 // Failed implements [crossing.Watch].
-func (*watch) Failed(f crossing.Failure) {
+func (*watch) Failed(f *crossing.Failure) {
 	amd64.SetFailure(record.Failure{Step: f.Step, Object: f.Object, Addr: f.Addr, Found: f.Found, Want: f.Want, Hint: f.Hint})
 }
