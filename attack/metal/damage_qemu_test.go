@@ -164,11 +164,12 @@ func damaged(t *testing.T, dir string, g *standin.Generation, damage standin.Dam
 	if g.Sessions() {
 		shape = "probe.regions=1 probe.order=2 probe.sessions=3 probe.files=3 probe.fill=2"
 	}
-	words, says := p.words(), crossingtest.Names
+	words, says, archive := p.words(), crossingtest.Names, p.payload
 	if damage.Alone() {
 		words, says = strings.Replace(words, "probe.expect="+p.expect, "probe.expect=damaged", 1), warns
+		archive = policy{}.payload // B starts, whatever the policy
 	}
-	r, d, at := depart(t, dir, g, g, p.payload(t, g, g), fmt.Sprintf("%s probe.break=%s %s", shape, damage.Name, words))
+	r, d, at := depart(t, dir, g, g, archive(t, g, g), fmt.Sprintf("%s probe.break=%s %s", shape, damage.Name, words))
 	defer r.Kill()
 	before, err := at.Copy(filepath.Join(dir, "before"))
 	if err != nil {
