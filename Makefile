@@ -2,9 +2,8 @@
 #
 #   make            build/ferry (host tool) and build/ferry.bzimage (the stage)
 #   make run        a whole crossing on bare metal under QEMU, without Linux
-#   make run-linux  the same between two real kernels
 #   make test       everything but the real kernels; make test-linux: those
-#   make bench      the numbers, ratios and instructions
+#   make help       every target with a sentence
 #
 # Needs Go and a Debian machine; everything else is installed when it is missing.
 
@@ -47,8 +46,11 @@ ifneq ($(dir $(GO)),./)
 export PATH := $(dir $(GO)):$(PATH)
 endif
 
-.PHONY: all
-all: $(BUILD)/ferry $(BUILD)/ferry.bzimage
+.PHONY: all help
+all: $(BUILD)/ferry $(BUILD)/ferry.bzimage ## the host tool and the stage, in build/
+
+help: ## every target with a sentence
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | sort -u | while IFS="$$(printf '\t')" read -r target says; do printf '  %-20s %s\n' "$$target" "$$says"; done
 
 $(BUILD)/ferry: $(SOURCES)
 	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/ferry
@@ -89,5 +91,5 @@ install = @dpkg-query -W -f '$${db:Status-Status}\n' $(1) 2>&1 | grep -qv '^inst
 include $(wildcard mk/*.mk)
 
 .PHONY: clean
-clean:
+clean: ## away with build/
 	rm -rf $(BUILD)

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"ferry/attack/metal"
+	"ferry/internal/report"
 )
 
 // routes are the crossings of the bit flips: each generation to itself, and to one
@@ -122,7 +122,7 @@ func TestFlippedBitsAreRefusedOrHarmless(t *testing.T) {
 	if len(rows) != len(routes) || *commit == "" {
 		t.Fatal("the page wants all routes and -commit")
 	}
-	if err := metal.Page(*page).Write("attack 2", FlipTable(rows)); err != nil {
+	if err := report.Page(*page).Write("attack 2", FlipTable(rows)); err != nil {
 		t.Error(err)
 	}
 }

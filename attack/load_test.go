@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"ferry/attack/metal"
 	"ferry/crossing"
+	"ferry/internal/report"
 	"ferry/kho"
 	"ferry/luo"
 	"ferry/memfd"
@@ -202,7 +202,7 @@ func TestLargeHandoversCross(t *testing.T) {
 	text := fmt.Sprintf("%s, `make attack-load`: a whole crossing each, on a fake machine. The heap is all that was ever taken from it, as if nothing were\n"+
 		"collected; it has to stay below %d MiB, and the time below %v, on a host that has other work too. What crossed is what came in.\n\n%s",
 		time.Now().Format(time.DateOnly), loadHeap>>20, loadTime, b.String())
-	if err := metal.Page(*page).Write("attack 8", text); err != nil {
+	if err := report.Page(*page).Write("attack 8", text); err != nil {
 		t.Error(err)
 	}
 }

@@ -5,13 +5,14 @@ package linker
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ferry/internal/qemu"
 )
 
 // boot runs an image with the settings of qemu.sh and returns what the serial
@@ -22,15 +23,11 @@ func boot(t *testing.T, image []byte, settings ...string) (string, int) {
 	if err := os.WriteFile(name, image, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("../qemu.sh", name)
-	cmd.Env = append(os.Environ(), "APPEND=loaded by QEMU", "MEM=256M", "TIMEOUT=60")
-	cmd.Env = append(cmd.Env, settings...)
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	out, code, err := qemu.Script("../qemu.sh").Boot(name, append([]string{"APPEND=loaded by QEMU", "MEM=256M", "TIMEOUT=60"}, settings...))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return string(out), cmd.ProcessState.ExitCode()
+	return out, code
 }
 
 // TestImageBoots runs the 16-bit, 32-bit and 64-bit entries in turn: QEMU starts

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"ferry/attack/metal"
 	"ferry/boot/payload"
 	packer "ferry/boot/payload/pack"
+	"ferry/internal/report"
 )
 
 // An attack is one on the way from the newest Linux to another, that Ferry has to
@@ -48,7 +48,7 @@ var attacks = []attack{
 // to run again and upstream's own test to find all of it there.
 func TestBackFromAttacks(t *testing.T) {
 	t.Parallel()
-	table := metal.Table{{"what is wrong", "upstream's test", "Ferry says", "then, in Linux " + same(t, 0).Release(0) + " again"}}
+	table := report.Table{{"what is wrong", "upstream's test", "Ferry says", "then, in Linux " + same(t, 0).Release(0) + " again"}}
 	rows := make([][]string, len(attacks))
 	t.Run("all", func(t *testing.T) {
 		for i, a := range attacks {

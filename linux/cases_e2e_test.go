@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"ferry/attack/metal"
+	"ferry/internal/report"
 )
 
 // TestKnownBeforeTheJump does what operators did wrong, on a running kernel, and wants the host tool to know it before
@@ -24,7 +24,7 @@ func TestKnownBeforeTheJump(t *testing.T) {
 		add(t, tree, KernelPath(name), built(t, Image(name)))
 	}
 	log := run(t, VM{Memory: "1G", Kernel: built(t, Image(r.Release(0))), Timeout: 10 * time.Minute}, tree, r.Words()+" crossing.cases=1")
-	table := metal.Table{{"what is done", "before", "now, in the tool's words", "status"}}
+	table := report.Table{{"what is done", "before", "now, in the tool's words", "status"}}
 	for _, c := range Cases(r.Release(0), r.Release(1)) {
 		said, status := log.ofCase(c.Name)
 		line, ok := said.Find(c.Says)
@@ -51,7 +51,7 @@ func TestKnownBeforeTheJump(t *testing.T) {
 	if *reliability == "" || t.Failed() {
 		return
 	}
-	if err := metal.Page(filepath.Join(filepath.Dir(*reliability), "known-before.md")).Write("cases", text); err != nil {
+	if err := report.Page(filepath.Join(filepath.Dir(*reliability), "known-before.md")).Write("cases", text); err != nil {
 		t.Error(err)
 	}
 }

@@ -24,7 +24,7 @@ type trial struct {
 }
 
 // TestCompatibility carries state between real kernels of every series, through Ferry and without it, and leaves the
-// results in the build folder, from which linux/compatibility writes docs/compatibility.md. Series of which no kernel was
+// results in the build folder, from which tools/compatibility writes docs/compatibility.md. Series of which no kernel was
 // built have no part in it, which linux/kernels.sh says, and so does the page.
 func TestCompatibility(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"ferry/attack/metal"
+	"ferry/internal/report"
 	"ferry/linux/workload"
 )
 
@@ -53,7 +53,7 @@ func debugRuns(t *testing.T) (all []debugRun) {
 // straight from Linux to Linux, where there is no report at all. What it shows is kept in the build folder, so that a
 // part of it can be run alone, and written into the document as a whole.
 func TestUnderADebuggingKernel(t *testing.T) {
-	table := metal.Table{{"", "kernels", "crossings", "state", "reports", "seconds", "date"}}
+	table := report.Table{{"", "kernels", "crossings", "state", "reports", "seconds", "date"}}
 	name := route(t, debugging).Release(0)
 	row := func(kind, what string, run func(t *testing.T) []string) {
 		t.Run(kind+"/"+what, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"ferry/attack/metal"
+	"ferry/internal/report"
 	"ferry/linux/workload"
 )
 
@@ -23,14 +23,14 @@ var (
 )
 
 // written writes a section of the document, where one is named and nothing failed.
-func written(t *testing.T, section, head string, table metal.Table) {
+func written(t *testing.T, section, head string, table report.Table) {
 	t.Helper()
 	text := strings.TrimSpace(head) + "\n\n" + table.String()
 	t.Log(text)
 	if *reliability == "" || t.Failed() {
 		return
 	}
-	if err := metal.Page(*reliability).Write(section, text); err != nil {
+	if err := report.Page(*reliability).Write(section, text); err != nil {
 		t.Error(err)
 	}
 }
@@ -75,7 +75,7 @@ func TestEndurance(t *testing.T) {
 		}
 	}
 	checkScratch(t, kernels[:len(kernels)-1])
-	table := metal.Table{{"", "least", "most", "mean of the first half", "of the second"}}
+	table := report.Table{{"", "least", "most", "mean of the first half", "of the second"}}
 	for _, reading := range readings {
 		var all []int
 		// The first kernels carry the route's kernels in their initrds, the last one none of

@@ -2,7 +2,7 @@
 
 .PHONY: compressors test-abi
 
-compressors: # those that Linux' build uses, for the tests
+compressors: ## install the compressors that Linux' build uses, for the tests
 	$(call install,gzip zstd xz-utils lz4 lzop bzip2)
 
 # The kernels of linux/kernels.sh, or those in FERRY_KERNELS, and Debian's own.

@@ -1,9 +1,11 @@
 # Proof by attack, on metal: docs/reliability.md, sections 3 to 7. Each target
 # writes its section, attack-opened that of docs/opened.md.
 
-.PHONY: attack-metal attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-reserved attack-opened attack-rollback attack-endurance
+ATTACKS_ON_METAL := attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-reserved attack-opened attack-rollback attack-endurance
 
-attack-metal: attack-damages attack-words attack-door attack-kill attack-stray attack-stray-linux attack-reserved attack-opened attack-rollback attack-endurance ## broken handovers, machines stopped midway, all memory compared
+.PHONY: attack-metal $(ATTACKS_ON_METAL)
+
+attack-metal: $(ATTACKS_ON_METAL) ## broken handovers, machines stopped midway, all memory compared
 
 # What the attacks boot, and the symbols by which they stop it.
 ATTACK_IMAGES := $(BUILD)/ferry.bzimage $(BUILD)/stage.elf $(BUILD)/probe.bzimage $(BUILD)/probe.elf

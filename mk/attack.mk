@@ -14,9 +14,11 @@ ATTACK_COMMIT = $(shell git rev-parse --short HEAD)$(shell git diff --quiet HEAD
 attack: fuzz-nightly attack-flips attack-load attack-mutation ## proof by attack, without machines
 
 # One after another: the budgets are in processor time, the machines have deadlines.
+NIGHTLY := fuzz-nightly attack-flips attack-load attack-mutation $(ATTACKS_ON_METAL) test-boot-whole test-linux-whole test-debug
+
 .PHONY: nightly
-nightly: ## all attacks, as .ci/nightly runs them: one that fails does not keep the others from running
-	$(MAKE) -k attack attack-metal test-debug
+nightly: ## all attacks and every row of every table, each whatever became of those before, into docs/nightly.md
+	$(GO) run ./tools/nightly -page $(CURDIR)/docs/nightly.md -logs $(BUILD)/nightly $(NIGHTLY)
 
 ATTACK_RESULTS := $(BUILD)/attack
 
@@ -27,7 +29,7 @@ attack-flips: ## one bit of a handover of each generation flipped at a time
 .PHONY: attack-mutation
 attack-mutation: gcc compressors minisign ## each rule of the audit taken away: some test has to fail
 	@mkdir -p $(ATTACK_RESULTS)
-	nice -n 19 $(GO) run ./attack/mutation -state $(abspath $(ATTACK_RESULTS))/mutants.json -page $(CURDIR)/docs/reliability.md
+	nice -n 19 $(GO) run ./tools/mutation -state $(abspath $(ATTACK_RESULTS))/mutants.json -page $(CURDIR)/docs/reliability.md
 
 .PHONY: attack-load
 attack-load: ## the largest handovers that the formats have
@@ -40,4 +42,4 @@ FUZZ_BUDGET ?= 20m
 fuzz-nightly: compressors ## every fuzz target, for twenty minutes of processor time
 	@mkdir -p $(ATTACK_RESULTS)
 	@rm -f $(ATTACK_RESULTS)/fuzz.json
-	nice -n 10 $(GO) run ./attack/nightly -state $(abspath $(ATTACK_RESULTS))/fuzz.json -budget $(FUZZ_BUDGET) -page $(CURDIR)/docs/reliability.md
+	nice -n 10 $(GO) run ./tools/fuzz -state $(abspath $(ATTACK_RESULTS))/fuzz.json -budget $(FUZZ_BUDGET) -page $(CURDIR)/docs/reliability.md

@@ -15,7 +15,7 @@ kernels-debug: linux-tools ## a kernel with every check that finds misused memor
 # What building Linux and its selftests and running them takes. Installed when a command or header is missing, as root or through sudo.
 LINUX_PACKAGES := qemu-system-x86 gcc libc6-dev make flex bison bc libelf-dev libssl-dev openssl patch xz-utils debian-archive-keyring
 
-linux-tools:
+linux-tools: ## install what building Linux and its selftests takes
 	$(call install,$(LINUX_PACKAGES))
 
 # Process 1 of our own runs.
@@ -35,11 +35,11 @@ CROSSINGS ?= 1
 REAL    := $(BUILD)/ferry $(BUILD)/ferry.bzimage $(LINUX)/init kernels
 REAL_GO := $(GO) test -tags linux_e2e -count=1 -timeout 45m -parallel 2 -v ./linux
 
-TABLES  := $(GO) run ./linux/compatibility --build $(BUILD) --output docs/compatibility.md
+TABLES  := $(GO) run ./tools/compatibility --build $(BUILD) --output docs/compatibility.md
 
 .PHONY: run-linux test-linux test-linux-whole test-matrix compatibility
 run-linux: $(REAL) ## a crossing between two real kernels
-	$(GO) run ./linux/demo --sessions $(SESSIONS) --files $(FILES) --crossings $(CROSSINGS) $(if $(KERNELS),--kernels $(KERNELS))
+	$(GO) run ./tools/demo --sessions $(SESSIONS) --files $(FILES) --crossings $(CROSSINGS) $(if $(KERNELS),--kernels $(KERNELS))
 
 test-linux: $(REAL) $(LINUX)/saboteur.bzimage minisign ## real kernels: upstream's tests, chains, damaged handovers, pairs that cover every generation
 	$(REAL_GO)

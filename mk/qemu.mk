@@ -13,7 +13,7 @@ WORDS    ?=
 
 .PHONY: qemu run
 
-qemu:
+qemu: ## install QEMU
 	$(call install,qemu-system-x86)
 
 # Towards 6.19 and 7.0, which have no place for seals, files get none.

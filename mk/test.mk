@@ -12,24 +12,24 @@ test: format covered $(GATE_TOOLS) $(GATE_IMAGES) ## everything but the real ker
 	@$(MAKE) --no-print-directory -j2 -Otarget BESIDE=1 $(GATE)
 	@echo "make test: all passed"
 
-format:
+format: ## gofmt has nothing to change
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) || exit 1; [ -z "$$files" ] || { echo "not gofmt-clean: $$files"; exit 1; }
 
 # Files behind build tags are checked as well. Three sets have every file: what runs
 # under Linux, what runs with no operating system, and that with TamaGo's runtime.
 TAGS := "abi qemu linux_e2e linux_hosts" "metal race" "metal tamago"
 
-covered:
+covered: ## every Go file is in some tag set that vet and staticcheck take
 	@$(GO) run ./tools/sources covered $(TAGS)
 
-vet:
+vet: ## go vet with every tag set
 	@for tags in $(TAGS); do $(GO) vet -tags "$$tags" ./... || exit 1; done
 
-staticcheck:
+staticcheck: ## staticcheck with every tag set
 	@for tags in $(TAGS); do $(GO) tool staticcheck -tags "$$tags" ./... || exit 1; done
 
 # The race detector needs a C compiler; with objdump the linker's stubs are checked.
-gcc:
+gcc: ## install the C compiler
 	$(call install,gcc libc6-dev binutils)
 
 test-host: gcc compressors minisign ## the unit tests, with the inputs that fuzzing found (testdata/fuzz)
@@ -40,7 +40,7 @@ test-race: gcc compressors ## the packages that start goroutines, with the race 
 	$(GO) test -race -short $$($(GO) run ./tools/sources concurrent)
 
 # The image, built again in another folder, must have the same bytes.
-reproducible: $(BUILD)/ferry.bzimage
+reproducible: $(BUILD)/ferry.bzimage ## the image built in another folder has the same bytes
 	@other=$$(mktemp -d); trap 'rm -rf "$$other"' EXIT; \
 	git ls-files -z | xargs -0 cp --parents -t "$$other" && \
 	$(MAKE) --no-print-directory -s -C "$$other" $(BUILD)/ferry.bzimage && \

@@ -6,5 +6,5 @@ toolchains: qemu ## docs/toolchains.md, with TAMAGO=/path/to/tamago-go/bin/go
 	$(MAKE) --no-print-directory TAMAGO= BUILD=build/stock build/stock/probe.cpio
 	$(MAKE) --no-print-directory BUILD=build/tamago build/tamago/probe.cpio
 	@mkdir -p docs
-	$(GO) run ./bench toolchains build/stock build/tamago >build/toolchains.md
+	$(GO) run ./tools/bench toolchains build/stock build/tamago >build/toolchains.md
 	mv build/toolchains.md docs/toolchains.md

@@ -1,5 +1,5 @@
 # Signed payloads: the program that signs them, for the tests.
 
 .PHONY: minisign
-minisign:
+minisign: ## install the program that signs payloads
 	$(call install,minisign)

@@ -15,6 +15,8 @@ import (
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
 	"ferry/cmd/probe/standin"
+	"ferry/internal/qemu"
+	"ferry/internal/report"
 )
 
 var (
@@ -106,18 +108,18 @@ const memory = 512 << 20
 
 // depart boots the probe as Linux A with a payload for Ferry, and stops it where
 // Ferry starts.
-func depart(t *testing.T, dir string, from, to *standin.Generation, inner []byte, words string) (*Running, *Debugger, *Dump) {
+func depart(t *testing.T, dir string, from, to *standin.Generation, inner []byte, words string) (*qemu.Running, *qemu.Debugger, *Dump) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	name := from.Word() + "-" + to.Word()
-	ram, err := NewRAM(filepath.Join(dir, name+".ram"), memory)
+	ram, err := qemu.NewRAM(filepath.Join(dir, name+".ram"), memory)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ram.Close(); os.Remove(ram.Path) })
-	m := Machine{RAM: ram.Path, Kernel: probe().Path, Initrd: file(t, dir, name+".cpio", outer(t, to, inner)), Debug: true, Timeout: 40 * time.Second,
+	m := qemu.Machine{RAM: ram.Path, Kernel: probe().Path, Initrd: file(t, dir, name+".cpio", outer(t, to, inner)), Debug: true, Timeout: 40 * time.Second,
 		Cmdline: fmt.Sprintf("probe.from=%s probe.to=%s %s", from.Word(), to.Word(), words)}
 	r, err := m.Start()
 	if err != nil {
@@ -128,7 +130,7 @@ func depart(t *testing.T, dir string, from, to *standin.Generation, inner []byte
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := d.Leave(probe())
+	s, err := Leave(d, probe())
 	if err != nil {
 		t.Fatalf("%v\n%s", err, r.Console())
 	}
@@ -157,14 +159,14 @@ func words(from, to *standin.Generation) string {
 }
 
 // result writes a section of the document, where one is named.
-func result(t *testing.T, section, head string, table Table) {
+func result(t *testing.T, section, head string, table report.Table) {
 	t.Helper()
 	text := fmt.Sprintf("%s\n\n%s", strings.TrimSpace(head), table)
 	t.Logf("%s", text)
 	if *page == "" || t.Failed() {
 		return
 	}
-	if err := Page(*page).Write(section, text); err != nil {
+	if err := report.Page(*page).Write(section, text); err != nil {
 		t.Error(err)
 	}
 }

@@ -15,6 +15,8 @@ import (
 
 	"ferry/cmd/probe/standin"
 	"ferry/crossing/crossingtest"
+	"ferry/internal/qemu"
+	"ferry/internal/report"
 	"ferry/phys"
 )
 
@@ -102,8 +104,8 @@ func (c *tally) add(row, column string) {
 }
 
 // table lists the rows in their order, and their sum.
-func (c *tally) table(head string, rows, columns []string) (Table, int) {
-	table := Table{append([]string{head}, columns...)}
+func (c *tally) table(head string, rows, columns []string) (report.Table, int) {
+	table := report.Table{append([]string{head}, columns...)}
 	sums := make([]int, len(columns))
 	total := 0
 	for _, r := range rows {
@@ -208,8 +210,8 @@ func warns(log, text string) bool {
 
 // strays counts the pages outside scratch that differ in more than marks of the
 // processor's in the page tables of the kernel before.
-func strays(before *Dump, after *RAM) (n int, err error) {
-	differ, err := Differ(before.RAM, after)
+func strays(before *Dump, after *qemu.RAM) (n int, err error) {
+	differ, err := qemu.Differ(before.RAM, after)
 	if err != nil {
 		return 0, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"ferry/cmd/probe/standin"
 	"ferry/crossing/crossingtest"
+	"ferry/internal/qemu"
 	"ferry/phys"
 )
 
@@ -126,10 +127,10 @@ func (o *door) open(t *testing.T, path string, where phys.Ranges, rng *rand.Rand
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	start, left := g.Leave(stage())
+	start, left := Leave(g, stage())
 	took := time.Since(begin)
 	if left != nil {
-		if _, code := running.Wait(); code >= ExitTimeout {
+		if _, code := running.Wait(); code >= qemu.ExitTimeout {
 			t.Fatalf("%s: the stage ended with %d (%v):\n%s", change, code, left, running.Console())
 		}
 		took = time.Since(begin)
@@ -152,7 +153,7 @@ func alter(run *Dump, where phys.Ranges, rng *rand.Rand) (change string) {
 	// Most of a zero page and of an archive's first is zero: look for what is not.
 	at := r.Start + phys.Addr(rng.Uint64N(r.Size()))
 	for range 200 {
-		if run.view[at] != 0 {
+		if run.Bytes()[at] != 0 {
 			break
 		}
 		at = r.Start + phys.Addr(rng.Uint64N(r.Size()))
@@ -160,11 +161,11 @@ func alter(run *Dump, where phys.Ranges, rng *rand.Rand) (change string) {
 	le := binary.LittleEndian
 	switch at8 := at &^ 7; rng.IntN(4) {
 	case 0, 1:
-		run.edit[at] ^= 1 << rng.IntN(8)
+		run.Writable()[at] ^= 1 << rng.IntN(8)
 	case 2:
-		le.PutUint64(run.edit[at8:], 0)
+		le.PutUint64(run.Writable()[at8:], 0)
 	case 3:
-		le.PutUint64(run.edit[at8:], rng.Uint64())
+		le.PutUint64(run.Writable()[at8:], rng.Uint64())
 	}
 	return fmt.Sprintf("%v changed", at)
 }
@@ -230,7 +231,7 @@ func (o *door) judge(before, run *Dump, start Start, left bool, log string) (end
 // hits returns the first memory of the handover, as it was before a word was changed,
 // that differs.
 func (o *door) hits(before, run *Dump) error {
-	differ, err := Differ(before.RAM, run.RAM)
+	differ, err := qemu.Differ(before.RAM, run.RAM)
 	if err != nil {
 		return err
 	}
@@ -247,7 +248,7 @@ func (o *door) untouched(before, run *Dump, spare []phys.Range) error {
 	if err := o.hits(before, run); err != nil {
 		return err
 	}
-	differ, err := Differ(before.RAM, run.RAM)
+	differ, err := qemu.Differ(before.RAM, run.RAM)
 	if err != nil {
 		return err
 	}

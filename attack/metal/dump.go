@@ -11,6 +11,7 @@ import (
 
 	"ferry/blockset"
 	"ferry/boot"
+	"ferry/internal/qemu"
 	"ferry/kho"
 	"ferry/luo"
 	"ferry/memfd"
@@ -46,9 +47,9 @@ func (i Image) Symbol(name string) (uint64, error) {
 // Start is where a kernel starts.
 type Start struct{ Entry, ZeroPage phys.Addr }
 
-// Leave lets the image run until it starts the next kernel, and stops before the
+// Leave lets a machine run in the image until it starts the next kernel, and stops before the
 // first instruction of that.
-func (d *Debugger) Leave(i Image) (s Start, err error) {
+func Leave(d *qemu.Debugger, i Image) (s Start, err error) {
 	at, err := i.Symbol("ferry/board/amd64/internal/kernel.(*machine).depart")
 	if err != nil {
 		return s, err
@@ -56,7 +57,7 @@ func (d *Debugger) Leave(i Image) (s Start, err error) {
 	if err := d.To(at); err != nil {
 		return s, err
 	}
-	to, err := d.Register(RBX) // *target, of which entry and zero page come first
+	to, err := d.Register(qemu.RBX) // *target, of which entry and zero page come first
 	if err != nil {
 		return s, err
 	}
@@ -71,19 +72,19 @@ func (d *Debugger) Leave(i Image) (s Start, err error) {
 // Dump is the memory of a machine that stands still before the first instruction
 // of a stage, with the handover that came in for it.
 type Dump struct {
-	*RAM
+	*qemu.RAM
 	Start
 	Params *boot.Params
 	Data   kho.Data
 	Raw    *[kho.DataSize]byte
 
 	// Tables are the page tables of the kernel before, by which the machine runs; none
-	// where a [Starter] started it, whose own are in ROM.
+	// where a [qemu.Starter] started it, whose own are in ROM.
 	Tables phys.Ranges
 }
 
 // Look reads what a kernel that starts so finds in memory.
-func Look(ram *RAM, s Start) (*Dump, error) {
+func Look(ram *qemu.RAM, s Start) (*Dump, error) {
 	p, err := boot.Read(ram, s.ZeroPage)
 	if err != nil {
 		return nil, err
@@ -102,7 +103,7 @@ func (d *Dump) Copy(path string) (*Dump, error) {
 	if err := d.RAM.Copy(path); err != nil {
 		return nil, err
 	}
-	ram, err := OpenRAM(path)
+	ram, err := qemu.OpenRAM(path)
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +150,8 @@ func (d *Dump) Load(kernel, initrd []byte, cmdline string) (Start, error) {
 
 // Resume is the machine that goes on from the dump: a fresh one, with the dump for
 // its memory, in which the kernel starts. It does not run by the dump's Tables.
-func (d *Dump) Resume(s Start, timeout time.Duration) Machine {
-	return Machine{RAM: d.Path, Firmware: Starter(s.Entry, s.ZeroPage), Timeout: timeout}
+func (d *Dump) Resume(s Start, timeout time.Duration) qemu.Machine {
+	return qemu.Machine{RAM: d.Path, Firmware: qemu.Starter(s.Entry, s.ZeroPage), Timeout: timeout}
 }
 
 // Contents is what memory a handover consists of.
@@ -228,4 +229,29 @@ func Read(mem phys.Memory, data kho.Data, hint *kho.Format) (*Contents, error) {
 	c.Files = phys.NewRanges(files...)
 	c.Records = c.All().Sub(c.Files...)
 	return c, err
+}
+
+// Noted reports whether all that differs in a page is that entries of a page table of
+// the kernel before have become accessed or dirty: the processor runs on those tables
+// until the stage has its own. No other page is forgiven anything.
+func (d *Dump) Noted(after *qemu.RAM, a phys.Addr) bool {
+	const present, marks = 1, 0x60
+	if !d.Tables.Contains(phys.Block{Addr: a}.Range()) {
+		return false
+	}
+	was, err := d.RAM.View(a, phys.PageSize)
+	if err != nil {
+		return false
+	}
+	is, err := after.View(a, phys.PageSize)
+	if err != nil {
+		return false
+	}
+	for i := 0; i < phys.PageSize; i += 8 {
+		w, n := binary.LittleEndian.Uint64(was[i:]), binary.LittleEndian.Uint64(is[i:])
+		if w != n && (w&present == 0 || n&^w&^marks != 0 || w&^n != 0) {
+			return false
+		}
+	}
+	return true
 }

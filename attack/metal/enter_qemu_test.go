@@ -20,6 +20,7 @@ import (
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
 	"ferry/cmd/probe/standin"
+	"ferry/internal/qemu"
 	"ferry/kho"
 	"ferry/linux"
 	"ferry/phys"
@@ -42,7 +43,7 @@ func newest(t *testing.T) []byte {
 
 // departOpened is depart with a real kernel, opened, as the next one, and the probe to
 // go back to.
-func departOpened(t *testing.T, dir, words string) (*Running, *Debugger, *Dump, *opened.Kernel) {
+func departOpened(t *testing.T, dir, words string) (*qemu.Running, *qemu.Debugger, *Dump, *opened.Kernel) {
 	t.Helper()
 	image := newest(t)
 	k, _, part := openPart(t, image)
@@ -59,7 +60,7 @@ func departOpened(t *testing.T, dir, words string) (*Running, *Debugger, *Dump, 
 // instruction.
 type entered struct {
 	*decompressed
-	d *Debugger
+	d *qemu.Debugger
 }
 
 // enter lets a stage run in a copy of the memory, up to the opened kernel. end gives
@@ -86,7 +87,7 @@ func enter(t *testing.T, dump *Dump, path string, k *opened.Kernel) (e entered, 
 		end()
 		t.Fatal(err)
 	}
-	s, err := d.Leave(stage())
+	s, err := Leave(d, stage())
 	if err != nil {
 		end()
 		t.Fatalf("%v\n%s", err, r.Console())
@@ -127,14 +128,14 @@ func TestOpenedKernelIsEnteredInTheStateThatItWants(t *testing.T) {
 		return v
 	}
 	control := func(n int) uint64 {
-		v, err := e.d.control(n)
+		v, err := e.d.Control(n)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return v
 	}
 	const eflags, cr0, cr3, cr4, efer = 17, 27, 29, 30, 32
-	if ip, si := register(RIP), register(RSI); ip != uint64(e.at)+k.Entry || si != uint64(e.zeroPage) {
+	if ip, si := register(qemu.RIP), register(qemu.RSI); ip != uint64(e.at)+k.Entry || si != uint64(e.zeroPage) {
 		t.Errorf("RIP = %#x, RSI = %#x", ip, si)
 	}
 	const interrupt, direction = 1 << 9, 1 << 10
@@ -262,7 +263,7 @@ func TestScratchWithOnePlaceForTheKernel(t *testing.T) {
 		e, end := enter(t, dump, filepath.Join(dir, "b"), k)
 		e.whole(t, k)
 		places[e.at], slides[e.slide] = true, true
-		if log := e.d.machine.Console(); !strings.Contains(log, "it is entered opened, at one of 1 places with one of 500 offsets") {
+		if log := e.d.Machine.Console(); !strings.Contains(log, "it is entered opened, at one of 1 places with one of 500 offsets") {
 			t.Errorf("the stage says:\n%s", log)
 		}
 		end()

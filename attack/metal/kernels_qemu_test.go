@@ -14,6 +14,7 @@ import (
 
 	"ferry/cmd/probe/standin"
 	"ferry/crossing"
+	"ferry/internal/qemu"
 	"ferry/linux"
 	"ferry/linux/workload"
 	"ferry/phys"
@@ -59,7 +60,7 @@ var room = regexp.MustCompile(`stage +64 MiB, room at \[0x([0-9a-f]+)-`)
 
 // departLinux boots a real kernel of the route, lets it make its state and load
 // Ferry, and stops the machine where Ferry starts.
-func departLinux(t *testing.T, dir string, run linux.Run, words string) (*Running, *Debugger, *Dump) {
+func departLinux(t *testing.T, dir string, run linux.Run, words string) (*qemu.Running, *qemu.Debugger, *Dump) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -72,12 +73,12 @@ func departLinux(t *testing.T, dir string, run linux.Run, words string) (*Runnin
 	if err != nil {
 		t.Fatal(err)
 	}
-	ram, err := NewRAM(filepath.Join(dir, "linux.ram"), linuxMemory)
+	ram, err := qemu.NewRAM(filepath.Join(dir, "linux.ram"), linuxMemory)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ram.Close(); os.Remove(ram.Path) })
-	m := Machine{RAM: ram.Path, Kernel: filepath.Join(*build, linux.Image(run.Release(0))), Initrd: file(t, dir, "linux.initrd", initrd),
+	m := qemu.Machine{RAM: ram.Path, Kernel: filepath.Join(*build, linux.Image(run.Release(0))), Initrd: file(t, dir, "linux.initrd", initrd),
 		Cmdline: strings.Join([]string{linux.Cmdline, run.Words(), words}, " "), CPU: "max,la57=off", Debug: true, Timeout: 5 * time.Minute}
 	r, err := m.Start()
 	if err != nil {
@@ -105,7 +106,7 @@ func departLinux(t *testing.T, dir string, run linux.Run, words string) (*Runnin
 	if err := d.To(at + 0x200); err != nil {
 		t.Fatalf("%v\n%s", err, r.Console())
 	}
-	zeroPage, err := d.Register(RSI)
+	zeroPage, err := d.Register(qemu.RSI)
 	if err != nil {
 		t.Fatal(err)
 	}

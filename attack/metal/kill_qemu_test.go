@@ -16,6 +16,8 @@ import (
 
 	"ferry/board/record"
 	"ferry/cmd/probe/standin"
+	"ferry/internal/qemu"
+	"ferry/internal/report"
 	"ferry/linux"
 	"ferry/phys"
 )
@@ -71,7 +73,7 @@ func instant(rng *rand.Rand, points []point, span time.Duration) point {
 // from is started on a fresh machine and has to find everything.
 func TestKill(t *testing.T) {
 	dir := folder(t)
-	table := Table{{"handover of", "steps and functions", "random instants", "these fell into", "kernel started again found"}}
+	table := report.Table{{"handover of", "steps and functions", "random instants", "these fell into", "kernel started again found"}}
 	stops := 0
 	for _, v := range []func(*testing.T, string) victim{probeVictim(standin.F, standin.F), probeVictim(standin.C, standin.F), linuxVictim} {
 		v := v(t, dir)
@@ -156,7 +158,7 @@ func linuxVictim(t *testing.T, dir string) victim {
 
 // start starts a machine in a copy of the memory, for a run to the end; end gives
 // both back.
-func (v victim) start(t *testing.T, dir string) (d *Debugger, end func()) {
+func (v victim) start(t *testing.T, dir string) (d *qemu.Debugger, end func()) {
 	t.Helper()
 	run, err := v.dump.Copy(filepath.Join(dir, "whole"))
 	if err != nil {
@@ -164,7 +166,7 @@ func (v victim) start(t *testing.T, dir string) (d *Debugger, end func()) {
 	}
 	d = v.resume(t, run)
 	return d, func() {
-		d.machine.Kill()
+		d.Machine.Kill()
 		run.Close()
 		os.Remove(run.Path)
 	}
@@ -181,7 +183,7 @@ func (v victim) span(t *testing.T, dir string) time.Duration {
 	}
 	begin := time.Now()
 	if err := d.To(last); err != nil {
-		t.Fatalf("%v\n%s", err, d.machine.Console())
+		t.Fatalf("%v\n%s", err, d.Machine.Console())
 	}
 	return time.Since(begin)
 }
@@ -205,17 +207,17 @@ func (v victim) points(t *testing.T, dir string) (all []point) {
 	hits := map[uint64]int{}
 	for {
 		if err := d.Go(); err != nil {
-			t.Fatalf("%v\n%s", err, d.machine.Console())
+			t.Fatalf("%v\n%s", err, d.Machine.Console())
 		}
-		at, err := d.Register(RIP)
+		at, err := d.Register(qemu.RIP)
 		if err != nil {
 			t.Fatal(err)
 		}
 		hits[at]++
 		name := names[at]
 		if name == "amd64.SetStep" {
-			text, _ := d.Register(RAX)
-			n, _ := d.Register(RBX)
+			text, _ := d.Register(qemu.RAX)
+			n, _ := d.Register(qemu.RBX)
 			b, err := d.Memory(text, int(min(n, 31)))
 			if err != nil {
 				t.Fatal(err)
@@ -232,7 +234,7 @@ func (v victim) points(t *testing.T, dir string) (all []point) {
 }
 
 // resume starts a machine in the memory and takes control of it.
-func (v victim) resume(t *testing.T, run *Dump) *Debugger {
+func (v victim) resume(t *testing.T, run *Dump) *qemu.Debugger {
 	t.Helper()
 	m := run.Resume(run.Start, v.timeout)
 	m.Debug = true
@@ -271,8 +273,8 @@ func (v victim) kill(t *testing.T, path string, p point) string {
 	defer run.Close()
 	d := v.resume(t, run)
 	err = p.reach(d)
-	console := d.machine.Console()
-	d.machine.Kill()
+	console := d.Machine.Console()
+	d.Machine.Kill()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, console)
 	}
@@ -300,9 +302,9 @@ func (v victim) kill(t *testing.T, path string, p point) string {
 }
 
 // reach runs the stage to the point.
-func (p point) reach(d *Debugger) error {
+func (p point) reach(d *qemu.Debugger) error {
 	if p.leaving {
-		_, err := d.Leave(stage())
+		_, err := Leave(d, stage())
 		return err
 	}
 	if p.at != 0 {
@@ -342,7 +344,7 @@ func (v victim) intact(now *Dump) error {
 	if err != nil {
 		return err
 	}
-	differ, err := Differ(v.dump.RAM, now.RAM)
+	differ, err := qemu.Differ(v.dump.RAM, now.RAM)
 	if err != nil {
 		return err
 	}

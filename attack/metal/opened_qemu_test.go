@@ -21,6 +21,8 @@ import (
 	"ferry/boot/opened"
 	"ferry/boot/opened/extract"
 	"ferry/boot/vmlinux"
+	"ferry/internal/qemu"
+	"ferry/internal/report"
 	"ferry/phys"
 )
 
@@ -57,9 +59,9 @@ const (
 var emptyScratch = []phys.Range{{Start: 0x10000000, End: 0x16000000}, {}, {Start: 0x18000000, End: 0x20000000}}
 
 // empty returns the memory of such a machine, with nothing to start in it.
-func empty(t *testing.T, path string) (*RAM, *boot.Params) {
+func empty(t *testing.T, path string) (*qemu.RAM, *boot.Params) {
 	t.Helper()
-	ram, err := NewRAM(path, emptyMemory)
+	ram, err := qemu.NewRAM(path, emptyMemory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +150,7 @@ func find(t *testing.T, code []byte, pattern string) int {
 // decompressed is a kernel that its own decompressor has left in memory, stopped
 // before its first instruction.
 type decompressed struct {
-	ram      *RAM
+	ram      *qemu.RAM
 	at       phys.Addr // of the image
 	slide    uint64
 	zeroPage phys.Addr
@@ -170,7 +172,7 @@ func decompress(t *testing.T, path string, image []byte, k *opened.Kernel, cmdli
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Machine{RAM: path, CPU: cpu, Firmware: Starter(plan.Entry, plan.ZeroPage), Debug: true}.Start()
+	r, err := qemu.Machine{RAM: path, CPU: cpu, Firmware: qemu.Starter(plan.Entry, plan.ZeroPage), Debug: true}.Start()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,11 +184,11 @@ func decompress(t *testing.T, path string, image []byte, k *opened.Kernel, cmdli
 	if err := d.To(decompressor(t, image, plan.Kernel.Start)); err != nil {
 		t.Fatalf("%v\n%s", err, r.Console())
 	}
-	entry, err := d.Register(RAX)
+	entry, err := d.Register(qemu.RAX)
 	if err != nil {
 		t.Fatal(err)
 	}
-	zeroPage, err := d.Register(RSI)
+	zeroPage, err := d.Register(qemu.RSI)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +264,7 @@ func (d *decompressed) findSlide(t *testing.T, k *opened.Kernel, pages uint64) {
 func TestOpenedKernelIsWhatItsDecompressorLeaves(t *testing.T) {
 	dir := folder(t)
 	all := bzImages(t)
-	table := Table{{"kernel", "bzImage, KiB", "part, KiB", "memory, KiB", "64-bit and 32-bit relocations", "offsets", "pairs of place and offset", "bytes compared", "that differ"}}
+	table := report.Table{{"kernel", "bzImage, KiB", "part, KiB", "memory, KiB", "64-bit and 32-bit relocations", "offsets", "pairs of place and offset", "bytes compared", "that differ"}}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		t.Run(name, func(t *testing.T) {
 			image := all[name]

@@ -70,7 +70,7 @@ func TestOracleMissesNoLoss(t *testing.T) {
 		}{
 			{"most of the map", func(after *Dump) bool {
 				for a := range model.Leaves {
-					leaf := after.edit[a:][:512]
+					leaf := after.Writable()[a:][:512]
 					for i := range leaf[:len(leaf)-8] {
 						leaf[i] = 0
 					}
@@ -79,7 +79,7 @@ func TestOracleMissesNoLoss(t *testing.T) {
 			}},
 			{"a block of reserved memory", func(after *Dump) bool {
 				for a, first := range model.Leaves {
-					if leaf := after.edit[a:][:512]; first.Order == 2 {
+					if leaf := after.Writable()[a:][:512]; first.Order == 2 {
 						for i := range leaf {
 							leaf[i] &= leaf[i] - 1
 						}
@@ -87,7 +87,7 @@ func TestOracleMissesNoLoss(t *testing.T) {
 				}
 				return true
 			}},
-			{"the scratch table", func(after *Dump) bool { after.edit[area.Start+9] ^= 0x10; return true }},
+			{"the scratch table", func(after *Dump) bool { after.Writable()[area.Start+9] ^= 0x10; return true }},
 			{"a session's name", func(after *Dump) bool { return after.another(model, attack.SessionName) }},
 			{"a size", func(after *Dump) bool { return after.another(model, attack.Size) }},
 			{"the name of reserved memory", func(after *Dump) bool { return after.another(model, attack.RegionName) }},
@@ -117,13 +117,13 @@ func TestOracleMissesNoLoss(t *testing.T) {
 // another changes the rarest word of a kind, wherever memory has such a number.
 func (d *Dump) another(m *attack.Model, k attack.Kind) (changed bool) {
 	var number []byte
-	least := len(d.view)
+	least := len(d.Bytes())
 	for _, w := range m.Words {
 		if w.Kind != k || w.Value == 0 {
 			continue
 		}
 		b := binary.LittleEndian.AppendUint64(nil, w.Value)
-		if n := bytes.Count(d.view, b); n > 0 && n < least {
+		if n := bytes.Count(d.Bytes(), b); n > 0 && n < least {
 			number, least = b, n
 		}
 	}
@@ -131,11 +131,11 @@ func (d *Dump) another(m *attack.Model, k attack.Kind) (changed bool) {
 		return false
 	}
 	for at := 0; ; {
-		i := bytes.Index(d.view[at:], number)
+		i := bytes.Index(d.Bytes()[at:], number)
 		if i < 0 {
 			return true
 		}
 		at += i
-		d.edit[at] ^= 1
+		d.Writable()[at] ^= 1
 	}
 }

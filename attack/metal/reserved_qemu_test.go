@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ferry/internal/report"
 	"ferry/linux"
 	"ferry/phys"
 )
@@ -35,7 +36,7 @@ func TestReservedRanges(t *testing.T) {
 	dir := folder(t)
 	newest := releases(t)[len(releases(t))-1]
 	pairs := [][2]string{{"7.1.13", newest}, {newest, "7.1.13"}, {newest, newest}, {"6.18.15", newest}}
-	table := Table{{"from", "to", "reserved", "pages reserved", "of those changed", "pages changed outside scratch", "pages cut off scratch"}}
+	table := report.Table{{"from", "to", "reserved", "pages reserved", "of those changed", "pages changed outside scratch", "pages cut off scratch"}}
 	for i, pair := range pairs {
 		for j, r := range reservations {
 			if i > 1 && j > 0 {
@@ -47,7 +48,7 @@ func TestReservedRanges(t *testing.T) {
 			})
 		}
 	}
-	result(t, "attack 5: reserved", fmt.Sprintf(`%s, `+"`make attack-reserved`"+`: crossings between real kernels whose command lines take memory away that the firmware calls RAM. All memory is compared
+	result(t, "attack 5: reserved", fmt.Sprintf(`%s, `+"`make attack-reserved`"+`: crossings between real kernels whose command lines take memory away that the firmware calls qemu.RAM. All memory is compared
 as above, the reserved ranges again after the next kernel found its state whole and ended.`, today()), table)
 }
 

@@ -13,6 +13,8 @@ import (
 	"ferry/boot/payload/pack"
 	"ferry/cmd/probe/standin"
 	"ferry/crossing"
+	"ferry/internal/qemu"
+	"ferry/internal/report"
 	"ferry/kho"
 	"ferry/linux"
 	"ferry/phys"
@@ -48,7 +50,7 @@ func account(before, after *Dump, from, to *standin.Generation, spare ...phys.Ra
 		return w, err
 	}
 	held = held.Add(in.All()...)
-	differ, err := Differ(before.RAM, after.RAM)
+	differ, err := qemu.Differ(before.RAM, after.RAM)
 	if err != nil {
 		return w, err
 	}
@@ -85,7 +87,7 @@ func account(before, after *Dump, from, to *standin.Generation, spare ...phys.Ra
 // kernel's, for every pair of generations.
 func TestStrayWrites(t *testing.T) {
 	dir := folder(t)
-	table := Table{{"from \\ to"}}
+	table := report.Table{{"from \\ to"}}
 	for _, g := range standin.Generations {
 		table[0] = append(table[0], g.Name)
 	}
@@ -120,7 +122,7 @@ func crossAndAccount(t *testing.T, dir string, from, to *standin.Generation) wri
 		t.Fatal(err)
 	}
 	defer before.Close()
-	s, err := d.Leave(stage())
+	s, err := Leave(d, stage())
 	if err != nil {
 		t.Fatalf("%v\n%s", err, r.Console())
 	}
@@ -162,7 +164,7 @@ func hint(g *standin.Generation) *kho.Format {
 func TestStrayWritesBetweenKernels(t *testing.T) {
 	dir := folder(t)
 	all := releases(t)
-	table := Table{append([]string{"from \\ to"}, all...)}
+	table := report.Table{append([]string{"from \\ to"}, all...)}
 	var total written
 	runs := 0
 	for _, from := range all {
@@ -183,7 +185,7 @@ func TestStrayWritesBetweenKernels(t *testing.T) {
 					var w written
 					if to == from {
 						w = crossed(t, d, before, at.RAM, from, to)
-						d.machine.Kill()
+						d.Machine.Kill()
 					} else {
 						w = crossElsewhere(t, before, from, to)
 					}
@@ -202,11 +204,11 @@ before differ as above. None of the %d pages of the handovers that came in diffe
 }
 
 // crossed lets Ferry run to the next kernel's first instruction, and compares.
-func crossed(t *testing.T, d *Debugger, before *Dump, ram *RAM, from, to string) written {
+func crossed(t *testing.T, d *qemu.Debugger, before *Dump, ram *qemu.RAM, from, to string) written {
 	t.Helper()
-	s, err := d.Leave(stage())
+	s, err := Leave(d, stage())
 	if err != nil {
-		t.Fatalf("%v\n%s", err, d.machine.Console())
+		t.Fatalf("%v\n%s", err, d.Machine.Console())
 	}
 	after, err := Look(ram, s)
 	if err != nil {
@@ -217,7 +219,7 @@ func crossed(t *testing.T, d *Debugger, before *Dump, ram *RAM, from, to string)
 		err = fmt.Errorf("%d files are given up", w.givenUp)
 	}
 	if err != nil {
-		t.Errorf("%v\n%s", err, d.machine.Console())
+		t.Errorf("%v\n%s", err, d.Machine.Console())
 	}
 	return w
 }

@@ -18,6 +18,7 @@ import (
 
 	"ferry/cmd/probe/standin"
 	"ferry/crossing/crossingtest"
+	"ferry/internal/qemu"
 	"ferry/kho"
 	"ferry/phys"
 )
@@ -68,18 +69,18 @@ func sources(t *testing.T, dir string) (all []source) {
 // firmware left.
 func trimmed(t *testing.T, path string, d *Dump, in *Contents) *Dump {
 	t.Helper()
-	ram, err := NewRAM(path, d.size)
+	ram, err := qemu.NewRAM(path, uint64(len(d.Bytes())))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ram.Close(); os.Remove(path) })
-	firmware := phys.NewRanges(phys.Range{End: phys.Addr(d.size)}).Sub(d.RAM.RAM()...)
+	firmware := phys.NewRanges(phys.Range{End: phys.Addr(uint64(len(d.Bytes())))}).Sub(d.RAM.RAM()...)
 	keep := in.All().Add(firmware...).Add(phys.Range{End: phys.LowMemory}, phys.Block{Addr: d.ZeroPage}.Range(), phys.Block{Addr: d.Data.Scratch.Page()}.Range())
 	for _, n := range d.Params.SetupData {
 		keep = keep.Add(n.Range())
 	}
 	for _, r := range keep {
-		copy(ram.edit[r.Start:r.End], d.view[r.Start:r.End])
+		copy(ram.Writable()[r.Start:r.End], d.Bytes()[r.Start:r.End])
 	}
 	c := *d
 	ram.Limit(d.RAM.RAM())
@@ -110,7 +111,7 @@ func flip(rng *rand.Rand, d *Dump, in *Contents) change {
 				continue
 			}
 			at := (r.Start + n) &^ 7
-			return at, le.Uint64(d.view[at:])
+			return at, le.Uint64(d.Bytes()[at:])
 		}
 		panic("beyond the records")
 	}
@@ -133,12 +134,12 @@ func flip(rng *rand.Rand, d *Dump, in *Contents) change {
 	case 6:
 		c.kind, c.now = "scratch", uint64(in.Scratch[0].Start)+uint64(rng.IntN(256))*phys.PageSize
 	case 7:
-		c.kind, c.now = "any page", rng.Uint64N(d.size)&^(phys.PageSize-1)
+		c.kind, c.now = "any page", rng.Uint64N(uint64(len(d.Bytes())))&^(phys.PageSize-1)
 	}
 	if c.now == c.was {
 		c.kind, c.now = "all bits", ^c.was
 	}
-	le.PutUint64(d.edit[c.at:], c.now)
+	le.PutUint64(d.Writable()[c.at:], c.now)
 	return c
 }
 

@@ -3,12 +3,9 @@
 package amd64_test
 
 import (
-	"bytes"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -16,14 +13,15 @@ import (
 	"testing"
 
 	"ferry/internal/pairwise"
+	"ferry/internal/qemu"
 	"ferry/linker"
 )
 
 // What `make test-boot` builds first, with the toolchain that TAMAGO names or the
 // stock one.
 const (
-	qemu  = "../../qemu.sh"
-	trial = "../../build/trial.bzimage"
+	script = qemu.Script("../../qemu.sh")
+	trial  = "../../build/trial.bzimage"
 )
 
 // tamago says that the trial's Go runtime is TamaGo's.
@@ -40,16 +38,11 @@ func runImage(t *testing.T, image string, env []string, args ...string) (string,
 	if _, err := os.Stat(image); err != nil {
 		t.Fatalf("%v: run make test-boot, which builds it", err)
 	}
-	cmd := exec.Command(qemu, append([]string{image}, args...)...)
-	cmd.Env = append(append(os.Environ(), "TIMEOUT=90"), env...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	out, code, err := script.Boot(image, append([]string{"TIMEOUT=90"}, env...), args...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.ReplaceAll(out.String(), "\r", ""), cmd.ProcessState.ExitCode()
+	return out, code
 }
 
 // whole asks for every row of the boot matrix, as the nightly does.
@@ -241,10 +234,9 @@ func TestDamagedImageSaysSo(t *testing.T) {
 	if err := os.WriteFile(damaged, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const hung = 124
 	out, code := runImage(t, damaged, []string{"TIMEOUT=4"})
-	if code != hung || !strings.Contains(out, "ferry: damaged image, or init_size is too low") {
-		t.Errorf("exit code %d, want %d and the reason:\n%s", code, hung, out)
+	if code != qemu.ExitTimeout || !strings.Contains(out, "ferry: damaged image, or init_size is too low") {
+		t.Errorf("exit code %d, want %d and the reason:\n%s", code, qemu.ExitTimeout, out)
 	}
 }
 
@@ -257,16 +249,16 @@ func TestKilledQEMUIsNoExitCode(t *testing.T) {
 		if err := os.WriteFile(program, []byte("#!/bin/bash\n"+end+"\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if out, code := run(t, []string{"QEMU=" + program}); code != 125 {
-			t.Errorf("%s: exit code %d, want 125:\n%s", end, code, out)
+		if out, code := run(t, []string{"QEMU=" + program}); code != qemu.ExitReset {
+			t.Errorf("%s: exit code %d, want %d:\n%s", end, code, qemu.ExitReset, out)
 		}
 	}
 }
 
 // TestReset proves that the machine starts again: QEMU ends, told not to.
 func TestReset(t *testing.T) {
-	if out, code := run(t, []string{"TIMEOUT=20"}, "reset"); code != 125 {
-		t.Errorf("exit code %d, want 125 for a machine that resets:\n%s", code, out)
+	if out, code := run(t, []string{"TIMEOUT=20"}, "reset"); code != qemu.ExitReset {
+		t.Errorf("exit code %d, want %d for a machine that resets:\n%s", code, qemu.ExitReset, out)
 	}
 }
 

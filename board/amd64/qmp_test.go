@@ -17,7 +17,7 @@ import (
 func runCalls(t *testing.T, control func(qmp net.Conn), settings []string, args ...string) (string, error) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "qmp")
-	cmd := exec.Command(qemu, append(append([]string{"QEMU_ARGS=-qmp unix:" + socket + ",server=on,wait=off", "TIMEOUT=30"}, settings...),
+	cmd := exec.Command(string(script), append(append([]string{"QEMU_ARGS=-qmp unix:" + socket + ",server=on,wait=off", "TIMEOUT=30"}, settings...),
 		append([]string{trial}, args...)...)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 // for as long as it runs, as other work on a busy host does: time goes on.
 func runStopped(t *testing.T, random *rand.Rand) string {
 	t.Helper()
-	cmd := exec.Command(qemu, trial)
+	cmd := exec.Command(string(script), trial)
 	cmd.Env = append(os.Environ(), "TIMEOUT=90")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var out bytes.Buffer

@@ -3,15 +3,14 @@
 package main
 
 import (
-	"bytes"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"ferry/boot/payload"
+	"ferry/internal/qemu"
 )
 
 // machine is what the boot tests of trust need: the images, keys, and a folder.
@@ -83,15 +82,12 @@ func (m *machine) cross(t *testing.T, stage, payload, words string, settings ...
 	if err := outer.pack(io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("../../qemu.sh", m.probe)
-	cmd.Env = append(os.Environ(), "INITRD="+outer.Output, "APPEND=probe.sessions=3 probe.files=5 "+words, "TIMEOUT=100")
-	cmd.Env = append(cmd.Env, settings...)
-	var console bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &console, &console
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+	settings = append([]string{"INITRD=" + outer.Output, "APPEND=probe.sessions=3 probe.files=5 " + words, "TIMEOUT=100"}, settings...)
+	log, code, err := qemu.Script("../../qemu.sh").Boot(m.probe, settings)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return console.String(), cmd.ProcessState.ExitCode()
+	return log, code
 }
 
 // An image with a key starts what its owner signed, and nothing else; what it says names the reason.

@@ -6,10 +6,11 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
+
+	"ferry/internal/qemu"
 )
 
 // cross runs one crossing and returns the console log and the exit code. words go
@@ -21,17 +22,20 @@ func cross(t *testing.T, words string, settings ...string) (string, int) {
 			t.Fatalf("%v: run make test-run, which builds it", err)
 		}
 	}
-	cmd := exec.Command("../../qemu.sh", build+"probe.bzimage")
-	cmd.Env = append(os.Environ(), "INITRD="+build+"probe.cpio", "APPEND="+words, "TIMEOUT=100")
-	cmd.Env = append(cmd.Env, settings...)
-	out, err := cmd.CombinedOutput()
-	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+	log, code := bootImage(t, "probe.bzimage", append([]string{"INITRD=" + build + "probe.cpio", "APPEND=" + words, "TIMEOUT=100"}, settings...)...)
+	if strings.Contains(log, "unknown system call") { // of the stage, which has no exit code
+		t.Errorf("a system call has no answer:\n%s", log)
+	}
+	return log, code
+}
+
+func bootImage(t *testing.T, image string, settings ...string) (string, int) {
+	t.Helper()
+	log, code, err := qemu.Script("../../qemu.sh").Boot(build+image, settings)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(out), "unknown system call") { // of the stage, which has no exit code
-		t.Errorf("a system call has no answer:\n%s", out)
-	}
-	return string(out), cmd.ProcessState.ExitCode()
+	return log, code
 }
 
 func TestCrossingOnMetal(t *testing.T) {
@@ -76,7 +80,6 @@ func TestACrossingWithoutSessionsSaysSoLast(t *testing.T) {
 // instructions, a nanosecond each, so that it does on every host.
 func TestTimeIsUpOnMetal(t *testing.T) {
 	log, code := cross(t, "probe.sessions=510000 probe.files=0 probe.expect=untouched ferry.deadline=1s", "ICOUNT=1", "TIMEOUT=300")
-	log = strings.ReplaceAll(log, "\r", "")
 	late := regexp.MustCompile(`\nferry: the time is up, 1\.0\d\d s after the start, in step (kho|luo|files|serialize|commit|verify)\n` +
 		`ferry: starting the next kernel with the untouched handover at 0x[0-9a-f]+\n`)
 	if code != 0 || !late.MatchString(log) || !strings.Contains(log, "probe B: PASSED") || strings.Contains(log, "rip 0x") {
@@ -93,13 +96,7 @@ func TestNothingCameOnMetal(t *testing.T) {
 		"liveupdate=on ferry.on-error=cold":     "its state is lost, as on-error=cold says\nprobe B: entered",
 		"quiet":                                 quietly,
 	} {
-		cmd := exec.Command("../../qemu.sh", build+"ferry.bzimage")
-		cmd.Env = append(os.Environ(), "INITRD="+build+"payload-F.cpio", "APPEND="+words+" probe.role=b", "TIMEOUT=60")
-		out, err := cmd.CombinedOutput()
-		if _, exited := err.(*exec.ExitError); err != nil && !exited {
-			t.Fatal(err)
-		}
-		log := strings.ReplaceAll(string(out), "\r", "")
+		log, _ := bootImage(t, "ferry.bzimage", "INITRD="+build+"payload-F.cpio", "APPEND="+words+" probe.role=b", "TIMEOUT=60")
 		if !strings.Contains(log, want) || strings.Contains(log, "probe B: entered") != (want != none) {
 			t.Errorf("%q: want %q and the probe if it boots cold:\n%s", words, want, log)
 		}

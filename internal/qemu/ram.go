@@ -1,6 +1,6 @@
 //go:build linux
 
-package metal
+package qemu
 
 import (
 	"bytes"
@@ -83,6 +83,13 @@ func (r *RAM) window(b []byte, a phys.Addr, n uint64) ([]byte, error) {
 	}
 	return b[uint64(a) : uint64(a)+n : uint64(a)+n], nil
 }
+
+// Bytes returns all of the memory to read, what is not RAM included. It is valid
+// until [RAM.Close].
+func (r *RAM) Bytes() []byte { return r.view }
+
+// Writable is [RAM.Bytes] to write.
+func (r *RAM) Writable() []byte { return r.edit }
 
 // RAM implements [phys.Memory].
 func (r *RAM) RAM() phys.Ranges { return r.ram }

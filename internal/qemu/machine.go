@@ -1,6 +1,13 @@
 //go:build linux
 
-package metal
+// Package qemu runs machines under QEMU, with all of a machine's memory in a file
+// that can be looked at, changed and started again.
+//
+// [RAM] is the memory of a stopped machine as a [phys.Memory], so that readers of a
+// handover work on it. [Starter] is firmware that starts a kernel in such a memory
+// as kexec does and writes no byte of it. [Machine] runs QEMU on it, and [Debugger]
+// stops it at an address. [Script] is qemu.sh, for machines that only boot.
+package qemu
 
 import (
 	"bytes"
@@ -34,7 +41,7 @@ type Machine struct {
 	Args    []string      // more arguments for QEMU
 }
 
-// Exit codes of a run beside those of the guest, as those of qemu.sh.
+// Exit codes of a run beside those of the guest, of qemu.sh too.
 const (
 	ExitTimeout = 124
 	ExitReset   = 125 // the guest reset or powered off, or QEMU failed
@@ -101,7 +108,7 @@ func (m Machine) Start() (*Running, error) {
 	go func() {
 		defer close(r.done)
 		err := r.cmd.Wait()
-		r.code = exitCode(r.cmd.ProcessState.ExitCode())
+		r.code = ExitCode(r.cmd.ProcessState.ExitCode())
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
 			r.code = ExitTimeout
 		}
@@ -111,7 +118,7 @@ func (m Machine) Start() (*Running, error) {
 }
 
 // exitCode returns the guest's exit code for QEMU's, as qemu.sh does.
-func exitCode(status int) int {
+func ExitCode(status int) int {
 	switch {
 	case status >= 193 && status%2 == 1:
 		return status>>1 - 96

@@ -1,12 +1,12 @@
-// Command nightly runs every fuzz target of the module, each for an equal share of
+// Command fuzz runs every fuzz target of the module, each for an equal share of
 // a budget of processor time, and writes what came of it into a page.
 //
 // The clock says little on a machine that has other work too. So what counts is the
 // processor time that the system accounts to the test binary and its workers, after
 // they were built: each target runs on until it had its share.
 //
-//	go run ./attack/nightly -budget 20m -page docs/reliability.md
-//	go run ./attack/nightly -each 30s
+//	go run ./tools/fuzz -budget 20m -page docs/reliability.md
+//	go run ./tools/fuzz -each 30s
 package main
 
 import (
@@ -25,7 +25,7 @@ import (
 	"strings"
 	"time"
 
-	"ferry/attack/metal"
+	"ferry/internal/report"
 )
 
 // target is one fuzz target.
@@ -88,7 +88,7 @@ func main() {
 		}
 	}
 	if *page != "" {
-		if err := metal.Page(*page).Write("attack 1", section(all, time.Now())); err != nil {
+		if err := report.Page(*page).Write("attack 1", section(all, time.Now())); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -1,6 +1,6 @@
-//go:build linux
-
-package metal
+// Package report writes what runs found into the pages under docs: a page consists
+// of prose that people wrote and of sections that runs replace.
+package report
 
 import (
 	"fmt"

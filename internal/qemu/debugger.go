@@ -1,6 +1,6 @@
 //go:build linux
 
-package metal
+package qemu
 
 import (
 	"bufio"
@@ -16,7 +16,7 @@ import (
 // Debugger controls a machine through QEMU's stub for gdb: the remote serial
 // protocol, as far as stopping a machine takes it.
 type Debugger struct {
-	machine *Running
+	Machine *Running
 	conn    net.Conn
 	in      *bufio.Reader
 	points  map[uint64]bool // where the machine is to stop
@@ -28,7 +28,7 @@ func (r *Running) Attach() (*Debugger, error) {
 	for range 200 {
 		var conn net.Conn
 		if conn, err = net.Dial("unix", filepath.Join(r.dir, "gdb")); err == nil {
-			d := &Debugger{machine: r, conn: conn, in: bufio.NewReader(conn), points: map[uint64]bool{}}
+			d := &Debugger{Machine: r, conn: conn, in: bufio.NewReader(conn), points: map[uint64]bool{}}
 			_, err := d.ask("?")
 			return d, err
 		}

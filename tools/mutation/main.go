@@ -24,7 +24,7 @@
 // the words Error{, Errorf(, errors.New( or Err and a capital letter, and lists
 // those that it did not account for. What it lists is judged by eye.
 //
-//	go run ./attack/mutation -state build/attack/mutants.json -page docs/reliability.md
+//	go run ./tools/mutation -state build/attack/mutants.json -page docs/reliability.md
 package main
 
 import (
@@ -37,7 +37,7 @@ import (
 	"strings"
 	"time"
 
-	"ferry/attack/metal"
+	"ferry/internal/report"
 )
 
 func main() {
@@ -88,16 +88,16 @@ func main() {
 			c.run(all, n+1)
 		}
 	}
-	survivors := report(all, c.saved.Results)
+	left := survivors(all, c.saved.Results)
 	if *page != "" {
-		if err := metal.Page(*page).Write("attack 9", section(all, c.saved, time.Now())); err != nil {
+		if err := report.Page(*page).Write("attack 9", section(all, c.saved, time.Now())); err != nil {
 			log.Fatal(err)
 		}
 	}
 	if err := errors.Join(c.fails...); err != nil {
 		log.Fatal(err)
 	}
-	if survivors > 0 {
+	if left > 0 {
 		os.Exit(1)
 	}
 }

@@ -43,8 +43,8 @@ func outcome(m *Mutant, r Result) int {
 	return survives
 }
 
-// report prints what was not noticed and returns how many there are.
-func report(all []*Mutant, results map[string]Result) (n int) {
+// survivors prints what was not noticed and returns how many there are.
+func survivors(all []*Mutant, results map[string]Result) (n int) {
 	names := make(map[string]bool)
 	for _, m := range all {
 		names[m.Name()] = true

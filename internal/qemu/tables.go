@@ -1,6 +1,6 @@
 //go:build linux
 
-package metal
+package qemu
 
 import (
 	"encoding/binary"
@@ -13,11 +13,11 @@ import (
 // Tables returns the pages that hold the page tables by which the stopped machine
 // runs: those below CR3, leaves included. The memory is the machine's.
 func (d *Debugger) Tables(ram *RAM) (phys.Ranges, error) {
-	cr3, err := d.control(29)
+	cr3, err := d.Control(29)
 	if err != nil {
 		return nil, err
 	}
-	cr4, err := d.control(30)
+	cr4, err := d.Control(30)
 	if err != nil {
 		return nil, err
 	}
@@ -26,9 +26,19 @@ func (d *Debugger) Tables(ram *RAM) (phys.Ranges, error) {
 	if cr4&la57 != 0 {
 		level = 5
 	}
-	found := map[phys.Addr]bool{}
-	if err := ram.tables(phys.Addr(cr3&addr), level, found); err != nil {
+	all, err := ram.TablesBelow(phys.Addr(cr3&addr), level)
+	if err != nil {
 		return nil, fmt.Errorf("page tables below CR3 = %#x: %w", cr3, err)
+	}
+	return all, nil
+}
+
+// TablesBelow returns the pages of the table at root, whose level is 1 for one of
+// 4 KiB pages, and of those below it.
+func (r *RAM) TablesBelow(root phys.Addr, level int) (phys.Ranges, error) {
+	found := map[phys.Addr]bool{}
+	if err := r.tables(root, level, found); err != nil {
+		return nil, err
 	}
 	var all []phys.Range
 	for a := range found {
@@ -60,9 +70,9 @@ func (r *RAM) tables(a phys.Addr, level int, found map[phys.Addr]bool) error {
 	return nil
 }
 
-// control reads a control register by its number in the protocol: QEMU lists them
+// Control reads a control register by its number in the protocol: QEMU lists them
 // behind the segments, and gives single ones to who asked what there are.
-func (d *Debugger) control(n int) (uint64, error) {
+func (d *Debugger) Control(n int) (uint64, error) {
 	if _, err := d.ask("qXfer:features:read:target.xml:0,ffb"); err != nil {
 		return 0, err
 	}
@@ -75,29 +85,4 @@ func (d *Debugger) control(n int) (uint64, error) {
 		return 0, fmt.Errorf("debugger: control register %d: %q", n, answer)
 	}
 	return binary.LittleEndian.Uint64(b), nil
-}
-
-// Noted reports whether all that differs in a page is that entries of a page table of
-// the kernel before have become accessed or dirty: the processor runs on those tables
-// until the stage has its own. No other page is forgiven anything.
-func (d *Dump) Noted(after *RAM, a phys.Addr) bool {
-	const present, marks = 1, 0x60
-	if !d.Tables.Contains(phys.Block{Addr: a}.Range()) {
-		return false
-	}
-	was, err := d.RAM.View(a, phys.PageSize)
-	if err != nil {
-		return false
-	}
-	is, err := after.View(a, phys.PageSize)
-	if err != nil {
-		return false
-	}
-	for i := 0; i < phys.PageSize; i += 8 {
-		w, n := binary.LittleEndian.Uint64(was[i:]), binary.LittleEndian.Uint64(is[i:])
-		if w != n && (w&present == 0 || n&^w&^marks != 0 || w&^n != 0) {
-			return false
-		}
-	}
-	return true
 }
