@@ -37,7 +37,7 @@ endif
 METAL_FLAGS := -tags metal -trimpath -buildvcs=false -ldflags '$(METAL_LDFLAGS)'
 
 # Packages whose unit tests also run with no OS, at real physical addresses.
-METAL_PKGS := $(if $(TAMAGO),,./board/amd64/internal/syscalls) ./board/amd64/internal/kernel ./board/amd64 ./phys ./fdt ./kho ./blockset ./luo ./memfd ./boot
+METAL_PKGS := $(if $(TAMAGO),,./board/amd64/internal/syscalls) ./board/amd64/internal/kernel ./board/amd64 ./phys ./own ./fdt ./kho ./blockset ./luo ./memfd ./boot
 
 SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.lst') go.mod go.sum
 

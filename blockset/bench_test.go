@@ -7,6 +7,7 @@ import (
 
 	"ferry/blockset"
 	"ferry/blockset/blocktest"
+	"ferry/own"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
@@ -63,7 +64,7 @@ func BenchmarkRestoreMillionEntries(b *testing.B) {
 	var sum uint64
 	for b.Loop() {
 		m.round(func() {
-			chk := blockset.NewChecker(pages.Mem, pages, scratch)
+			chk := own.NewLedger(pages.Mem, pages, scratch)
 			n := 0
 			for _, head := range heads {
 				s, err := blockset.Restore(chk, l, head, nil)

@@ -11,12 +11,12 @@
 //
 // # Security
 //
-// A chain read from memory is another kernel's allegation. The kernel checks the
-// count of each block, the length of the chain and that it ends; it follows any
-// address. This package checks each address first: RAM, alignment, preserved
-// with exactly order 0, outside scratch, not part of a chain read before (see
-// [Checker]). A chain costs at most [MaxBlocks] steps, whatever it says, and no
-// allocation is sized by what it says.
+// A chain read from memory is untrusted. The kernel checks the count of each block,
+// the length of the chain and that it ends; it follows any address. This package
+// claims each page from an [own.Ledger] first: RAM, aligned, outside scratch,
+// preserved with exactly order 0, and not part of anything read before. A chain costs
+// at most [MaxBlocks] steps, whatever it says, and no allocation is sized by what it
+// says.
 //
 // Records are handed out as windows on the block's page: nothing is copied, and
 // nothing is allocated for a record.
@@ -85,8 +85,8 @@ func (l Layout) Capacity() int {
 	return Room / int(l)
 }
 
-// Blocks returns how many blocks n records take when each but the last is full: 0
-// where none holds a record.
+// Blocks returns how many blocks n records take when each but the last is full: 0 if
+// none holds a record.
 func (l Layout) Blocks(n int) int {
 	room := l.Capacity()
 	if n <= 0 || room == 0 {
@@ -98,21 +98,26 @@ func (l Layout) Blocks(n int) int {
 // Max returns the largest number of records that a chain holds.
 func (l Layout) Max() int { return MaxBlocks * l.Capacity() }
 
-// Block is one block of a chain: its page and where that lies. The page is a
-// window on physical memory; whether it may be written depends on where the
-// block came from.
+// Block is one block of a chain: a page that was proved as an [own.Page], or that a
+// [Set] took from its [Pages]. It cannot be made otherwise.
 type Block struct {
-	Addr phys.Addr
-	Page []byte // phys.PageSize bytes
+	addr phys.Addr
+	page []byte
 }
 
-// Next returns the address of the following block, 0 where this is the last.
+// Addr returns where the block lies.
+func (b Block) Addr() phys.Addr { return b.addr }
+
+// Page returns the block's page, [phys.PageSize] bytes, for reading.
+func (b Block) Page() []byte { return b.page }
+
+// Next returns the address of the following block, 0 if this is the last.
 func (b Block) Next() phys.Addr {
-	return phys.Addr(binary.LittleEndian.Uint64(b.Page[offNext:]))
+	return phys.Addr(binary.LittleEndian.Uint64(b.page[offNext:]))
 }
 
 // count returns the header's count as it stands.
-func (b Block) count() uint64 { return binary.LittleEndian.Uint64(b.Page[offCount:]) }
+func (b Block) count() uint64 { return binary.LittleEndian.Uint64(b.page[offCount:]) }
 
 // Len returns the number of records in a block that was restored or written by
 // this package.
@@ -123,14 +128,14 @@ func (b Block) Len() int { return int(b.count()) }
 // Precondition: b was restored or written with layout l.
 func (b Block) Entries(l Layout) []byte {
 	end := HeaderSize + b.Len()*int(l)
-	return b.Page[HeaderSize:end:end]
+	return b.page[HeaderSize:end:end]
 }
 
 // entry returns record i, which may lie beyond the count but not the capacity.
 func (b Block) entry(l Layout, i int) []byte {
 	start := HeaderSize + i*int(l)
-	return b.Page[start : start+int(l) : start+int(l)]
+	return b.page[start : start+int(l) : start+int(l)]
 }
 
-func (b Block) setNext(a phys.Addr) { binary.LittleEndian.PutUint64(b.Page[offNext:], uint64(a)) }
-func (b Block) setCount(n int)      { binary.LittleEndian.PutUint64(b.Page[offCount:], uint64(n)) }
+func (b Block) setNext(a phys.Addr) { binary.LittleEndian.PutUint64(b.page[offNext:], uint64(a)) }
+func (b Block) setCount(n int)      { binary.LittleEndian.PutUint64(b.page[offCount:], uint64(n)) }

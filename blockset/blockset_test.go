@@ -10,6 +10,7 @@ import (
 
 	"ferry/blockset"
 	"ferry/blockset/blocktest"
+	"ferry/own"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
@@ -96,7 +97,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		for _, n := range []int{0, 1, c - 1, c, c + 1, 3*c - 1, 3 * c, 3*c + 1} {
 			recs := records(n, size, uint64(n))
 			s := write(t, pages, l, recs)
-			got, err := blockset.Restore(blockset.NewChecker(mem, pages, scratch), l, s.Head(), nil)
+			got, err := blockset.Restore(own.NewLedger(mem, pages, scratch), l, s.Head(), nil)
 			if err != nil {
 				t.Fatalf("%d records of %d bytes: %v", n, size, err)
 			}
@@ -130,7 +131,7 @@ func TestReservedSlotsAreWhatAppendWrites(t *testing.T) {
 	want := write(t, pages, l, recs)
 	for i, b := range s.Blocks() {
 		w := want.Blocks()[i]
-		if !bytes.Equal(b.Page[8:], w.Page[8:]) {
+		if !bytes.Equal(b.Page()[8:], w.Page()[8:]) {
 			t.Errorf("block %d differs", i)
 		}
 	}
@@ -146,9 +147,9 @@ func TestPrevWalksBackOverUnevenBlocks(t *testing.T) {
 	l := layout(t, 64)
 	s := write(t, pages, l, records(3*63, 64, 2))
 	for i, n := range []uint64{63, 5, 9} { // a chain that only a reader may meet
-		binary.LittleEndian.PutUint64(s.Blocks()[i].Page[8:], n)
+		binary.LittleEndian.PutUint64(s.Blocks()[i].Page()[8:], n)
 	}
-	in, err := blockset.Restore(blockset.NewChecker(mem, pages, scratch), l, s.Head(), nil)
+	in, err := blockset.Restore(own.NewLedger(mem, pages, scratch), l, s.Head(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +270,7 @@ func TestRandomChangesMatchAModel(t *testing.T) {
 			}
 		}
 		must(s.Shrink(s.Len()))
-		in, err := blockset.Restore(blockset.NewChecker(mem, pages, scratch), l, s.Head(), nil)
+		in, err := blockset.Restore(own.NewLedger(mem, pages, scratch), l, s.Head(), nil)
 		must(err)
 		if !bytes.Equal(read(in), model) {
 			t.Fatalf("seed %d: restored records differ", seed)
@@ -317,7 +318,7 @@ func TestAChainThatIsOnlyReadLosesNoBlock(t *testing.T) {
 	mem, pages := machine(t)
 	l := layout(t, 64)
 	out := write(t, pages, l, records(200, 64, 4))
-	s, err := blockset.Restore(blockset.NewChecker(mem, pages, scratch), l, out.Head(), nil)
+	s, err := blockset.Restore(own.NewLedger(mem, pages, scratch), l, out.Head(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +337,7 @@ func TestIncomingChainIsNeverWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	copy(before, window)
-	s, err := blockset.Restore(blockset.NewChecker(mem, pages, scratch), l, out.Head(), pages)
+	s, err := blockset.Restore(own.NewLedger(mem, pages, scratch), l, out.Head(), pages)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +365,7 @@ func TestIteratingAllocatesNothing(t *testing.T) {
 	mem, pages := machine(t)
 	l := layout(t, 64)
 	out := write(t, pages, l, records(63*100, 64, 6))
-	chk := blockset.NewChecker(mem, pages, scratch)
+	chk := own.NewLedger(mem, pages, scratch)
 	s, err := blockset.Restore(chk, l, out.Head(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -380,9 +381,9 @@ func TestIteratingAllocatesNothing(t *testing.T) {
 	}
 	blocks := make([]blockset.Block, 0, 100)
 	if n := testing.AllocsPerRun(1, func() {
-		chk = blockset.NewChecker(mem, pages, scratch)
-		chk.AppendChain(blocks, "block", l, out.Head())
-	}); n > 8 {
-		t.Errorf("%v allocations to restore 100 blocks, want those of the page set", n)
+		chk = own.NewLedger(mem, pages, scratch)
+		blockset.AppendChain(blocks, chk, "block", l, out.Head())
+	}); n > 12 {
+		t.Errorf("%v allocations to restore 100 blocks, want those of the ledger", n)
 	}
 }

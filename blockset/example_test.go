@@ -8,10 +8,11 @@ import (
 
 	"ferry/blockset"
 	"ferry/blockset/blocktest"
+	"ferry/own"
 	"ferry/phys"
 )
 
-// Records are written through a page source and read back through one Checker a
+// Records are written through a page source and read back through one ledger a
 // handover. On the way both are memory of the other kernel.
 func Example() {
 	ram := phys.Range{Start: 1 << 20, End: 2 << 20}
@@ -26,7 +27,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	check := blockset.NewChecker(pages.Mem, pages, nil)
+	check := own.NewLedger(pages.Mem, pages, nil)
 	in, err := blockset.Restore(check, layout, out.Head(), nil)
 	if err != nil {
 		log.Fatal(err)
@@ -36,5 +37,5 @@ func Example() {
 	fmt.Println(err)
 	// Output:
 	// 130 records in 3 blocks of 51
-	// block 0 0x100000: already part of another object, want a block of its own
+	// block 0 0x100000: already part of block 0x100000, want a block of its own
 }

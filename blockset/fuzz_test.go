@@ -7,6 +7,7 @@ import (
 
 	"ferry/blockset"
 	"ferry/blockset/blocktest"
+	"ferry/own"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
@@ -51,8 +52,8 @@ func FuzzRestore(f *testing.F) {
 			copy(page[:16], headers)
 			headers = headers[min(16, len(headers)):]
 		}
-		phystest.Bounded(t, 16<<10, func() { blockset.Restore(blockset.NewChecker(mem, in, nil), l, phys.Addr(head), nil) })
-		s, err := blockset.Restore(blockset.NewChecker(mem, in, nil), l, phys.Addr(head), nil)
+		phystest.Bounded(t, 16<<10, func() { blockset.Restore(own.NewLedger(mem, in, nil), l, phys.Addr(head), nil) })
+		s, err := blockset.Restore(own.NewLedger(mem, in, nil), l, phys.Addr(head), nil)
 		if err != nil {
 			return
 		}
@@ -62,7 +63,7 @@ func FuzzRestore(f *testing.F) {
 		}
 		out := blocktest.New(mem, phys.Range{Start: base + n*phys.PageSize, End: base + 64*phys.PageSize})
 		again := write(t, out, l, all)
-		back, err := blockset.Restore(blockset.NewChecker(mem, out, nil), l, again.Head(), nil)
+		back, err := blockset.Restore(own.NewLedger(mem, out, nil), l, again.Head(), nil)
 		if err != nil {
 			t.Fatalf("written again: %v", err)
 		}

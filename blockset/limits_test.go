@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ferry/blockset"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -43,7 +44,7 @@ func TestFullLengthChainIsReadAndWritten(t *testing.T) {
 	if err := s.Append(recs); !errors.Is(err, blockset.ErrLimit) {
 		t.Errorf("appending record 630001: %v, want ErrLimit", err)
 	}
-	in, err := blockset.Restore(blockset.NewChecker(mem, pages, scratch), l, s.Head(), nil)
+	in, err := blockset.Restore(own.NewLedger(mem, pages, scratch), l, s.Head(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,8 +73,8 @@ func TestChainOfOneBlockTooManyIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	binary.LittleEndian.PutUint64(page[8:], 1)
-	binary.LittleEndian.PutUint64(s.Blocks()[9999].Page, uint64(a))
-	_, err = blockset.Restore(blockset.NewChecker(mem, pages, scratch), l, s.Head(), nil)
+	binary.LittleEndian.PutUint64(s.Blocks()[9999].Page(), uint64(a))
+	_, err = blockset.Restore(own.NewLedger(mem, pages, scratch), l, s.Head(), nil)
 	var e *phys.Error
 	if !errors.As(err, &e) || !errors.Is(err, blockset.ErrLimit) || e.Addr != a || e.Object != "block 10000" {
 		t.Errorf("got %v, want block 10000 at %v refused", err, a)
@@ -111,7 +112,7 @@ func TestLayoutsThatFitNoBlockHoldNothing(t *testing.T) {
 		if err := s.Grow(0); err != nil || it.Reserve() != nil || it.Next() != nil || s.Len() != 0 {
 			t.Errorf("layout %d: the empty set: %v, %d records", l, err, s.Len())
 		}
-		if _, err := blockset.Restore(blockset.NewChecker(mem, pages, scratch), l, head, nil); !errors.Is(err, blockset.ErrCount) {
+		if _, err := blockset.Restore(own.NewLedger(mem, pages, scratch), l, head, nil); !errors.Is(err, blockset.ErrCount) {
 			t.Errorf("layout %d: restored: %v", l, err)
 		}
 	}

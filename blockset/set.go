@@ -48,7 +48,7 @@ func (s *Set) Head() phys.Addr {
 	if len(s.blocks) == 0 {
 		return 0
 	}
-	return s.blocks[0].Addr
+	return s.blocks[0].addr
 }
 
 // Empty reports whether s has no block.
@@ -135,7 +135,7 @@ func (s *Set) Clear() error {
 	s.fill = 0
 	for _, b := range s.blocks {
 		b.setCount(0)
-		clear(b.Page[HeaderSize:])
+		clear(b.page[HeaderSize:])
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (s *Set) Append(records []byte) error {
 		b := s.blocks[s.fill]
 		have := b.Len()
 		n := min(room-have, len(records)/size)
-		copy(b.Page[HeaderSize+have*size:], records[:n*size])
+		copy(b.page[HeaderSize+have*size:], records[:n*size])
 		b.setCount(have + n)
 		records = records[n*size:]
 	}
@@ -206,8 +206,8 @@ func (s *Set) drop() error {
 	if s.pages == nil {
 		return fmt.Errorf("blockset: retiring block %d: %w", n, ErrIncoming)
 	}
-	if err := s.pages.Retire(phys.Block{Addr: s.blocks[n].Addr}); err != nil {
-		return fmt.Errorf("blockset: retiring block %d at %v: %w", n, s.blocks[n].Addr, err)
+	if err := s.pages.Retire(phys.Block{Addr: s.blocks[n].addr}); err != nil {
+		return fmt.Errorf("blockset: retiring block %d at %v: %w", n, s.blocks[n].addr, err)
 	}
 	s.blocks, s.fill = s.blocks[:n], min(s.fill, n)
 	if s.incoming {

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"ferry/blockset"
 	"ferry/luo"
 	"ferry/memfd"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -15,7 +15,8 @@ type memfds struct {
 	files   int
 	formats []*memfd.Format // of the files, in order of appearance
 	folios  uint64
-	unset   int // folios that are not recorded as written to and up to date
+	unset   int           // folios that are not recorded as written to and up to date
+	kept    []*memfd.File // the proved files by number, nil for one that is no memfd or damaged
 
 	damaged  marks // files that are written as ones that cannot be retrieved
 	shared   marks // files that have memory together with others
@@ -32,6 +33,22 @@ func (m *memfds) add(f *memfd.Format, file *memfd.File) {
 		}
 	}
 	m.formats = append(m.formats, f)
+}
+
+// keep keeps file number n, nil if it turns out to be damaged: nobody opens it again.
+func (m *memfds) keep(n int, file *memfd.File) {
+	for n >= len(m.kept) {
+		m.kept = append(m.kept, nil)
+	}
+	m.kept[n] = file
+}
+
+// file returns file number n, nil if there is no such memfd or it is damaged.
+func (m *memfds) file(n int) *memfd.File {
+	if n >= len(m.kept) {
+		return nil
+	}
+	return m.kept[n]
 }
 
 // marks is a set of files by number: they are counted over all sessions, whatever
@@ -77,6 +94,11 @@ type file struct {
 	session luo.Session
 }
 
+// ref returns where the memfd lies that the record names.
+func (f file) ref(format *memfd.Format) memfd.Ref {
+	return memfd.Ref{Format: format, Addr: phys.Addr(f.Data)}
+}
+
 // in puts the name of the file before that of err's object.
 func (f file) in(err error) error {
 	return phys.In(fmt.Sprintf("luo: %v: file token %#x", f.session, f.Token), phys.Addr(f.Data), err)
@@ -101,21 +123,16 @@ func (in *Incoming) eachFile(visit func(file, *memfd.Format)) error {
 	return nil
 }
 
-// reopen opens a memfd of a handover that was proved.
-func (in *Incoming) reopen(f luo.File) (*memfd.File, error) {
-	return memfd.Open(in.known.memfd.ByHandler(f.Handler), in.Handover, nil, phys.Addr(f.Data))
-}
-
 // filesReader reads the files of a handover.
 type filesReader struct {
 	*Incoming
-	check  *blockset.Checker       // knows the owners of all that is no file
+	ledger *own.Ledger             // knows the owners of all that is no file
 	from   *Incoming               // that this one was made of, nil for one that came in
 	accept func(*memfd.File) error // has a say on each memfd, if it is not nil
 	broken error                   // a record that could not be read
 }
 
-// read proves every file, and returns a checker that knows the owners of their memory
+// read proves every file, and returns a ledger that knows the owners of their memory
 // too. What it adds to bad costs the next kernel all of its sessions, or is what accept
 // says.
 //
@@ -123,17 +140,17 @@ type filesReader struct {
 // retrieves it or its session is finished, and then that file alone gets an error. So
 // a file that is not sound is marked as damaged: it is written as one that cannot be
 // retrieved and that refers to nothing.
-func (r *filesReader) read(bad *findings) *blockset.Checker {
-	own, sound := r.check.Beside(), true
+func (r *filesReader) read(bad *findings) *own.Ledger {
+	ledger, sound := r.ledger.Beside(), true
 	var refused findings
 	r.broken = r.eachFile(func(f file, format *memfd.Format) {
 		switch {
 		case format == nil:
 			bad.add(unknownHandler(r.known.memfd, f))
 		case sound:
-			m, err := memfd.Open(format, r.Handover, own, phys.Addr(f.Data))
+			m, err := memfd.Open(ledger, f.ref(format))
 			if err == nil {
-				err = r.whole(m, own)
+				err = r.whole(m, ledger)
 			}
 			if sound = err == nil; sound {
 				r.take(f, m, &refused)
@@ -142,11 +159,11 @@ func (r *filesReader) read(bad *findings) *blockset.Checker {
 	})
 	if !sound {
 		r.memfd, refused = memfds{}, findings{}
-		own = r.sort(&refused)
+		ledger = r.sort(&refused)
 	}
 	bad.join(refused)
 	bad.add(r.broken)
-	return own
+	return ledger
 }
 
 // unknownHandler refuses a memfd of a format that nobody knows: it would cost the next
@@ -166,8 +183,8 @@ func unknownHandler(known memfd.Table, f file) error {
 // whole proves all of a file behind its structure, as the only owner of its memory.
 // Folios that are not preserved may lie anywhere but in scratch, where no file can have
 // had memory and new pages are taken from: nothing may come to be named by mistake.
-func (r *filesReader) whole(m *memfd.File, c *blockset.Checker) error {
-	err := m.Check(c)
+func (r *filesReader) whole(m *memfd.File, ledger *own.Ledger) error {
+	err := m.Check(ledger)
 	if err == nil {
 		err = m.Whole()
 	}
@@ -184,6 +201,7 @@ func (r *filesReader) twice(f *memfd.Format) bool {
 
 // take counts a file that is given back, as far as its memory goes.
 func (r *filesReader) take(f file, m *memfd.File, refused *findings) {
+	r.memfd.keep(f.n, m)
 	if r.memfd.shared.has(f.n) {
 		m.AsIs()
 	}
@@ -221,6 +239,7 @@ func (r *filesReader) warn(f file, wrong error, format string, args ...any) {
 // damage marks a file as damaged.
 func (r *filesReader) damage(f file, err error) {
 	r.memfd.damaged.set(f.n)
+	r.memfd.keep(f.n, nil)
 	r.warn(f, err, "it arrives as a file that cannot be retrieved (EINVAL), and its memory stays preserved")
 }
 
@@ -248,36 +267,32 @@ func (r *filesReader) sound(visit func(file, *memfd.Format) error) bool {
 // checked against each other. What two files name is neither's: nobody knows whose
 // contents it is. Only folios may be named by several files, if kernels write such: the
 // next kernel gives them to whoever asks first, and an error to the others.
-func (r *filesReader) sort(refused *findings) *blockset.Checker {
-	alone := r.check.Beside()
+func (r *filesReader) sort(refused *findings) *own.Ledger {
+	alone := r.ledger.Beside()
 	walked, most := uint64(0), r.Map.Count()*maxNamed+minNamed
 	r.sound(func(f file, format *memfd.Format) error {
 		alone.Forget()
-		m, err := memfd.Open(format, r.Handover, alone, phys.Addr(f.Data))
+		m, err := memfd.Open(alone, f.ref(format))
 		if err != nil {
 			return err
 		}
 		if walked += m.Folios; walked > most {
 			return errTooMany
 		}
+		r.memfd.keep(f.n, m)
 		return r.whole(m, alone)
 	})
-	var disputed, together blockset.BlockSet
+	var disputed own.Disputed
+	var together own.Blocks
 	for {
-		structures := r.check.Beside()
+		structures := r.ledger.Beside()
 		structures.Dispute(&disputed)
 		folios := structures.Beside()
 		folios.Dispute(&disputed)
 		together.Clear()
-		undisputed := r.sound(func(f file, format *memfd.Format) error {
-			_, err := memfd.Open(format, r.Handover, structures, phys.Addr(f.Data))
-			return err
-		})
+		undisputed := r.sound(func(f file, _ *memfd.Format) error { return r.memfd.file(f.n).Claim(structures) })
 		undisputed = r.sound(func(f file, format *memfd.Format) error {
-			m, err := r.reopen(f.File)
-			if err != nil {
-				return err
-			}
+			m := r.memfd.file(f.n)
 			if r.twice(format) {
 				return m.Share(folios, func(b phys.Block) { together.Add(b) })
 			}
@@ -286,11 +301,8 @@ func (r *filesReader) sort(refused *findings) *blockset.Checker {
 		if undisputed {
 			r.share(&together)
 			r.sound(func(f file, _ *memfd.Format) error {
-				m, err := r.reopen(f.File)
-				if err == nil {
-					r.take(f, m, refused)
-				}
-				return err
+				r.take(f, r.memfd.file(f.n), refused)
+				return nil
 			})
 			return folios
 		}
@@ -309,15 +321,11 @@ var errTooMany = errors.New("more folios in all files than there is preserved me
 
 // share marks the files that name a block of together, and warns of all but the first
 // of those that name the same.
-func (r *filesReader) share(together *blockset.BlockSet) {
-	var named blockset.BlockSet
+func (r *filesReader) share(together *own.Blocks) {
+	var named own.Blocks
 	r.sound(func(f file, _ *memfd.Format) error {
-		m, err := r.reopen(f.File)
-		if err != nil {
-			return err
-		}
 		second := false
-		return m.Walk(func(folio memfd.Folio) error {
+		return r.memfd.file(f.n).Walk(func(folio memfd.Folio) error {
 			if folio.Hole() || folio.Lost || !together.Has(folio.Block) {
 				return nil
 			}

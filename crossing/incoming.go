@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"math/bits"
 
-	"ferry/blockset"
 	"ferry/kho"
 	"ferry/luo"
 	"ferry/memfd"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -47,7 +47,7 @@ func (r reader) read(open func(phys.Memory, kho.Data, *kho.Format) (*kho.Handove
 		return nil, bad.err()
 	}
 	checkApart(in.Map, r.held, &bad)
-	check := blockset.NewChecker(r.memory, in.Map, in.Scratch)
+	check := in.Ledger()
 	in.claimTrees(check, &bad)
 	r.step(stepLUO)
 	if in.state, err = luo.Restore(in.Handover, check, r.known.luo...); err != nil {
@@ -55,7 +55,7 @@ func (r reader) read(open func(phys.Memory, kho.Data, *kho.Format) (*kho.Handove
 		return in, bad.err()
 	}
 	r.step(stepFiles)
-	files := &filesReader{Incoming: in, check: check, from: r.from, accept: r.accept}
+	files := &filesReader{Incoming: in, ledger: check, from: r.from, accept: r.accept}
 	in.leaks.find(in.Map, files.read(&bad))
 	return in, bad.err()
 }
@@ -81,7 +81,7 @@ type leaks struct {
 
 // find compares what is preserved with what check knows an owner of, 64 blocks at a
 // time.
-func (l *leaks) find(m *kho.Map, check *blockset.Checker) {
+func (l *leaks) find(m *kho.Map, check *own.Ledger) {
 	m.Words(func(o phys.Order, first, set uint64) {
 		left := set &^ check.Owned(o, first)
 		if left == 0 {
@@ -120,9 +120,9 @@ func checkApart(m *kho.Map, held phys.Ranges, bad *findings) {
 // claimTrees proves the device tree, the data of every sub-tree but that of
 // sessions, which package luo proves, what the kernel before says of itself, the
 // memory reserved by name, and that of the kernel's own test.
-func (in *Incoming) claimTrees(check *blockset.Checker, bad *findings) {
+func (in *Incoming) claimTrees(check *own.Ledger, bad *findings) {
 	if in.Map.Root() != 0 { // else nothing is preserved, as old kernels may hand over
-		bad.add(check.Block("kho: root device tree", phys.Block{Addr: in.Data.FDT}))
+		bad.add(check.Claim("kho: root device tree", phys.Block{Addr: in.Data.FDT}))
 	}
 	for _, s := range in.Subtrees {
 		if s.Name == luo.Subtree {
@@ -139,7 +139,7 @@ func (in *Incoming) claimTrees(check *blockset.Checker, bad *findings) {
 	if _, _, err := in.Metadata(); err != nil { // Linux warns, and goes on without it
 		in.warnings.add(err.Error() + "; Linux ignores it")
 	}
-	bad.add(in.TestObjects(check.Block))
+	bad.add(in.TestObjects(check.Claim))
 	regions, err := in.Reserved()
 	bad.add(err)
 	for _, r := range regions {
@@ -152,13 +152,13 @@ func (in *Incoming) claimTrees(check *blockset.Checker, bad *findings) {
 
 // claim makes object the owner of every preserved block that r, preserved all of
 // it, has a byte of.
-func (in *Incoming) claim(check *blockset.Checker, object string, r phys.Range) error {
+func (in *Incoming) claim(check *own.Ledger, object string, r phys.Range) error {
 	for a := r.Start; a < r.End; {
 		b, ok := in.Map.Find(a)
 		if !ok {
-			return &phys.Error{Object: object, Addr: a, Found: "not preserved", Want: "preserved memory", Err: kho.ErrPreserved}
+			return &phys.Error{Object: object, Addr: a, Found: "not preserved", Want: "preserved memory", Err: own.ErrPreserved}
 		}
-		if err := check.Block(object, b); err != nil {
+		if err := check.Claim(object, b); err != nil {
 			return err
 		}
 		a = b.Range().End

@@ -94,14 +94,7 @@ func (p *Plan) rewritten(in *Incoming, d *kho.Draft, f luo.File, n int) (handler
 		a, err := memfd.WriteUnreadable(d, to)
 		return to.Handler(), uint64(a), err
 	}
-	file, err := in.reopen(f)
-	if err != nil {
-		return "", 0, err
-	}
-	if in.memfd.shared.has(n) {
-		file.AsIs()
-	}
-	a, err := file.Rewrite(d, to)
+	a, err := in.memfd.file(n).Rewrite(d, to)
 	return to.Handler(), uint64(a), err
 }
 
@@ -202,37 +195,30 @@ func (p *Plan) sameState(in, out *Incoming) error {
 		n := -1
 		same = func(got, want luo.File) error {
 			n++
-			return sameFile(in, out, got, want, in.memfd.damaged.has(n))
+			return sameFile(in, out, got, want, n)
 		}
 	}
 	return out.state.Diff(in.state, same)
 }
 
-// sameFile compares a file of the new handover with the one that it was. One that was
-// damaged has to be one that cannot be retrieved.
-func sameFile(in, out *Incoming, got, want luo.File, damaged bool) error {
+// sameFile compares file number n of the new handover with the one that it was. One
+// that was damaged has to be one that cannot be retrieved.
+func sameFile(in, out *Incoming, got, want luo.File, n int) error {
 	if in.known.memfd.ByHandler(want.Handler) == nil {
 		if string(got.Handler) != string(want.Handler) || got.Data != want.Data {
 			return fmt.Errorf("handler %s with data %#x, want %s with %#x", phys.Quote(got.Handler), got.Data, phys.Quote(want.Handler), want.Data)
 		}
 		return nil
 	}
-	if out.known.memfd.ByHandler(got.Handler) == nil {
+	now := out.memfd.file(n)
+	if out.known.memfd.ByHandler(got.Handler) == nil || now == nil {
 		return fmt.Errorf("handler %s, want a memfd", phys.Quote(got.Handler))
 	}
-	now, err := out.reopen(got)
-	if err != nil {
-		return err
-	}
-	if damaged {
+	if in.memfd.damaged.has(n) {
 		if !now.Unreadable() {
 			return fmt.Errorf("memfd %v can be retrieved, want one that cannot", now.Addr)
 		}
 		return nil
 	}
-	before, err := in.reopen(want)
-	if err != nil {
-		return err
-	}
-	return now.Same(before)
+	return now.Same(in.memfd.file(n))
 }

@@ -10,6 +10,7 @@ import (
 	"ferry/cmd/probe/standin"
 	"ferry/kho"
 	"ferry/luo"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -98,11 +99,11 @@ func TestARewrittenFileIsWhatItWas(t *testing.T) {
 	}
 	want := file("iommu-v1", 0x1000)
 	none := &Incoming{known: readableFormats(false)}
-	if err := sameFile(none, none, file("iommu-v1", 0x1000), want, false); err != nil {
+	if err := sameFile(none, none, file("iommu-v1", 0x1000), want, 0); err != nil {
 		t.Errorf("the same: %v", err)
 	}
 	for name, got := range map[string]luo.File{"handler": file("iommu-v2", 0x1000), "data": file("iommu-v1", 0x2000)} {
-		if sameFile(none, none, got, want, false) == nil {
+		if sameFile(none, none, got, want, 0) == nil {
 			t.Errorf("another %s was taken for the same file", name)
 		}
 	}
@@ -115,10 +116,10 @@ func TestARewrittenFileIsWhatItWas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := sameFile(c.in, c.in, f, f, false); err != nil {
+			if err := sameFile(c.in, c.in, f, f, 0); err != nil {
 				t.Errorf("the same memfd: %v", err)
 			}
-			if err := sameFile(c.in, c.in, want, f, false); err == nil || !strings.Contains(err.Error(), "want a memfd") {
+			if err := sameFile(c.in, c.in, want, f, 0); err == nil || !strings.Contains(err.Error(), "want a memfd") {
 				t.Errorf("another handler for a memfd: %v", err)
 			}
 		}
@@ -127,7 +128,7 @@ func TestARewrittenFileIsWhatItWas(t *testing.T) {
 
 func TestMemoryIsNotClaimedUnlessPreserved(t *testing.T) {
 	c := newCarried(t, standin.Shape{})
-	if err := c.in.claim(nil, "an object", phys.Range{Start: stageAt, End: stageAt + 1}); !errors.Is(err, kho.ErrPreserved) {
+	if err := c.in.claim(nil, "an object", phys.Range{Start: stageAt, End: stageAt + 1}); !errors.Is(err, own.ErrPreserved) {
 		t.Errorf("got %v", err)
 	}
 }

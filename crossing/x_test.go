@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/blockset"
 	"ferry/cmd/probe/standin"
 	"ferry/crossing/crossingtest"
 	"ferry/kho"
@@ -97,7 +96,7 @@ func (m *machine) headers() map[string]phys.Addr {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	st, err := luo.Restore(h, blockset.NewChecker(m.Memory, h.Map, h.Scratch), luo.X)
+	st, err := luo.Restore(h, h.Ledger(), luo.X)
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -11,10 +12,11 @@ import (
 // preserved, against its own nodes, and against each other. Work is done by
 // words of leaves, not by members: a block of one order is compared with the
 // word of a smaller order that covers the same memory.
-func (m *Map) checkBlocks(usable phys.Ranges) error {
+func (m *Map) checkBlocks() error {
+	places := m.rules.Places()
 	for rest := m.present; rest != 0; {
 		o := nextOrder(&rest)
-		if err := m.checkPlaces(o, usable); err != nil {
+		if err := m.checkPlaces(o, places); err != nil {
 			return err
 		}
 		for larger := rest; larger != 0; {
@@ -32,13 +34,13 @@ func (m *Map) checkBlocks(usable phys.Ranges) error {
 	return nil
 }
 
-// checkPlaces proves that no member of order o reaches outside usable.
-func (m *Map) checkPlaces(o phys.Order, usable phys.Ranges) error {
-	end := phys.Addr(0) // of the usable range before the hole
-	for i := 0; i <= len(usable); i++ {
+// checkPlaces proves that no member of order o reaches outside places.
+func (m *Map) checkPlaces(o phys.Order, places phys.Ranges) error {
+	end := phys.Addr(0) // of the range before the hole
+	for i := 0; i <= len(places); i++ {
 		hole := phys.Range{Start: end, End: ^phys.Addr(0)}
-		if i < len(usable) {
-			hole.End, end = usable[i].Start, usable[i].End
+		if i < len(places) {
+			hole.End, end = places[i].Start, places[i].End
 		}
 		if hole.Empty() {
 			continue
@@ -46,7 +48,7 @@ func (m *Map) checkPlaces(o phys.Order, usable phys.Ranges) error {
 		if n, hit := m.next(o, number(hole.Start, o), number(hole.End-1, o)+1); hit {
 			b := block(n, o)
 			return &phys.Error{Object: fmt.Sprintf("bitmap %s: block", m.bitmap(n, o)), Addr: b.Addr, Found: fmt.Sprintf("order %d reaches into %v", o, hole),
-				Want: "RAM outside scratch, above the first MiB", Err: ErrPlace}
+				Want: "RAM outside scratch, above the first MiB", Err: own.ErrPlace}
 		}
 	}
 	return nil

@@ -199,7 +199,7 @@ func (h *Handover) oneBit(large, small *Format) bool {
 
 // elements returns the elements of the list of a sound reading as f.
 func (h *Handover) elements(f *Format) []element {
-	_, all, _ := f.index.(list).scan(h.mem, h.Map.root, h.Scratch)
+	_, all, _ := f.index.(list).scan(h.mem, h.Map.root, h.rules)
 	return all
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -54,10 +55,10 @@ func TestAMapOfNothingNamesNothing(t *testing.T) {
 		t.Errorf("%v does not say what to do", err)
 	}
 	page := f.edit(f.data.FDT, phys.PageSize)
-	f.refused(kho.ErrPreserved, f.data.FDT+phys.Addr(lastIndex(page, "thing")), `"thing"`)
+	f.refused(own.ErrPreserved, f.data.FDT+phys.Addr(lastIndex(page, "thing")), `"thing"`)
 	f = newFixture(t) // a tree has a root, always
 	f.setWord(f.value("preserved-memory-map"), 0)
-	f.refused(kho.ErrPlace, 0, "preserved-memory map")
+	f.refused(own.ErrPlace, 0, "preserved-memory map")
 }
 
 // TestSubtreesOfListsAreDeviceTrees: nothing else says how large they are.
@@ -139,7 +140,7 @@ func TestTreesOfSubtreesAreNoLargerThanThose(t *testing.T) {
 		if !s.FDT { // of a format that names a size
 			copy(page, "\xd0\x0d\xfe\xed")
 		}
-		for size, rule := range map[uint32]error{1 << 31: kho.ErrTree, ^uint32(0): kho.ErrTree, 64 * phys.PageSize: kho.ErrPreserved} {
+		for size, rule := range map[uint32]error{1 << 31: kho.ErrTree, ^uint32(0): kho.ErrTree, 64 * phys.PageSize: own.ErrPreserved} {
 			if format.MaxRestore() > 10 {
 				rule = kho.ErrTree // more than the node says
 			}

@@ -8,6 +8,7 @@ import (
 
 	"ferry/fdt"
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -24,10 +25,10 @@ type corruption struct {
 func TestOpenRefusesBadPayload(t *testing.T) {
 	run(t, []corruption{
 		{"device tree size not one page", func(f *fixture) phys.Addr { f.data.FDTSize = 8192; return f.data.FDT }, kho.ErrPayload, "payload"},
-		{"device tree unaligned", func(f *fixture) phys.Addr { f.data.FDT += 8; return f.data.FDT }, kho.ErrPlace, "root device tree"},
+		{"device tree unaligned", func(f *fixture) phys.Addr { f.data.FDT += 8; return f.data.FDT }, own.ErrPlace, "root device tree"},
 		{"device tree outside RAM", func(f *fixture) phys.Addr { f.data.FDT = phys.Addr(outside); return f.data.FDT }, phys.ErrNotRAM, "root device tree"},
-		{"device tree at 0", func(f *fixture) phys.Addr { f.data.FDT = 0; return 0 }, kho.ErrPlace, "root device tree"},
-		{"device tree in scratch", func(f *fixture) phys.Addr { f.data.FDT = scratch2; return scratch2 }, kho.ErrPlace, "root device tree"},
+		{"device tree at 0", func(f *fixture) phys.Addr { f.data.FDT = 0; return 0 }, own.ErrPlace, "root device tree"},
+		{"device tree in scratch", func(f *fixture) phys.Addr { f.data.FDT = scratch2; return scratch2 }, own.ErrPlace, "root device tree"},
 		{"no device tree there", func(f *fixture) phys.Addr { f.data.FDT = hugeBlock; return hugeBlock }, fdt.ErrHeader, "root"},
 		{"table of no bytes", func(f *fixture) phys.Addr { f.data.ScratchSize = 0; return scratch0 }, kho.ErrScratch, "scratch table"},
 		{"table of two entries", func(f *fixture) phys.Addr { f.data.ScratchSize = 32; return scratch0 }, kho.ErrScratch, "scratch table"},
@@ -59,10 +60,10 @@ func TestOpenRefusesBadScratchTable(t *testing.T) {
 		{"preserved memory in the last page of an area that is not whole pages", func(f *fixture) phys.Addr {
 			set(1, uint64(hugeBlock)-2<<20, 2<<20+2048)(f)
 			return hugeBlock
-		}, kho.ErrPlace, "block"},
+		}, own.ErrPlace, "block"},
 		{"areas overlap", func(f *fixture) phys.Addr { set(1, uint64(scratch0)+2<<20, 4<<20)(f); return scratch0 }, kho.ErrScratch, "scratch table"},
 		{"same area twice", func(f *fixture) phys.Addr { set(1, uint64(scratch2), 2<<20)(f); return scratch0 }, kho.ErrScratch, "scratch table"},
-		{"preserved memory made scratch", func(f *fixture) phys.Addr { set(1, uint64(hugeBlock), 2<<20)(f); return hugeBlock }, kho.ErrPlace, "block"},
+		{"preserved memory made scratch", func(f *fixture) phys.Addr { set(1, uint64(hugeBlock), 2<<20)(f); return hugeBlock }, own.ErrPlace, "block"},
 	})
 }
 
@@ -151,11 +152,11 @@ func TestOpenRefusesBadDeviceTree(t *testing.T) {
 		{"sub-tree past its block", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", loneBlock, 4097) })(f)
 			return f.value("preserved-data")
-		}, kho.ErrPreserved, `"thing"`},
+		}, own.ErrPreserved, `"thing"`},
 		{"sub-tree that wraps", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", ^phys.Addr(0)-99, 101) })(f)
 			return f.value("preserved-data")
-		}, kho.ErrPreserved, `"thing"`},
+		}, own.ErrPreserved, `"thing"`},
 		{"sub-tree that readers take for another", rewrite("LUO@1", func(f *fixture, w *fdt.Writer) {
 			subtree(w, "thing", f.blob, 100)
 			subtree(w, "LUO@1", f.blob, 100)
@@ -171,7 +172,7 @@ func TestOpenRefusesBadDeviceTree(t *testing.T) {
 		{"sub-tree not preserved", func(f *fixture) phys.Addr {
 			rewrite("", func(f *fixture, w *fdt.Writer) { subtree(w, "thing", loneBlock+4096, 100) })(f)
 			return f.value("preserved-data")
-		}, kho.ErrPreserved, `"thing"`},
+		}, own.ErrPreserved, `"thing"`},
 		{"unknown version", func(f *fixture) phys.Addr {
 			page := f.edit(f.data.FDT, phys.PageSize)
 			page[lastIndex(page, "kho-v4")+5] = '9'
@@ -200,13 +201,13 @@ func TestOpenRefusesBadMapRoot(t *testing.T) {
 		return func(f *fixture) phys.Addr { f.setWord(f.value("preserved-memory-map"), v); return phys.Addr(v) }
 	}
 	run(t, []corruption{
-		{"zero", set(0), kho.ErrPlace, "preserved-memory map"},
+		{"zero", set(0), own.ErrPlace, "preserved-memory map"},
 		{"outside RAM", set(outside), phys.ErrNotRAM, "preserved-memory map"},
-		{"in scratch", set(uint64(scratch2)), kho.ErrPlace, "preserved-memory map"},
-		{"in the first MiB", set(0x9000), kho.ErrPlace, "preserved-memory map"},
-		{"unaligned", set(uint64(hugeBlock) + 8), kho.ErrPlace, "preserved-memory map"},
+		{"in scratch", set(uint64(scratch2)), own.ErrPlace, "preserved-memory map"},
+		{"in the first MiB", set(0x9000), own.ErrPlace, "preserved-memory map"},
+		{"unaligned", set(uint64(hugeBlock) + 8), own.ErrPlace, "preserved-memory map"},
 		{"past all memory", set(^uint64(0) &^ 4095), phys.ErrNotRAM, "preserved-memory map"},
-		{"an empty page, so nothing is preserved", func(f *fixture) phys.Addr { set(uint64(hugeBlock))(f); return f.data.FDT }, kho.ErrPreserved, "root device tree"},
+		{"an empty page, so nothing is preserved", func(f *fixture) phys.Addr { set(uint64(hugeBlock))(f); return f.data.FDT }, own.ErrPreserved, "root device tree"},
 	})
 }
 
@@ -224,9 +225,9 @@ func TestOpenRefusesBadMapNodes(t *testing.T) {
 		name := "level " + string(rune('0'+level)) + " "
 		all = append(all,
 			corruption{name + "pointer outside RAM", set(outside), phys.ErrNotRAM, name + "node"},
-			corruption{name + "pointer into scratch", set(uint64(scratch2)), kho.ErrPlace, name + "node"},
-			corruption{name + "pointer unaligned", set(uint64(hugeBlock) + 2048), kho.ErrPlace, name + "node"},
-			corruption{name + "pointer into the first MiB", set(4096), kho.ErrPlace, name + "node"},
+			corruption{name + "pointer into scratch", set(uint64(scratch2)), own.ErrPlace, name + "node"},
+			corruption{name + "pointer unaligned", set(uint64(hugeBlock) + 2048), own.ErrPlace, name + "node"},
+			corruption{name + "pointer into the first MiB", set(4096), own.ErrPlace, name + "node"},
 			corruption{name + "pointer past all memory", set(^uint64(4095)), phys.ErrNotRAM, name + "node"},
 			corruption{name + "pointer to the root, a cycle", func(f *fixture) phys.Addr {
 				slots, _, _ := f.path(lone)
@@ -292,11 +293,11 @@ func TestOpenRefusesBadBlocks(t *testing.T) {
 		return func(f *fixture) phys.Addr { f.setBit(b); return b.Addr }
 	}
 	run(t, []corruption{
-		{"after the end of RAM", set(phys.Block{Addr: ramEnd}), kho.ErrPlace, "block"},
-		{"before the start of RAM", set(phys.Block{Addr: ramStart - 4096}), kho.ErrPlace, "block"},
-		{"large, before the start of RAM", set(phys.Block{Addr: ramStart - 8192, Order: 1}), kho.ErrPlace, "block"},
-		{"in the last page of scratch", set(phys.Block{Addr: scratch0 + 4<<20 - 4096}), kho.ErrPlace, "block"},
-		{"on the scratch table", set(phys.Block{Addr: scratch0, Order: 9}), kho.ErrPlace, "block"},
+		{"after the end of RAM", set(phys.Block{Addr: ramEnd}), own.ErrPlace, "block"},
+		{"before the start of RAM", set(phys.Block{Addr: ramStart - 4096}), own.ErrPlace, "block"},
+		{"large, before the start of RAM", set(phys.Block{Addr: ramStart - 8192, Order: 1}), own.ErrPlace, "block"},
+		{"in the last page of scratch", set(phys.Block{Addr: scratch0 + 4<<20 - 4096}), own.ErrPlace, "block"},
+		{"on the scratch table", set(phys.Block{Addr: scratch0, Order: 9}), own.ErrPlace, "block"},
 		{"on half of a larger one", set(phys.Block{Addr: pairBlock + 4096}), kho.ErrOverlap, "block"},
 		{"on the head of a larger one", set(phys.Block{Addr: pairBlock}), kho.ErrOverlap, "block"},
 		{"at the end of a much larger one", set(phys.Block{Addr: hugeBlock + 2<<20 - 4096}), kho.ErrOverlap, "block"},
@@ -313,7 +314,7 @@ func TestOpenRefusesBadBlocks(t *testing.T) {
 			_, leaf, bit := f.path(phys.Block{Addr: f.data.FDT})
 			f.edit(leaf+phys.Addr(bit/8), 1)[0] &^= 1 << (bit % 8)
 			return f.data.FDT
-		}, kho.ErrPreserved, "root device tree"},
+		}, own.ErrPreserved, "root device tree"},
 	})
 }
 
@@ -374,7 +375,7 @@ func TestEveryDamagedSubtreeIsReported(t *testing.T) {
 		t.Fatalf("got %v, want two errors", err)
 	}
 	refusedAs(t, all[0], kho.ErrTree, f.value("blob-size"), `kho: root device tree: sub-tree "first"`)
-	if e, ok := all[1].(*phys.Error); !ok || e.Object != `kho: root device tree: sub-tree "second"` || !errors.Is(e, kho.ErrPreserved) {
+	if e, ok := all[1].(*phys.Error); !ok || e.Object != `kho: root device tree: sub-tree "second"` || !errors.Is(e, own.ErrPreserved) {
 		t.Errorf("the second error is %v", all[1])
 	}
 }

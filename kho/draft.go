@@ -3,6 +3,7 @@ package kho
 import (
 	"fmt"
 
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -17,7 +18,7 @@ type Draft struct {
 	format   *Format
 	from     *Format // of what came in, where that is another
 	data     Data    // scratch of the result, device tree of the old one
-	usable   phys.Ranges
+	rules    *own.Rules
 	old, now *Map
 	alloc    allocator
 	pool     *pool     // where the allocator has its memory from; nil for a first handover
@@ -56,7 +57,7 @@ func (h *Handover) Draft(f *Format, occupied phys.Ranges) (*Draft, error) {
 	if f == nil {
 		f = h.format
 	}
-	d := &Draft{mem: h.mem, format: f, data: h.Data, old: h.Map, now: h.Map.clone(), usable: usable(h.mem.RAM(), h.Scratch), pool: h.pool(occupied)}
+	d := &Draft{mem: h.mem, format: f, data: h.Data, old: h.Map, now: h.Map.clone(), rules: h.rules, pool: h.pool(occupied)}
 	d.alloc.more = d.pool.next
 	if h.format != f {
 		d.from = h.format
@@ -154,10 +155,10 @@ func (d *Draft) Preserve(b phys.Block) error {
 	if b.Order > maxOrder || !b.Addr.Aligned(b.Order.Bytes()) {
 		return bad(ErrMap, fmt.Sprintf("order %d", b.Order), fmt.Sprintf("at most order %d, naturally aligned", maxOrder))
 	}
-	r, ok := phys.Span(b.Addr, b.Order.Bytes())
-	if !ok || !d.usable.Contains(r) {
-		return bad(ErrPlace, fmt.Sprintf("order %d, not all usable", b.Order), "RAM outside scratch, above the first MiB")
+	if err := d.rules.Check("block", b); err != nil {
+		return err
 	}
+	r := b.Range()
 	if piece, hit := d.alloc.pieces.Overlaps(r); hit {
 		return bad(ErrOverlap, fmt.Sprintf("order %d in %v, where new pages come from", b.Order, piece), "memory of the caller's own")
 	}
@@ -177,7 +178,7 @@ func (d *Draft) Retire(b phys.Block) error {
 		return errDone(b.Addr)
 	}
 	if !d.member(b) {
-		return notPreserved("block to retire", b)
+		return own.NotPreserved("block to retire", b)
 	}
 	if err := d.mark(b, false); err != nil {
 		return err

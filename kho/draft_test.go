@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
@@ -226,11 +227,11 @@ func TestDraftRefusesToPreserve(t *testing.T) {
 		{"a member", phys.Block{Addr: loneBlock}, kho.ErrOverlap},
 		{"part of a member", phys.Block{Addr: hugeBlock + 0x10000, Order: 2}, kho.ErrOverlap},
 		{"what surrounds a member", phys.Block{Addr: loneBlock, Order: 1}, kho.ErrOverlap},
-		{"an allocated page", phys.Block{Addr: page}, kho.ErrPlace},
+		{"an allocated page", phys.Block{Addr: page}, own.ErrPlace},
 		{"a node of the old map", phys.Block{Addr: h.Map.Root()}, kho.ErrOverlap},
-		{"scratch", phys.Block{Addr: scratch2}, kho.ErrPlace},
-		{"memory that is not RAM", phys.Block{Addr: ramEnd}, kho.ErrPlace},
-		{"memory below 1 MiB", phys.Block{Addr: 0x8000}, kho.ErrPlace},
+		{"scratch", phys.Block{Addr: scratch2}, own.ErrPlace},
+		{"memory that is not RAM", phys.Block{Addr: ramEnd}, phys.ErrNotRAM},
+		{"memory below 1 MiB", phys.Block{Addr: 0x8000}, own.ErrPlace},
 		{"an unaligned block", phys.Block{Addr: loneBlock + 0x11000, Order: 1}, kho.ErrMap},
 		{"an order without leaves", phys.Block{Order: 38}, kho.ErrMap},
 		{"an order without size", phys.Block{Order: 60}, kho.ErrMap},
@@ -247,10 +248,10 @@ func TestDraftRefusesToRetireWhatIsNoMember(t *testing.T) {
 	for _, b := range []phys.Block{
 		{Addr: loneBlock, Order: 1}, {Addr: pairBlock}, {Addr: hugeBlock + 4096}, {Addr: loneBlock + 1}, {Addr: 0, Order: 60},
 	} {
-		refusedAs(t, d.Retire(b), kho.ErrPreserved, b.Addr, "retire")
+		refusedAs(t, d.Retire(b), own.ErrPreserved, b.Addr, "retire")
 	}
 	f.check(d.Retire(phys.Block{Addr: loneBlock}))
-	refusedAs(t, d.Retire(phys.Block{Addr: loneBlock}), kho.ErrPreserved, loneBlock, "retire")
+	refusedAs(t, d.Retire(phys.Block{Addr: loneBlock}), own.ErrPreserved, loneBlock, "retire")
 }
 
 func TestDraftTakesNoChangesAfterCommit(t *testing.T) {

@@ -3,6 +3,7 @@ package kho
 import (
 	"slices"
 
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -36,7 +37,7 @@ func (d *Draft) member(b phys.Block) bool {
 	}
 	return d.parts(b, func(p phys.Block) error {
 		if !d.now.Preserved(p) {
-			return ErrPreserved
+			return own.ErrPreserved
 		}
 		return nil
 	}) == nil

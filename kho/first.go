@@ -3,6 +3,7 @@ package kho
 import (
 	"fmt"
 
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -33,13 +34,13 @@ func New(mem phys.Memory, f *Format, ram phys.Ranges, table phys.Addr, areas []S
 	if err != nil {
 		return nil, phys.In("kho", table, err)
 	}
-	d := &Draft{mem: mem, format: f, old: &Map{mem: mem}, now: &Map{mem: mem}, usable: usable(ram, scratch),
+	d := &Draft{mem: mem, format: f, old: &Map{mem: mem}, now: &Map{mem: mem}, rules: own.NewRules(ram, scratch),
 		data: Data{Scratch: table, ScratchSize: size}}
 	for _, p := range d.format.root {
 		d.root = append(d.root, carried{p.name, p.value})
 	}
 	d.root = append(d.root, carried{d.format.mapProperty, nil})
-	free := d.usable.Sub(avoid...)
+	free := d.rules.Places().Sub(avoid...)
 	d.alloc.more = func() (phys.Range, error) {
 		for len(free) > 0 {
 			last := &free[len(free)-1]

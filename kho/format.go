@@ -70,7 +70,7 @@ type index interface {
 	// read fills m from the structure at m.root. Afterwards every page of the
 	// structure is proved to be a place for one and referenced once, and leaves
 	// stand only where blocks can be RAM. Blocks are not proved.
-	read(m *Map, scratch phys.Ranges) error
+	read(m *Map) error
 	// write makes the structure above the leaves of d.now and sets its root,
 	// taking pages for whatever d.old does not have.
 	write(d *Draft) error

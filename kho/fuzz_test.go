@@ -268,9 +268,10 @@ func FuzzVmalloc(f *testing.F) {
 				f.setWord(chunks[i>>15]+phys.Addr(8*(i%512)), w)
 			}
 		}
-		m := f.open().Map
-		phystest.Bounded(t, heapOfObject, func() { m.Vmalloc(areaAt, v, nil) })
-		area, err := m.Vmalloc(areaAt, v, nil)
+		h := f.open()
+		m := h.Map
+		phystest.Bounded(t, heapOfObject, func() { kho.OpenVmalloc(h.Ledger().As("area", areaAt), areaAt, v) })
+		area, err := kho.OpenVmalloc(h.Ledger().As("area", areaAt), areaAt, v)
 		if err != nil {
 			return
 		}
@@ -279,8 +280,8 @@ func FuzzVmalloc(f *testing.F) {
 				t.Fatalf("block %d of %d: %v", i, area.Len(), err)
 			}
 		}
-		if len(area.Chunks) > area.Len()/511+1 {
-			t.Fatalf("%d chunks for %d blocks", len(area.Chunks), area.Len())
+		if len(area.Chunks()) > area.Len()/511+1 {
+			t.Fatalf("%d chunks for %d blocks", len(area.Chunks()), area.Len())
 		}
 	})
 }

@@ -93,13 +93,13 @@ func TestEveryVmallocAreaOfLinux734IsProved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		area, err := h.Map.Vmalloc(b.Addr+32, kho.ParseVmalloc(page[32:]), nil)
+		area, err := kho.OpenVmalloc(h.Ledger().As("area", b.Addr+32), b.Addr+32, kho.ParseVmalloc(page[32:]))
 		if err != nil {
 			t.Fatal(err)
 		}
 		areas++
-		if area.Len() != 1 || role[area.Block(0).Addr] != "memfd array data" || len(area.Chunks) != 1 || role[area.Chunks[0]] != "memfd array chunk" {
-			t.Errorf("memfd %v: %d blocks, chunks %v", b.Addr, area.Len(), area.Chunks)
+		if area.Len() != 1 || role[area.Block(0).Addr] != "memfd array data" || len(area.Chunks()) != 1 || role[area.Chunks()[0]] != "memfd array chunk" {
+			t.Errorf("memfd %v: %d blocks, chunks %v", b.Addr, area.Len(), area.Chunks())
 		}
 	}
 	if areas != 260 {

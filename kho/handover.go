@@ -27,6 +27,7 @@ import (
 	"slices"
 
 	"ferry/fdt"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -39,8 +40,6 @@ var (
 	ErrAmbiguous = errors.New("more than one format fits the handover")
 	ErrMap       = errors.New("bad preserved-memory map")
 	ErrOverlap   = errors.New("overlap")
-	ErrPlace     = errors.New("not a place for preserved memory")
-	ErrPreserved = errors.New("not preserved as this block")
 	ErrVmalloc   = errors.New("bad vmalloc area")
 	ErrMetadata  = errors.New("bad kexec metadata")
 	ErrReserved  = errors.New("bad reserved memory")
@@ -91,6 +90,7 @@ type Handover struct {
 	Map        *Map          // what is preserved
 
 	mem    phys.Memory
+	rules  *own.Rules
 	format *Format
 	alike  []*Format // all in which it says the same
 	tree   *fdt.Tree
@@ -137,6 +137,7 @@ func open(mem phys.Memory, d Data, f *Format, choose func(*Handover, []*Format) 
 	if h.Table, h.Scratch, err = readScratch(mem, d); err != nil {
 		return nil, phys.In("kho", d.Scratch, err)
 	}
+	h.rules = own.NewRules(mem.RAM(), h.Scratch)
 	fit, err := h.openTree(formatsAnd(f))
 	if err == nil {
 		h, err = choose(h, fit)
@@ -180,7 +181,7 @@ func (h *Handover) openTree(all []*Format) ([]*Format, error) {
 		return nil, &phys.Error{Object: "payload", Addr: d.FDT, Found: fmt.Sprintf("device tree of %d bytes", d.FDTSize),
 			Want: fmt.Sprint(phys.PageSize), Err: ErrPayload}
 	}
-	page, err := viewPage(h.mem, h.Scratch, d.FDT)
+	page, err := h.rules.View(h.mem, "page", d.FDT)
 	if err != nil {
 		return nil, phys.In("root device tree", d.FDT, err)
 	}
@@ -199,15 +200,15 @@ func (h *Handover) openTree(all []*Format) ([]*Format, error) {
 	if err != nil {
 		return nil, phys.In("root device tree", d.FDT, err)
 	}
-	h.Map = &Map{mem: h.mem, root: phys.Addr(pointer)}
+	h.Map = &Map{mem: h.mem, rules: h.rules, root: phys.Addr(pointer)}
 	return fit, nil
 }
 
 // read reads the map, and what the root device tree names, in the format of h.
 func (h *Handover) read() error {
 	d, root := h.Data, h.tree.Root()
-	h.Map = &Map{mem: h.mem, root: h.Map.root}
-	if err := h.Map.read(h.format, h.Scratch); err != nil {
+	h.Map = &Map{mem: h.mem, rules: h.rules, root: h.Map.root}
+	if err := h.Map.read(h.format); err != nil {
 		property, _ := root.Property(h.format.mapProperty)
 		return phys.In(fmt.Sprintf("property %v: preserved-memory map", property.Addr), h.Map.root, err)
 	}
@@ -215,7 +216,7 @@ func (h *Handover) read() error {
 		return unfinished(root)
 	}
 	if b := (phys.Block{Addr: d.FDT}); !h.Map.Preserved(b) {
-		return notPreserved("root device tree", b)
+		return own.NotPreserved("root device tree", b)
 	}
 	var bad phys.Errors
 	for n := range root.Children() {
@@ -242,7 +243,7 @@ var errMore = errors.New("too much is damaged: the rest of the sub-trees was not
 func unfinished(root fdt.Node) error {
 	for n := range root.Children() {
 		return &phys.Error{Object: "sub-tree " + phys.Quote(n.Name()), Addr: n.Addr(), Found: "a handover without a map of what is preserved",
-			Want: "one that was finished", Hint: "write 1 to kho/out/finalize in debugfs before the kexec, or let live update do it", Err: ErrPreserved}
+			Want: "one that was finished", Hint: "write 1 to kho/out/finalize in debugfs before the kexec, or let live update do it", Err: own.ErrPreserved}
 	}
 	return nil
 }
@@ -258,38 +259,14 @@ func (h *Handover) Formats() []*Format { return slices.Clone(h.alike) }
 // Memory returns the memory that the handover was opened in.
 func (h *Handover) Memory() phys.Memory { return h.mem }
 
-// notPreserved says that object, which must be the block b, is not in the map as
-// such.
-func notPreserved(object string, b phys.Block) error {
-	return &phys.Error{Object: object, Addr: b.Addr, Found: fmt.Sprintf("not preserved with order %d", b.Order),
-		Want: "its own entry in the preserved-memory map", Err: ErrPreserved}
-}
+// Ledger returns a new ledger of who owns which preserved block: nobody yet.
+func (h *Handover) Ledger() *own.Ledger { return h.space().Ledger() }
 
-// notPreservedAt is notPreserved of the block b, which is a what and whose address
-// was read in object at address at.
+func (h *Handover) space() *own.Space { return own.NewSpace(h.mem, h.rules, h.Map) }
+
+// notPreservedAt says that the block b is not in the map as such. It is a what, and
+// its address was read in object at address at.
 func notPreservedAt(object string, at phys.Addr, what string, b phys.Block) error {
 	return &phys.Error{Object: object, Addr: at, Found: fmt.Sprintf("%s %v, not preserved with order %d", what, b.Addr, b.Order),
-		Want: "a block with its own entry in the preserved-memory map", Err: ErrPreserved}
-}
-
-// viewPage returns the page at a for reading after proving that it is a place
-// where a handover may keep a page.
-func viewPage(mem phys.Memory, scratch phys.Ranges, a phys.Addr) ([]byte, error) {
-	bad := func(found, want string) error {
-		return &phys.Error{Object: "page", Addr: a, Found: found, Want: want, Err: ErrPlace}
-	}
-	if !a.Aligned(phys.PageSize) {
-		return nil, bad("address not page aligned", "a multiple of 4096")
-	}
-	if a < phys.LowMemory {
-		return nil, bad("address in the first MiB", fmt.Sprintf("%s or above", phys.LowMemory))
-	}
-	b, err := mem.View(a, phys.PageSize)
-	if err != nil {
-		return nil, err
-	}
-	if s, hit := scratch.Overlaps(phys.Block{Addr: a}.Range()); hit {
-		return nil, bad(fmt.Sprintf("address in scratch area %v", s), "memory outside scratch")
-	}
-	return b, nil
+		Want: "a block with its own entry in the preserved-memory map", Err: own.ErrPreserved}
 }

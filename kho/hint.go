@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"ferry/fdt"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -62,7 +63,8 @@ func keptFree(areas []phys.Range, maps []*Map) []phys.Range {
 // may have, each as far as it can be read; in the one that is claimed alone if it
 // can be read in that.
 func mapHints(mem phys.Memory, d Data, claim *Format) (maps []*Map) {
-	page, err := viewPage(mem, nil, d.FDT)
+	rules := own.NewRules(mem.RAM(), nil)
+	page, err := rules.View(mem, "page", d.FDT)
 	if err != nil {
 		return nil
 	}
@@ -82,8 +84,8 @@ func mapHints(mem phys.Memory, d Data, claim *Format) (maps []*Map) {
 		fit = fit[:1] // the newest kernels alone know it
 	}
 	for _, f := range fit {
-		m := &Map{mem: mem, root: phys.Addr(root)}
-		if f.index.read(m, nil) != nil {
+		m := &Map{mem: mem, rules: rules, root: phys.Addr(root)}
+		if f.index.read(m) != nil {
 			continue
 		}
 		if f == claim {

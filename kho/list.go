@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -58,7 +59,7 @@ func (f list) limit(top phys.Addr) (n int) {
 // scan walks the chunks from root on and proves them, and where their elements
 // point. The walk is bounded by RAM even where the list loops: no chunk is
 // visited twice, and there are no more elements than RAM has windows.
-func (f list) scan(mem phys.Memory, root phys.Addr, scratch phys.Ranges) (chunks []phys.Addr, all []element, err error) {
+func (f list) scan(mem phys.Memory, root phys.Addr, rules *own.Rules) (chunks []phys.Addr, all []element, err error) {
 	var top phys.Addr
 	if ram := mem.RAM(); len(ram) > 0 {
 		top = ram[len(ram)-1].End
@@ -79,12 +80,12 @@ func (f list) scan(mem phys.Memory, root phys.Addr, scratch phys.Ranges) (chunks
 		if len(chunks) > limit+maxVacant/listElements+int(maxOrder) {
 			return nil, nil, bad(fmt.Sprintf("more than %d chunks", len(chunks)), "no more than RAM has room for")
 		}
-		page, err := viewPage(mem, scratch, next)
+		page, err := rules.View(mem, "page", next)
 		if err != nil {
 			return nil, nil, phys.In(what, next, err)
 		}
 		seen[next], chunks, at = true, append(chunks, next), next
-		if all, err = f.elements(mem, at, page, top, scratch, all); err != nil {
+		if all, err = f.elements(mem, at, page, top, rules, all); err != nil {
 			return nil, nil, phys.In(fmt.Sprintf("chunk %s", at), at, err)
 		}
 		for _, e := range all[live+vacant:] {
@@ -110,7 +111,7 @@ func (f list) scan(mem phys.Memory, root phys.Addr, scratch phys.Ranges) (chunks
 }
 
 // elements appends the elements of the chunk at a to all.
-func (f list) elements(mem phys.Memory, a phys.Addr, page []byte, top phys.Addr, scratch phys.Ranges, all []element) ([]element, error) {
+func (f list) elements(mem phys.Memory, a phys.Addr, page []byte, top phys.Addr, rules *own.Rules, all []element) ([]element, error) {
 	o, n := binary.LittleEndian.Uint32(page[listOrder:]), binary.LittleEndian.Uint32(page[listCount:])
 	if o > uint32(maxOrder) {
 		return nil, &phys.Error{Object: "header", Addr: a + listOrder, Found: fmt.Sprintf("order %d", o), Want: fmt.Sprintf("at most %d", maxOrder), Err: ErrMap}
@@ -130,9 +131,9 @@ func (f list) elements(mem phys.Memory, a phys.Addr, page []byte, top phys.Addr,
 		case !e.start.Aligned(reach):
 			return nil, bad(ErrMap, fmt.Sprintf("order %d from %s on", o, e.start), fmt.Sprintf("a multiple of %#x", reach))
 		case !e.bitmap.Aligned(f.bitmap):
-			return nil, bad(ErrPlace, fmt.Sprintf("bitmap %s", e.bitmap), fmt.Sprintf("a multiple of %d", f.bitmap))
+			return nil, bad(own.ErrPlace, fmt.Sprintf("bitmap %s", e.bitmap), fmt.Sprintf("a multiple of %d", f.bitmap))
 		}
-		bitmap, err := viewPage(mem, scratch, e.bitmap.Page())
+		bitmap, err := rules.View(mem, "page", e.bitmap.Page())
 		if err != nil {
 			return nil, phys.In(fmt.Sprintf("element %d", i), e.at, err)
 		}
@@ -148,11 +149,11 @@ func (f list) elements(mem phys.Memory, a phys.Addr, page []byte, top phys.Addr,
 }
 
 // read collects the bitmaps of the list. Its cost follows their number.
-func (f list) read(m *Map, scratch phys.Ranges) error {
+func (f list) read(m *Map) error {
 	if m.root == 0 {
 		return nil // nothing is preserved
 	}
-	chunks, all, err := f.scan(m.mem, m.root, scratch)
+	chunks, all, err := f.scan(m.mem, m.root, m.rules)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -128,7 +129,7 @@ func TestOpenRefusesBadLists(t *testing.T) {
 					n := binary.LittleEndian.Uint32(f.edit(f.root()+12, 4))
 					header(12, n+1)(f)
 					return 0
-				}, kho.ErrPlace, "element"},
+				}, own.ErrPlace, "element"},
 				{"link to itself, a cycle", func(f *fixture) phys.Addr { f.setWord(f.root(), uint64(f.root())); return f.root() }, kho.ErrMap, "link"},
 				{"link to the first from the last, a cycle", func(f *fixture) phys.Addr {
 					last := f.root()
@@ -139,19 +140,19 @@ func TestOpenRefusesBadLists(t *testing.T) {
 					return last
 				}, kho.ErrMap, "link"},
 				{"link outside RAM", link(outside), phys.ErrNotRAM, "link"},
-				{"link into scratch", link(uint64(scratch2)), kho.ErrPlace, "link"},
-				{"link into the first MiB", link(0x9000), kho.ErrPlace, "link"},
-				{"link unaligned", link(uint64(hugeBlock) + 512), kho.ErrPlace, "link"},
+				{"link into scratch", link(uint64(scratch2)), own.ErrPlace, "link"},
+				{"link into the first MiB", link(0x9000), own.ErrPlace, "link"},
+				{"link unaligned", link(uint64(hugeBlock) + 512), own.ErrPlace, "link"},
 				{"link past all memory", link(^uint64(4095)), phys.ErrNotRAM, "link"},
 				{"list outside RAM", func(f *fixture) phys.Addr {
 					f.setWord(f.value("preserved-memory-map"), outside)
 					return phys.Addr(outside)
 				}, phys.ErrNotRAM, "preserved-memory map: chunk"},
-				{"bitmap at 0", pointer(8, 0), kho.ErrPlace, "element"},
+				{"bitmap at 0", pointer(8, 0), own.ErrPlace, "element"},
 				{"bitmap outside RAM", pointer(8, outside), phys.ErrNotRAM, "element"},
-				{"bitmap in scratch", pointer(8, uint64(scratch2)+4096-size), kho.ErrPlace, "element"},
-				{"bitmap in the first MiB", pointer(8, 0x9000), kho.ErrPlace, "element"},
-				{"bitmap unaligned", field(8, uint64(hugeBlock)+256), kho.ErrPlace, "element"},
+				{"bitmap in scratch", pointer(8, uint64(scratch2)+4096-size), own.ErrPlace, "element"},
+				{"bitmap in the first MiB", pointer(8, 0x9000), own.ErrPlace, "element"},
+				{"bitmap unaligned", field(8, uint64(hugeBlock)+256), own.ErrPlace, "element"},
 				{"bitmap in a chunk", func(f *fixture) phys.Addr {
 					at := f.element(lone, size).at
 					f.setWord(at+8, uint64(f.root())+4096-size)
@@ -192,19 +193,19 @@ func TestOpenRefusesBadLists(t *testing.T) {
 					bit := (uint64(ramEnd) - uint64(ramEnd)&^(reach-1)) >> 12
 					f.edit(e.bitmap+phys.Addr(bit/8), 1)[0] |= 1 << (bit % 8)
 					return ramEnd
-				}, kho.ErrPlace, "block"},
+				}, own.ErrPlace, "block"},
 				{"block in scratch", func(f *fixture) phys.Addr {
 					e := f.element(phys.Block{Addr: hugeBlock, Order: 9}, size)
 					bit := e.bit - uint64(hugeBlock-scratch2)>>21
 					f.edit(e.bitmap+phys.Addr(bit/8), 1)[0] |= 1 << (bit % 8)
 					return scratch2
-				}, kho.ErrPlace, "block"},
+				}, own.ErrPlace, "block"},
 				{"block inside another", func(f *fixture) phys.Addr { f.flip(phys.Block{Addr: pairBlock + 4096}, size); return pairBlock + 4096 }, kho.ErrOverlap, "block"},
 				{"block over a chunk", func(f *fixture) phys.Addr {
 					f.flip(phys.Block{Addr: f.root()}, size)
 					return f.root()
 				}, kho.ErrOverlap, "block"},
-				{"the device tree not preserved", func(f *fixture) phys.Addr { f.flip(phys.Block{Addr: f.data.FDT}, size); return f.data.FDT }, kho.ErrPreserved, "root device tree"},
+				{"the device tree not preserved", func(f *fixture) phys.Addr { f.flip(phys.Block{Addr: f.data.FDT}, size); return f.data.FDT }, own.ErrPreserved, "root device tree"},
 			})
 		})
 	}

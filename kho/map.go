@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -14,8 +15,9 @@ import (
 // each order in use; they neither allocate nor fail, because the structure was
 // proved when it was read.
 type Map struct {
-	mem  phys.Memory
-	root phys.Addr
+	mem   phys.Memory
+	rules *own.Rules
+	root  phys.Addr
 
 	levels  [topLevel + 1][]node // of a radix tree, nodes of levels 5 to 1, ascending by prefix
 	chunks  []phys.Addr          // of a list, in its order
@@ -26,16 +28,11 @@ type Map struct {
 }
 
 // read fills the map, written as f at m.root, and proves it.
-func (m *Map) read(f *Format, scratch phys.Ranges) error {
-	if err := f.index.read(m, scratch); err != nil {
+func (m *Map) read(f *Format) error {
+	if err := f.index.read(m); err != nil {
 		return err
 	}
-	return m.checkBlocks(usable(m.mem.RAM(), scratch))
-}
-
-// usable returns where preserved memory may lie.
-func usable(ram, scratch phys.Ranges) phys.Ranges {
-	return ram.Sub(scratch...).Sub(phys.Range{End: phys.LowMemory})
+	return m.checkBlocks()
 }
 
 // at returns the leaf of the given order and window, or nil.

@@ -11,6 +11,7 @@ import (
 
 	"ferry/fdt"
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -158,7 +159,7 @@ func TestReservedMemoryRefuses(t *testing.T) {
 		{"not all preserved", func(w *fdt.Writer) {
 			w.String("compatible", "memblock-v1")
 			node(w, "r", uint64(hugeBlock), 2<<20+4096)
-		}, kho.ErrPreserved},
+		}, own.ErrPreserved},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t)

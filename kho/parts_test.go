@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -24,7 +25,7 @@ func TestRetireTakesOnlyBlocksThatCanBe(t *testing.T) {
 		for _, b := range []phys.Block{
 			{Addr: high.Start + gib, Order: 19}, {Addr: high.Start, Order: 52}, {Addr: 0, Order: 100}, {Addr: 0, Order: 255},
 		} {
-			if err := d.Retire(b); !errors.Is(err, kho.ErrPreserved) {
+			if err := d.Retire(b); !errors.Is(err, own.ErrPreserved) {
 				t.Errorf("%v: %v is retired: %v", f, b, err)
 			}
 		}

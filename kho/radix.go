@@ -48,12 +48,12 @@ type radix struct{}
 // tree that shares nodes or loops: a slot is followed only where a block below
 // it would fit RAM, which allows two leaves for every 128 MiB and a few nodes
 // for each order, and [maxVacant] where it would not.
-func (radix) read(m *Map, scratch phys.Ranges) error {
+func (radix) read(m *Map) error {
 	var top phys.Addr
 	if ram := m.mem.RAM(); len(ram) > 0 {
 		top = ram[len(ram)-1].End
 	}
-	if _, err := viewPage(m.mem, scratch, m.root); err != nil {
+	if err := m.rules.Check("page", phys.Block{Addr: m.root}); err != nil {
 		return phys.In("root", m.root, err)
 	}
 	m.nodes = []phys.PFN{m.root.PFN()}
@@ -73,13 +73,13 @@ func (radix) read(m *Map, scratch phys.Ranges) error {
 				}
 				p := n.prefix<<tableShift | uint64(i)
 				found, want, above := badPrefix(p, leafShift+tableShift*(l-1), top)
-				if above && m.vacate(l-1, child, scratch) {
+				if above && m.vacate(l-1, child) {
 					continue
 				}
 				if found != "" {
 					return m.slotError(l, n, i, found, want)
 				}
-				if _, err := viewPage(m.mem, scratch, child); err != nil {
+				if err := m.rules.Check("page", phys.Block{Addr: child}); err != nil {
 					return phys.In(m.slotName(l, n, i), child, err)
 				}
 				below = append(below, node{p, child})

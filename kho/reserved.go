@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"ferry/fdt"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -142,7 +143,7 @@ func (h *Handover) Reserved() ([]Region, error) {
 	for _, r := range regions {
 		if kept := r.Kept(); !kept.Empty() && !h.Map.Covers(kept) {
 			return nil, &phys.Error{Object: "kho: reserved memory " + phys.Quote(r.Name), Addr: r.Range.Start,
-				Found: fmt.Sprintf("%#x bytes, not all preserved", r.Range.Size()), Want: "preserved memory", Err: ErrPreserved}
+				Found: fmt.Sprintf("%#x bytes, not all preserved", r.Range.Size()), Want: "preserved memory", Err: own.ErrPreserved}
 		}
 	}
 	return regions, nil

@@ -104,7 +104,7 @@ func (h *Handover) checkTable() error {
 	if ok && h.Scratch.Contains(table) {
 		return nil
 	}
-	if !ok || !usable(h.mem.RAM(), h.Scratch).Contains(table) {
+	if !ok || !h.rules.Allow(table) {
 		return bad("a table partly in scratch, or not in RAM")
 	}
 	if b, hit := h.Map.Overlaps(table); hit {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
@@ -23,7 +24,7 @@ func TestScratchOfAnySizeIsKeptFree(t *testing.T) {
 	d, err := kho.New(f.mem, kho.V1, f.mem.RAM(), scratch0, table, nil)
 	f.check(err)
 	last := phys.Block{Addr: scratch2 + 1<<20 + 0x30000}
-	refusedAs(t, d.Preserve(last), kho.ErrPlace, last.Addr, "block")
+	refusedAs(t, d.Preserve(last), own.ErrPlace, last.Addr, "block")
 	beside := phys.Block{Addr: last.Range().End}
 	f.check(d.Preserve(beside))
 	f.data, err = d.Commit()

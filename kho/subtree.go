@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ferry/fdt"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -64,7 +65,7 @@ func (s Subtree) checkSize(at phys.Addr) error {
 func (s Subtree) checkPreserved(m *Map, at phys.Addr) error {
 	if r, ok := phys.Span(s.Data, s.Size); !ok || !m.Covers(r) {
 		return &phys.Error{Object: s.String(), Addr: at,
-			Found: fmt.Sprintf("%d bytes at %v, not all preserved", s.Size, s.Data), Want: "preserved memory", Err: ErrPreserved}
+			Found: fmt.Sprintf("%d bytes at %v, not all preserved", s.Size, s.Data), Want: "preserved memory", Err: own.ErrPreserved}
 	}
 	return nil
 }

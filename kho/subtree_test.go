@@ -11,6 +11,7 @@ import (
 
 	"ferry/fdt"
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -103,13 +104,13 @@ func TestDraftRefusesSubtrees(t *testing.T) {
 	_, d := f.draft()
 	f.check(d.SetSubtree("LUO", loneBlock+4096, 32))
 	_, err := d.Commit()
-	refusedAs(t, err, kho.ErrPreserved, loneBlock+4096, `"LUO"`)
+	refusedAs(t, err, own.ErrPreserved, loneBlock+4096, `"LUO"`)
 
 	f = newFixture(t)
 	_, d = f.draft()
 	f.check(d.Retire(phys.Block{Addr: f.blob})) // and leave the sub-tree behind
 	_, err = d.Commit()
-	refusedAs(t, err, kho.ErrPreserved, f.blob, `"thing"`)
+	refusedAs(t, err, own.ErrPreserved, f.blob, `"thing"`)
 
 	f = fixtureAs(t, kho.V1Small) // whose kernels have no live update
 	thing, _ := f.open().Subtree("thing")
@@ -134,9 +135,9 @@ func TestSubtreesEndInsideTheAddressSpace(t *testing.T) {
 	_, d = f.draft()
 	f.check(d.SetSubtree("thing", last.Addr, 2*phys.PageSize))
 	_, err = d.Commit()
-	refusedAs(t, err, kho.ErrPreserved, last.Addr, `"thing"`)
+	refusedAs(t, err, own.ErrPreserved, last.Addr, `"thing"`)
 	f.setWord(f.value("blob-size"), 2*phys.PageSize)
-	f.refused(kho.ErrPreserved, f.value("preserved-data"), `"thing"`)
+	f.refused(own.ErrPreserved, f.value("preserved-data"), `"thing"`)
 }
 
 func TestCommitRefusesMoreSubtreesThanOnePageHolds(t *testing.T) {

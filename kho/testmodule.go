@@ -70,7 +70,7 @@ func (h *Handover) testObjects(s Subtree, visit func(object string, b phys.Block
 	case len(list.Value) != VmallocSize:
 		return bad(at, fmt.Sprintf("%d folios in %d bytes", n, len(list.Value)), "8 bytes each, or the 16 of a vmalloc area")
 	}
-	area, err := h.Map.Vmalloc(list.Addr, ParseVmalloc(list.Value), nil)
+	area, err := readVmalloc(h.space(), list.Addr, ParseVmalloc(list.Value), func(phys.Block) error { return nil })
 	if err != nil && n == VmallocSize/testFolio {
 		// Sixteen bytes are two folios as well, where they are no area.
 		return h.testFolios(list.Addr, list.Value, visit)
@@ -81,7 +81,7 @@ func (h *Handover) testObjects(s Subtree, visit func(object string, b phys.Block
 	if uint64(n)*testFolio > uint64(area.Pages)*phys.PageSize {
 		return bad(at, fmt.Sprintf("%d folios in a list of %d pages", n, area.Pages), "as many as it has room for")
 	}
-	for _, a := range area.Chunks {
+	for _, a := range area.Chunks() {
 		if err := visit("chunk of the list", phys.Block{Addr: a}); err != nil {
 			return err
 		}

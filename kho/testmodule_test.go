@@ -11,6 +11,7 @@ import (
 
 	"ferry/fdt"
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -156,5 +157,5 @@ func TestTheTestModulesTreeIsRefused(t *testing.T) {
 	at := list[0].Addr + 8*3
 	f.setWord(at, uint64(folios[3].Addr)|4)
 	err := f.open().TestObjects(func(string, phys.Block) error { return nil })
-	refusedAs(t, err, kho.ErrPreserved, at, "list of folios")
+	refusedAs(t, err, own.ErrPreserved, at, "list of folios")
 }

@@ -9,6 +9,7 @@ import (
 
 	"ferry/kho"
 	"ferry/kho/khotest"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -169,7 +170,7 @@ func TestTheWrongOneOfTwoListsIsFound(t *testing.T) {
 	f.hint = kho.V1Small
 	f.refused(kho.ErrAmbiguous, f.data.FDT, "root device tree")
 	_, err := kho.OpenAs(f.mem, f.data, kho.V1Small)
-	refusedAs(t, err, kho.ErrPreserved, f.data.FDT, "root device tree")
+	refusedAs(t, err, own.ErrPreserved, f.data.FDT, "root device tree")
 }
 
 // TestAPieceOffItsPlaceIsNoPage: a bitmap of 512 bytes in an otherwise empty

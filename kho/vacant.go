@@ -19,8 +19,8 @@ const maxVacant = 1 << 13
 
 // vacate proves that the node at a of the given level of a tree has no bits below it,
 // and enters it and what is below it into m.vacant. It reports whether that is so.
-func (m *Map) vacate(level int, a phys.Addr, scratch phys.Ranges) bool {
-	page, err := viewPage(m.mem, scratch, a)
+func (m *Map) vacate(level int, a phys.Addr) bool {
+	page, err := m.rules.View(m.mem, "page", a)
 	if err != nil || len(m.vacant) == maxVacant {
 		return false
 	}
@@ -29,7 +29,7 @@ func (m *Map) vacate(level int, a phys.Addr, scratch phys.Ranges) bool {
 		return zeroLeaf(page)
 	}
 	for ; len(page) > 0; page = page[8:] {
-		if child := phys.Addr(binary.LittleEndian.Uint64(page)); child != 0 && !m.vacate(level-1, child, scratch) {
+		if child := phys.Addr(binary.LittleEndian.Uint64(page)); child != 0 && !m.vacate(level-1, child) {
 			return false
 		}
 	}

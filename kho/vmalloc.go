@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -57,36 +58,76 @@ func (v Vmalloc) Append(b []byte) []byte {
 	return binary.LittleEndian.AppendUint16(b, v.Order)
 }
 
-// Area is the memory of a vmalloc descriptor that [Map.Vmalloc] proved.
+// Area is the memory of a vmalloc descriptor that [OpenVmalloc] proved.
 type Area struct {
 	Vmalloc
-	Chunks []phys.Addr // the chunk pages, each preserved with order 0
+	space  *own.Space
+	chunks []chunk // each preserved with order 0
+	last   int     // addresses in the last of them; the others are full
+	odd    error   // see Odd
+}
 
-	mem   phys.Memory
-	lists [][]byte // the addresses in each chunk
-	flags error    // the descriptor has unknown flags
-	gap   error    // the first of the addresses behind the end of a list
+// chunk is one page of the list of an area's blocks.
+type chunk struct {
+	addr phys.Addr
+	page *[phys.PageSize]byte
+}
+
+// Chunks returns the chunk pages, each preserved with order 0.
+func (a *Area) Chunks() []phys.Addr {
+	all := make([]phys.Addr, len(a.chunks))
+	for i, c := range a.chunks {
+		all[i] = c.addr
+	}
+	return all
 }
 
 // Odd says what no kernel writes in the descriptor or the chunks, though readers pass
 // over it; it is nil where there is nothing such.
-func (a *Area) Odd() error {
-	if a.flags != nil {
-		return a.flags
+func (a *Area) Odd() error { return a.odd }
+
+// OpenVmalloc reads and proves the area that v, which was read at address at,
+// describes: chunks and blocks preserved with their exact orders, as many pages as v
+// says, every chunk but the last full, and none twice. What readers pass over is no
+// error: see [Area.Odd]. It takes 16 bytes a chunk from the heap. An area of no pages
+// is an error; owners express it by no descriptor at all. An error's address is that
+// of the word that is wrong.
+//
+// Each chunk is claimed for the owner before its addresses are proved, so that nothing
+// is spent on one that is another object's; the blocks are claimed last.
+func OpenVmalloc(owner own.Claimant, at phys.Addr, v Vmalloc) (*Area, error) {
+	a, err := readVmalloc(owner.Space(), at, v, func(b phys.Block) error { return owner.Claim("chunk", b) })
+	if err == nil {
+		err = a.claimBlocks(owner)
 	}
-	return a.gap
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
-// Vmalloc reads and proves the area that v, which was read at address at,
-// describes: chunks and blocks preserved with their exact orders, as many pages as
-// v says, every chunk but the last full, and none twice. What readers pass over is no
-// error: see [Area.Odd]. It takes 32 bytes a chunk from the heap. An area of no pages
-// is an error; owners express it by no descriptor at all. An error's address is that of the word that is wrong.
-//
-// claim is called with each chunk page before its addresses are proved, and may
-// refuse it: whoever keeps account of owners spends nothing on a chunk that is
-// another's. It may be nil.
-func (m *Map) Vmalloc(at phys.Addr, v Vmalloc, claim func(chunk phys.Block) error) (*Area, error) {
+// Claim claims the chunks and blocks of the area for another owner. It reads the
+// blocks' addresses and proves nothing else again.
+func (a *Area) Claim(owner own.Claimant) error {
+	for _, c := range a.chunks {
+		if err := owner.Claim("chunk", phys.Block{Addr: c.addr}); err != nil {
+			return err
+		}
+	}
+	return a.claimBlocks(owner)
+}
+
+func (a *Area) claimBlocks(owner own.Claimant) error {
+	for i := range a.Len() {
+		if err := owner.Claim("block of the area", a.Block(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readVmalloc is OpenVmalloc without claims but for those of chunks, as claim says.
+func readVmalloc(space *own.Space, at phys.Addr, v Vmalloc, claim func(chunk phys.Block) error) (*Area, error) {
 	bad := func(offset phys.Addr, found, want string) error {
 		return &phys.Error{Object: "vmalloc area", Addr: at + offset, Found: found, Want: want, Err: ErrVmalloc}
 	}
@@ -98,53 +139,51 @@ func (m *Map) Vmalloc(at phys.Addr, v Vmalloc, claim func(chunk phys.Block) erro
 	case v.First == 0:
 		return nil, bad(0, "no chunk", fmt.Sprintf("one for %d blocks", v.Pages>>v.Order))
 	}
-	a := &Area{Vmalloc: v, mem: m.mem}
-	if v.Flags&^(VmallocAlloc|VmallocHuge) != 0 {
-		a.flags = bad(vmallocFlags, fmt.Sprintf("flags %#x", v.Flags), "flags 0x1 and 0x2 alone")
-	}
-	if err := a.read(m, at, claim); err != nil {
+	a := &Area{Vmalloc: v, space: space}
+	if err := a.read(at, claim); err != nil {
 		return nil, phys.In(fmt.Sprintf("vmalloc area %v", at), at, err)
+	}
+	if v.Flags&^(VmallocAlloc|VmallocHuge) != 0 {
+		a.odd = bad(vmallocFlags, fmt.Sprintf("flags %#x", v.Flags), "flags 0x1 and 0x2 alone")
 	}
 	return a, nil
 }
 
 // read reads the chunks; the address of the first one was read at link.
-func (a *Area) read(m *Map, link phys.Addr, claim func(chunk phys.Block) error) error {
+func (a *Area) read(link phys.Addr, claim func(chunk phys.Block) error) error {
 	bad := func(found, want string) error {
-		if a.gap != nil {
-			return a.gap // what is missing may be behind it
+		if a.odd != nil {
+			return a.odd // what is missing may be behind the end of a list
 		}
 		return &phys.Error{Object: "link", Addr: link, Found: found, Want: want, Err: ErrVmalloc}
 	}
 	var passed chain
-	for chunk, left := a.First, a.Len(); chunk != 0; {
-		if len(a.Chunks) > 0 && len(a.lists[len(a.lists)-1]) < 8*chunkSlots {
-			return bad(fmt.Sprintf("chunk %v after one that is not full", chunk), "full chunks before it")
+	for at, left := a.First, a.Len(); at != 0; {
+		if len(a.chunks) > 0 && a.last < chunkSlots {
+			return bad(fmt.Sprintf("chunk %v after one that is not full", at), "full chunks before it")
 		}
-		if passed.again(chunk) {
-			return bad(fmt.Sprintf("chunk %v, which the list has passed", chunk), "a list that ends")
+		if passed.again(at) {
+			return bad(fmt.Sprintf("chunk %v, which the list has passed", at), "a list that ends")
 		}
-		b := phys.Block{Addr: chunk}
-		if !m.Preserved(b) {
+		b := phys.Block{Addr: at}
+		if !a.space.Preserved(b) {
 			return notPreservedAt("link", link, "chunk", b)
 		}
-		if claim != nil {
-			if err := claim(b); err != nil {
-				return phys.In(fmt.Sprintf("link %v", link), link, err)
-			}
+		if err := claim(b); err != nil {
+			return phys.In(fmt.Sprintf("link %v", link), link, err)
 		}
-		page, err := m.mem.View(chunk, phys.PageSize)
+		page, err := a.space.View(at, phys.PageSize)
 		if err != nil {
-			return phys.In("chunk", chunk, err)
+			return phys.In("chunk", at, err)
 		}
-		n, err := a.checkChunk(m, chunk, page, left)
+		n, err := a.checkChunk(at, page, left)
 		if err != nil {
 			return err
 		}
-		a.Chunks, a.lists = append(a.Chunks, chunk), append(a.lists, page[chunkData:chunkData+8*n])
+		a.chunks, a.last = append(a.chunks, chunk{at, (*[phys.PageSize]byte)(page)}), n
 		left -= n
-		link = chunk
-		if chunk = phys.Addr(binary.LittleEndian.Uint64(page)); chunk == 0 && left > 0 {
+		link = at
+		if at = phys.Addr(binary.LittleEndian.Uint64(page)); at == 0 && left > 0 {
 			return bad(fmt.Sprintf("the last chunk, after %d blocks", a.Len()-left), fmt.Sprintf("%d blocks", a.Len()))
 		}
 	}
@@ -174,7 +213,7 @@ func (c *chain) again(a phys.Addr) bool {
 
 // checkChunk proves the addresses in one chunk, of at most left blocks, and
 // returns how many there are. Readers stop at the first zero.
-func (a *Area) checkChunk(m *Map, chunk phys.Addr, page []byte, left int) (n int, err error) {
+func (a *Area) checkChunk(chunk phys.Addr, page []byte, left int) (n int, err error) {
 	name := func(i int) (object string, at phys.Addr) {
 		return fmt.Sprintf("chunk %s slot %d", chunk, i), chunk + phys.Addr(chunkData+8*i)
 	}
@@ -191,19 +230,19 @@ func (a *Area) checkChunk(m *Map, chunk phys.Addr, page []byte, left int) (n int
 		if n == left {
 			return 0, slot(n, fmt.Sprintf("one more block, %v", p), fmt.Sprintf("%d blocks", a.Len()))
 		}
-		if b := (phys.Block{Addr: p, Order: phys.Order(a.Order)}); !m.Preserved(b) {
+		if b := (phys.Block{Addr: p, Order: phys.Order(a.Order)}); !a.space.Preserved(b) {
 			object, at := name(n)
 			return 0, notPreservedAt(object, at, "block", b)
 		}
 	}
-	if bytes.Equal(list[8*n:], noSlots[8*n:]) || a.gap != nil {
+	if bytes.Equal(list[8*n:], noSlots[8*n:]) || a.odd != nil {
 		return n, nil
 	}
 	i := n
 	for binary.LittleEndian.Uint64(list[8*i:]) == 0 {
 		i++
 	}
-	a.gap = slot(i, phys.Addr(binary.LittleEndian.Uint64(list[8*i:])).String(), "zeros after the end of the list")
+	a.odd = slot(i, phys.Addr(binary.LittleEndian.Uint64(list[8*i:])).String(), "zeros after the end of the list")
 	return n, nil
 }
 
@@ -215,14 +254,14 @@ func (a *Area) Len() int { return int(a.Pages >> a.Order) }
 
 // Block returns block i of the area, in the order of virtual addresses.
 func (a *Area) Block(i int) phys.Block {
-	list := a.lists[i/chunkSlots]
+	list := a.chunks[i/chunkSlots].page[chunkData:]
 	return phys.Block{Addr: phys.Addr(binary.LittleEndian.Uint64(list[i%chunkSlots*8:])), Order: phys.Order(a.Order)}
 }
 
 // View returns the bytes of block i for reading.
 func (a *Area) View(i int) ([]byte, error) {
 	b := a.Block(i)
-	return a.mem.View(b.Addr, b.Order.Bytes())
+	return a.space.View(b.Addr, b.Order.Bytes())
 }
 
 // Vmalloc writes the chunk pages for an area of the given blocks, all of order

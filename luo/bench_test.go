@@ -3,8 +3,6 @@ package luo
 import (
 	"testing"
 	"time"
-
-	"ferry/blockset"
 )
 
 const million = 1000000
@@ -38,7 +36,7 @@ func BenchmarkRestoreMillionFiles(b *testing.B) {
 		b.Run(order+"-tokens", func(b *testing.B) {
 			h := commit(b, sessions(b, 2, million/2, order == "rising"), handoverMachine(b, 128<<20))
 			ratio(b, million*fileSize, func() {
-				st, err := Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
+				st, err := Restore(h, h.Ledger())
 				if err != nil || st.Files() != million {
 					b.Fatalf("%v", err)
 				}
@@ -51,7 +49,7 @@ func BenchmarkRestoreMillionFiles(b *testing.B) {
 // the old ones out of the map, all but the commit.
 func BenchmarkSerializeMillionFiles(b *testing.B) {
 	h := commit(b, sessions(b, 2, million/2, true), handoverMachine(b, 256<<20))
-	st, err := Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
+	st, err := Restore(h, h.Ledger())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -72,7 +70,7 @@ func BenchmarkRestoreHalfAMillionSessions(b *testing.B) {
 	n := sessionLayout.Max()
 	h := commit(b, sessions(b, n, 0, true), handoverMachine(b, 128<<20))
 	ratio(b, n*sessionSize, func() {
-		st, err := Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
+		st, err := Restore(h, h.Ledger())
 		if err != nil || st.Len() != n {
 			b.Fatalf("%v", err)
 		}

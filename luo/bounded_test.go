@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"ferry/blockset"
+	"ferry/own"
 	"ferry/phys/phystest"
 )
 
@@ -52,7 +52,7 @@ func TestWhatArraysHoldDoesNotCount(t *testing.T) {
 		}
 		t.Run(tt.name, func(t *testing.T) {
 			limit := uint64(64<<10 + 12*tt.sessions + 8*tt.files)
-			phystest.Bounded(t, limit, func() { restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size) })
+			phystest.Bounded(t, limit, func() { restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size) })
 		})
 	}
 }

@@ -68,13 +68,13 @@ func (c *chain) open(f *Format, s *source) (in contents, err error) {
 // stretchOf returns the records of one block, of size bytes each.
 func stretchOf(object string, i int, b blockset.Block, size int) stretch {
 	end := blockset.HeaderSize + b.Len()*size
-	return stretch{object, i, b.Addr, b.Addr + blockset.HeaderSize, b.Page[blockset.HeaderSize:end:end], b.Page[end:]}
+	return stretch{object, i, b.Addr(), b.Addr() + blockset.HeaderSize, b.Page()[blockset.HeaderSize:end:end], b.Page()[end:]}
 }
 
 func (c *chain) readSessions(r *reader, head phys.Addr) error {
 	const object = "session block"
 	size := r.st.session.size
-	blocks, err := r.c.AppendChain(nil, object, blockset.Layout(size), head)
+	blocks, err := blockset.AppendChain(nil, r.c, object, blockset.Layout(size), head)
 	n := 0
 	for _, b := range blocks {
 		n += b.Len()
@@ -95,7 +95,7 @@ func (c *chain) readFiles(r *reader, head phys.Addr, count uint64) (err error) {
 	}
 	const object = "file block"
 	size := r.st.file.size
-	r.chain, err = r.c.AppendChain(r.chain[:0], object, blockset.Layout(size), head)
+	r.chain, err = blockset.AppendChain(r.chain[:0], r.c, object, blockset.Layout(size), head)
 	for i, b := range r.chain {
 		if err := r.takeFiles(stretchOf(object, i, b, size)); err != nil {
 			return err

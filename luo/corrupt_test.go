@@ -8,6 +8,7 @@ import (
 
 	"ferry/blockset"
 	"ferry/fdt"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -59,16 +60,16 @@ func TestRestoreRejects(t *testing.T) {
 		{"blob size of a later format", func(h *handover) { h.d.size = 48 }, ErrSize, "48 bytes"},
 		{"blob size of a page", func(h *handover) { h.d.size = 4096 }, ErrSize, "4096 bytes"},
 		{"root outside RAM", func(h *handover) { h.d.root = 1 << 45 }, phys.ErrNotRAM, "root 0x200000000000"},
-		{"root not at the start of a page", func(h *handover) { h.d.root += 64 }, blockset.ErrUnaligned, "root"},
+		{"root not at the start of a page", func(h *handover) { h.d.root += 64 }, own.ErrPlace, "root"},
 		{"another format", func(h *handover) { copy(h.root, "luo-v4\x00\x00") }, ErrVersion, `compatible "luo-v4`},
 		{"an FDT", func(h *handover) { copy(h.root, "\xd0\x0d\xfe\xed") }, fdt.ErrHeader, "device tree header"},
 		{"string without end", func(h *handover) { copy(h.root, "luo-v5xx") }, ErrVersion, "compatible"},
 		{"session pointer outside RAM", func(h *handover) { put(h.root, 16, 1<<44) }, phys.ErrNotRAM, "session block 0 0x100000000000"},
-		{"session pointer to the root", func(h *handover) { put(h.root, 16, uint64(base)) }, blockset.ErrShared, "session block 0"},
+		{"session pointer to the root", func(h *handover) { put(h.root, 16, uint64(base)) }, own.ErrShared, "session block 0"},
 		{"session pointer into scratch", func(h *handover) {
 			h.d.Preserve(phys.Block{Addr: scratch[0].Start})
 			put(h.root, 16, uint64(scratch[0].Start))
-		}, blockset.ErrScratch, "session block 0"},
+		}, own.ErrPlace, "session block 0"},
 		{"session chain in a circle", func(h *handover) { put(h.sess, 0, u64(h.root[16:])) }, blockset.ErrCycle, "session block 1"},
 		{"session count 0", func(h *handover) { put(h.sess, 8, 0) }, blockset.ErrCount, "count 0, want 1..51"},
 		{"session count too large", func(h *handover) { put(h.sess, 8, 52) }, blockset.ErrCount, "count 52, want 1..51"},
@@ -83,10 +84,10 @@ func TestRestoreRejects(t *testing.T) {
 		{"file block count too large", func(h *handover) { put(h.file[0], 8, 71) }, blockset.ErrCount,
 			`session 1 "vm-1": file block 0 0x10004000: count 71, want 1..63`},
 		{"file block linked to itself", func(h *handover) { put(h.file[1], 0, uint64(h.at[1])) }, blockset.ErrCycle, "file block 2"},
-		{"file block of another session", func(h *handover) { put(h.file[1], 0, u64(h.sess[16+64:])) }, blockset.ErrShared, "file block 2 0x10003000"},
-		{"file block not preserved", func(h *handover) { h.d.Retire(phys.Block{Addr: h.at[1]}) }, blockset.ErrNotPreserved, "file block 1"},
-		{"file block of order 1", func(h *handover) { h.d.Preserve(phys.Block{Addr: h.at[0], Order: 1}) }, blockset.ErrNotPreserved, "file block 0"},
-		{"file pointer unaligned", func(h *handover) { put(h.file[0], 0, uint64(h.at[1])|8) }, blockset.ErrUnaligned, "file block 1"},
+		{"file block of another session", func(h *handover) { put(h.file[1], 0, u64(h.sess[16+64:])) }, own.ErrShared, "file block 2 0x10003000"},
+		{"file block not preserved", func(h *handover) { h.d.Retire(phys.Block{Addr: h.at[1]}) }, own.ErrPreserved, "file block 1"},
+		{"file block of order 1", func(h *handover) { h.d.Preserve(phys.Block{Addr: h.at[0], Order: 1}) }, own.ErrPreserved, "file block 0"},
+		{"file pointer unaligned", func(h *handover) { put(h.file[0], 0, uint64(h.at[1])|8) }, own.ErrPlace, "file block 1"},
 		{"handler empty", func(h *handover) { clear(h.file[0][16:64]) }, ErrName, "empty handler"},
 		{"first handler of all empty", func(h *handover) {
 			first, _ := h.mem.Edit(phys.Addr(u64(h.sess[16+64:])), phys.PageSize)
@@ -95,8 +96,8 @@ func TestRestoreRejects(t *testing.T) {
 		{"handler without end", func(h *handover) { copy(h.file[1][16+64:], strings.Repeat("h", 48)) }, ErrName,
 			`session 1 "vm-1": file block 1: file 64 0x10005050: handler`},
 		{"FLB page outside RAM", func(h *handover) { put(h.root, 24, 1<<44) }, phys.ErrNotRAM, "FLB page"},
-		{"FLB page is a session block", func(h *handover) { put(h.root, 24, u64(h.root[16:])) }, blockset.ErrShared, "FLB page"},
-		{"FLB page of order 4", func(h *handover) { h.d.Preserve(phys.Block{Addr: h.flbs, Order: 4}) }, blockset.ErrNotPreserved, "FLB page"},
+		{"FLB page is a session block", func(h *handover) { put(h.root, 24, u64(h.root[16:])) }, own.ErrShared, "FLB page"},
+		{"FLB page of order 4", func(h *handover) { h.d.Preserve(phys.Block{Addr: h.flbs, Order: 4}) }, own.ErrPreserved, "FLB page"},
 		{"FLB count too large", func(h *handover) { put(h.flb, 8, 64) }, ErrCount, "count 64, want 0..63"},
 		{"FLB count beyond what was written", func(h *handover) { put(h.flb, 8, 3) }, ErrName, "FLB 2"},
 		{"FLB count too small", func(h *handover) { put(h.flb, 8, 1) }, ErrCount, "FLB page: header 0x10002000: record 1 0x10002050: bytes that are not zero, want zeros behind the 1 records"},
@@ -110,12 +111,12 @@ func TestRestoreRejects(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := breakable(t)
-			c := blockset.NewChecker(h.mem, h.d, scratch)
+			c := own.NewLedger(h.mem, h.d, scratch)
 			if _, err := restoreFrom(c, h.d, h.d.root, h.d.size); err != nil {
 				t.Fatalf("before it was broken: %v", err)
 			}
 			tt.do(h)
-			_, err := restoreFrom(blockset.NewChecker(h.mem, h.d, scratch), h.d, h.d.root, h.d.size)
+			_, err := restoreFrom(own.NewLedger(h.mem, h.d, scratch), h.d, h.d.root, h.d.size)
 			var e *phys.Error
 			if !errors.Is(err, tt.want) || !errors.As(err, &e) {
 				t.Fatalf("got %v, want %v", err, tt.want)

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/blockset"
 	"ferry/fdt"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -137,15 +137,15 @@ func TestRestoreRejectsTrees(t *testing.T) {
 		{"other FLBs", func(h *brokenTree) {
 			h.write(compatible, number, session(h.array), node("luo-flb", text8("compatible", "luo-flb-v2"), property("luo-flb-header", uint64(h.flbs))))
 		}, ErrVersion, "luo-flb-v2"},
-		{"session array 0", func(h *brokenTree) { h.write(compatible, number, session(0), flb(h.flbs)) }, phys.ErrNotRAM, "session array 0x0"},
+		{"session array 0", func(h *brokenTree) { h.write(compatible, number, session(0), flb(h.flbs)) }, own.ErrPlace, "session array 0x0"},
 		{"session array outside RAM", func(h *brokenTree) { h.write(compatible, number, session(1<<44), flb(h.flbs)) }, phys.ErrNotRAM, "session array 0x100000000000"},
-		{"session array inside its block", func(h *brokenTree) { h.write(compatible, number, session(h.array+4096), flb(h.flbs)) }, blockset.ErrNotPreserved, "session array"},
-		{"session array unaligned", func(h *brokenTree) { h.write(compatible, number, session(h.array+8), flb(h.flbs)) }, blockset.ErrUnaligned, "session array"},
+		{"session array inside its block", func(h *brokenTree) { h.write(compatible, number, session(h.array+4096), flb(h.flbs)) }, own.ErrPreserved, "session array"},
+		{"session array unaligned", func(h *brokenTree) { h.write(compatible, number, session(h.array+8), flb(h.flbs)) }, own.ErrPlace, "session array"},
 		{"session array in scratch", func(h *brokenTree) {
 			h.d.Preserve(phys.Block{Addr: scratch[0].Start, Order: 4})
 			h.write(compatible, number, session(scratch[0].Start), flb(h.flbs))
-		}, blockset.ErrScratch, "session array"},
-		{"session array is the root", func(h *brokenTree) { h.write(compatible, number, session(base), flb(h.flbs)) }, blockset.ErrShared, "session array"},
+		}, own.ErrPlace, "session array"},
+		{"session array is the root", func(h *brokenTree) { h.write(compatible, number, session(base), flb(h.flbs)) }, own.ErrShared, "session array"},
 		{"session array in a block of order 11", func(h *brokenTree) {
 			a := base + 8<<20
 			h.d.Preserve(phys.Block{Addr: a, Order: 11})
@@ -158,25 +158,25 @@ func TestRestoreRejectsTrees(t *testing.T) {
 		{"sessions that were not written", func(h *brokenTree) { put(h.sessions, 0, 5) }, ErrDuplicate, `session 4 0x10010148: name "" of session 3`},
 		{"duplicate session name", func(h *brokenTree) { h.sessions[one+3] = '0' }, ErrDuplicate, `session 1 0x10010058: name "vm-0" of session 0`},
 		{"file array outside RAM", func(h *brokenTree) { put(h.sessions, one+sessionFiles, 1<<44) }, phys.ErrNotRAM, `session 1 "vm-1": file array 0x100000000000`},
-		{"file array of another session", func(h *brokenTree) { put(h.sessions, one+sessionFiles, uint64(h.at[0])) }, blockset.ErrShared, `session 1 "vm-1": file array`},
-		{"file array is the session array", func(h *brokenTree) { put(h.sessions, first+sessionFiles, uint64(h.array)) }, blockset.ErrShared, `session 0 "vm-0": file array`},
+		{"file array of another session", func(h *brokenTree) { put(h.sessions, one+sessionFiles, uint64(h.at[0])) }, own.ErrShared, `session 1 "vm-1": file array`},
+		{"file array is the session array", func(h *brokenTree) { put(h.sessions, first+sessionFiles, uint64(h.array)) }, own.ErrShared, `session 0 "vm-0": file array`},
 		{"one file more than the block holds", func(h *brokenTree) { put(h.sessions, one+sessionCount, 129) }, ErrCount,
 			"count 129, want at most 128, what its block of order 1 holds"},
 		{"a number of files that wraps", func(h *brokenTree) { put(h.sessions, one+sessionCount, 1<<58+1) }, ErrCount, "file array"},
 		{"files that were not written", func(h *brokenTree) { put(h.sessions, one+sessionCount, 71) }, ErrName, `session 1 "vm-1": file array: file 70`},
 		{"handler without end", func(h *brokenTree) { copy(h.files[1][64:], strings.Repeat("h", 48)) }, ErrName, `session 1 "vm-1": file array: file 1`},
 		{"FLB page outside RAM", func(h *brokenTree) { h.write(compatible, number, session(h.array), flb(1<<44)) }, phys.ErrNotRAM, "FLB page"},
-		{"FLB page 0", func(h *brokenTree) { h.write(compatible, number, session(h.array), flb(0)) }, phys.ErrNotRAM, "FLB page"},
-		{"FLB page is the session array", func(h *brokenTree) { h.write(compatible, number, session(h.array), flb(h.array)) }, blockset.ErrNotPreserved, "FLB page"},
+		{"FLB page 0", func(h *brokenTree) { h.write(compatible, number, session(h.array), flb(0)) }, own.ErrPlace, "FLB page"},
+		{"FLB page is the session array", func(h *brokenTree) { h.write(compatible, number, session(h.array), flb(h.array)) }, own.ErrPreserved, "FLB page"},
 		{"FLB count too large", func(h *brokenTree) { put(h.flb, 8, 64) }, ErrCount, "count 64, want 0..63"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := breakableTree(t)
-			if _, err := restoreFrom(blockset.NewChecker(h.mem, h.d, scratch), h.d, h.d.root, h.d.size); err != nil {
+			if _, err := restoreFrom(own.NewLedger(h.mem, h.d, scratch), h.d, h.d.root, h.d.size); err != nil {
 				t.Fatalf("before it was broken: %v", err)
 			}
 			tt.do(h)
-			_, err := restoreFrom(blockset.NewChecker(h.mem, h.d, scratch), h.d, h.d.root, h.d.size)
+			_, err := restoreFrom(own.NewLedger(h.mem, h.d, scratch), h.d, h.d.root, h.d.size)
 			var e *phys.Error
 			if !errors.Is(err, tt.want) || !errors.As(err, &e) {
 				t.Fatalf("got %v, want %v", err, tt.want)
@@ -232,7 +232,7 @@ func TestUnknownFormatsAreNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		copy(page, tt.root)
-		_, err = restoreFrom(blockset.NewChecker(mem, d, scratch), d, a, tt.size)
+		_, err = restoreFrom(own.NewLedger(mem, d, scratch), d, a, tt.size)
 		var e *phys.Error
 		if !errors.Is(err, ErrVersion) || !errors.As(err, &e) {
 			t.Errorf("%s: got %v, want %v", tt.name, err, ErrVersion)
@@ -252,7 +252,7 @@ func TestUnknownFormatsAreNamed(t *testing.T) {
 	} {
 		h := breakableTree(t)
 		h.write(text8("compatible", tt.compatible), property("luo-abi-header", uint64(base)))
-		_, err := restoreFrom(blockset.NewChecker(h.mem, h.d, scratch), h.d, h.d.root, h.d.size)
+		_, err := restoreFrom(own.NewLedger(h.mem, h.d, scratch), h.d, h.d.root, h.d.size)
 		if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), tt.text) {
 			t.Errorf("%s: %v, want %q in it", tt.compatible, err, tt.text)
 		}
@@ -273,7 +273,7 @@ func TestBytesBehindTheVersionStringAreNoPartOfIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			root[i] = 1
-			st, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
+			st, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size)
 			if err != nil || st.Format() != f || len(st.Odd()) != 1 || !strings.Contains(st.Odd()[0].Error(), "bytes behind the version string") {
 				t.Errorf("%v, byte %d: %v, odd %v", f, i, err, st.Odd())
 			}

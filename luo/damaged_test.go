@@ -8,6 +8,7 @@ import (
 
 	"ferry/blockset"
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -71,7 +72,7 @@ func refusedEverywhere(t *testing.T, st *State, d *draft, sound *State) {
 // damagedRestore reads the state as it now is, which must be damaged.
 func damagedRestore(t *testing.T, mem phys.Memory, d *draft, rule error) *State {
 	t.Helper()
-	st, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
+	st, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size)
 	if !errors.Is(err, rule) || st == nil || st.Err() == nil || st.Err().Error() != err.Error() {
 		t.Fatalf("got %v with a state that says %v, want %v", err, st.Err(), rule)
 	}
@@ -139,7 +140,7 @@ func TestADamagedSessionInArraysLeavesTheOthersReadable(t *testing.T) {
 		{"more files than there is room for", func(h *brokenTree) { put(h.sessions, one+sessionCount, 129) }, ErrCount, "vm-0:1 vm-1:0! vm-2:0", 0},
 		{"files that were not written", func(h *brokenTree) { put(h.sessions, one+sessionCount, 71) }, ErrName, "vm-0:1 vm-1:70! vm-2:0", 0},
 		{"more sessions than there is room for", func(h *brokenTree) { put(h.sessions, 0, 820) }, ErrCount, "", 1},
-		{"an FLB page that is not preserved", func(h *brokenTree) { h.d.Retire(phys.Block{Addr: h.flbs}) }, blockset.ErrNotPreserved, "vm-0:1 vm-1:70 vm-2:0", 1},
+		{"an FLB page that is not preserved", func(h *brokenTree) { h.d.Retire(phys.Block{Addr: h.flbs}) }, own.ErrPreserved, "vm-0:1 vm-1:70 vm-2:0", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := breakableTree(t)
@@ -186,7 +187,7 @@ func TestRootsThatCannotBeReadGiveNoState(t *testing.T) {
 	} {
 		h := breakable(t)
 		do(h)
-		if st, err := restoreFrom(blockset.NewChecker(h.mem, h.d, scratch), h.d, h.d.root, h.d.size); st != nil || err == nil {
+		if st, err := restoreFrom(own.NewLedger(h.mem, h.d, scratch), h.d, h.d.root, h.d.size); st != nil || err == nil {
 			t.Errorf("%s: %v, %v", name, st, err)
 		}
 	}
@@ -201,7 +202,7 @@ func TestRestoreNamesTheSubtreeInWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(rec, sessionCount, 4)
-	st, err = Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
+	st, err = Restore(h, h.Ledger())
 	if err == nil || !strings.HasPrefix(err.Error(), `luo: session 1 "vm-1": record `) || st == nil {
 		t.Fatalf("%v, with a state: %v", err, st != nil)
 	}

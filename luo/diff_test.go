@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ferry/blockset"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -110,7 +111,7 @@ func scatter(t *testing.T, st *State, d *draft) {
 		if head == 0 {
 			return 0
 		}
-		full, err := blockset.Restore(blockset.NewChecker(d.Mem, d, scratch), l, head, d)
+		full, err := blockset.Restore(own.NewLedger(d.Mem, d, scratch), l, head, d)
 		if err != nil {
 			t.Fatal(err)
 		}

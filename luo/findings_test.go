@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/blockset"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -26,7 +26,7 @@ func TestEveryDamagedSessionIsReported(t *testing.T) {
 		put(flb, flbRecords+flbCount, 0)
 	}
 	check := func(name string, mem phys.Memory, d *draft) {
-		_, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
+		_, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size)
 		var all phys.Errors
 		if !errors.As(err, &all) || len(all) != len(want)/2 {
 			t.Fatalf("%s: got %v, want %d errors", name, err, len(want)/2)
@@ -71,7 +71,7 @@ func TestFindingsOfAStateAreBounded(t *testing.T) {
 			put(block, 16+i*sessionSize+sessionCount, 1)
 			put(block, 16+i*sessionSize+sessionFiles, 1<<44)
 		}
-		_, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
+		_, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size)
 		var all phys.Errors
 		if !errors.As(err, &all) {
 			t.Fatalf("%d sessions broken: got %v", n, err)

@@ -7,9 +7,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ferry/blockset"
 	"ferry/blockset/blocktest"
 	"ferry/kho/khotest"
+	"ferry/own"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
@@ -49,7 +49,7 @@ func seeds(t testing.TB) (all [][]byte) {
 // is found wrong.
 func restoreBounded(t testing.TB, mem phys.Memory, d *draft) (st *State, err error) {
 	t.Helper()
-	phystest.Bounded(t, 64<<10, func() { st, err = restoreFrom(blockset.NewChecker(mem, d, nil), d, base, d.size) })
+	phystest.Bounded(t, 64<<10, func() { st, err = restoreFrom(own.NewLedger(mem, d, nil), d, base, d.size) })
 	return st, err
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ferry/blockset"
 	"ferry/blockset/blocktest"
 	"ferry/kho"
 	"ferry/kho/khotest"
@@ -173,7 +172,7 @@ func open(t testing.TB, mem phys.Memory, data kho.Data) (*kho.Handover, *State) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := Restore(h, blockset.NewChecker(mem, h.Map, h.Scratch))
+	st, err := Restore(h, h.Ledger())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func (r *reader) live(rec []byte) bool {
 	}
 	a := phys.Addr(st.session.value(rec))
 	b, ok := r.heads.Head(a)
-	if !ok || r.c.Passed(b) {
+	if !ok || r.c.Has(b) {
 		return false
 	}
 	first, err := r.c.Memory().View(a, phys.PageSize)

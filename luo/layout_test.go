@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ferry/blockset"
+	"ferry/own"
 )
 
 // other are records that no kernel writes: larger, with their fields in another order.
@@ -40,7 +40,7 @@ func TestRecordsOfOtherLayoutsCrossOneByOne(t *testing.T) {
 			want := modelOf(st)
 			from := func() *State {
 				t.Helper()
-				in, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size, strange)
+				in, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size, strange)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -71,7 +71,7 @@ func TestStatesOfOtherLayoutsAreCompared(t *testing.T) {
 	for _, strange := range strange() {
 		mem, d := machine(t)
 		serializeAs(t, strange, state(t, 2, 3, 70), d)
-		st, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size, strange)
+		st, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size, strange)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestAFormatIsReadIfItIsAskedFor(t *testing.T) {
 	for _, strange := range strange() {
 		mem, d := machine(t)
 		serializeAs(t, strange, state(t, 0, 1), d)
-		if _, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size); err == nil {
+		if _, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size); err == nil {
 			t.Errorf("%v is read though nobody asked for it", strange)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"ferry/blockset"
 	"ferry/blockset/blocktest"
+	"ferry/own"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
@@ -73,7 +74,7 @@ func serializeAs(t testing.TB, f *Format, st *State, d *draft) {
 // restore reads what d holds.
 func restore(t testing.TB, mem phys.Memory, d *draft) *State {
 	t.Helper()
-	st, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
+	st, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +214,7 @@ func TestUnfilledBlocksAreCompacted(t *testing.T) {
 	}
 	for i, n := range []int{1, 63, 2, 40, 1} {
 		b := spread.Blocks()[i]
-		binary.LittleEndian.PutUint64(b.Page[8:], uint64(n))
+		binary.LittleEndian.PutUint64(b.Page()[8:], uint64(n))
 		for slot := b.Entries(fileLayout); len(slot) > 0; slot = slot[fileSize:] {
 			copy(slot, next.Next())
 		}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/blockset"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -28,7 +28,7 @@ func (m *failing) View(a phys.Addr, n uint64) ([]byte, error) {
 func restoreFailing(t testing.TB, mem phys.Memory, d *draft) (*failing, *State) {
 	t.Helper()
 	m := &failing{Memory: mem}
-	st, err := restoreFrom(blockset.NewChecker(m, d, scratch), d, d.root, d.size)
+	st, err := restoreFrom(own.NewLedger(m, d, scratch), d, d.root, d.size)
 	if err != nil {
 		t.Fatal(err)
 	}

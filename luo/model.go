@@ -19,7 +19,7 @@
 // # Security
 //
 // All of it was written by another kernel and is untrusted. [Restore] proves every
-// pointer by a [blockset.Checker] before it follows it, every string to end within
+// pointer by an [own.Ledger] before it follows it, every string to end within
 // its field, every count against what is there, and names and tokens to be unique.
 // What it could not prove is left out of the State, which says so: see
 // [Session.Err] and [State.Err]. A file's data is an opaque value of its handler

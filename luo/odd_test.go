@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/blockset"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -28,7 +28,7 @@ func (want oddState) taken(t *testing.T, mem phys.Memory, d *draft) {
 	if want.files == nil {
 		want.files = usual.files
 	}
-	st, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size)
+	st, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,12 +8,13 @@ import (
 
 	"ferry/blockset"
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
 // Restore reads the state that h hands over, in whatever of [Formats] and more it
-// is. It proves every pointer with c, which must have been made for h and which
-// remembers the pages it passed, and writes nothing. A handover without the sub-tree
+// is. It claims every page from c, a ledger of h, before it follows a pointer to it,
+// and writes nothing. A handover without the sub-tree
 // gives an empty state that is [State.Absent].
 //
 // The state holds what is sound, and the error, which [State.Err] repeats, says what
@@ -22,7 +23,7 @@ import (
 // session, the block and its address, or [phys.Errors] of several objects. It wraps
 // [ErrVersion] if no format matches; its text then says what was found and what is
 // known of that.
-func Restore(h *kho.Handover, c *blockset.Checker, more ...*Format) (*State, error) {
+func Restore(h *kho.Handover, c *own.Ledger, more ...*Format) (*State, error) {
 	t, ok := h.Subtree(Subtree)
 	if !ok {
 		st := newState(0, common, h.Memory())
@@ -61,11 +62,12 @@ type heads interface {
 }
 
 // restoreFrom reads the state whose root is size bytes at root.
-func restoreFrom(c *blockset.Checker, m heads, root phys.Addr, size uint64, more ...*Format) (*State, error) {
-	page, err := c.Page("root", root)
+func restoreFrom(c *own.Ledger, m heads, root phys.Addr, size uint64, more ...*Format) (*State, error) {
+	proved, err := c.Page("root", root)
 	if err != nil {
 		return nil, err
 	}
+	page := proved.Bytes()
 	f, s, err := recognise(append(Formats(), more...), root, page, size)
 	if err != nil {
 		return nil, err
@@ -85,7 +87,7 @@ func restoreFrom(c *blockset.Checker, m heads, root phys.Addr, size uint64, more
 // reader restores one state.
 type reader struct {
 	st     *State
-	c      *blockset.Checker
+	c      *own.Ledger
 	heads  heads
 	chain  []blockset.Block // of files, being read
 	tokens repeats
@@ -334,10 +336,11 @@ func (s stretch) String() string {
 // earlier attempt to reboot behind those of its count (luo_flb_serialize), others may
 // not.
 func (r *reader) readFLBs(a phys.Addr) error {
-	page, err := r.c.Page("header", a)
+	proved, err := r.c.As("FLB page", a).Page("header", a)
 	if err != nil {
 		return err
 	}
+	page := proved.Bytes()
 	st := r.st
 	pages, count := u64(page[flbPages:]), u64(page[flbNumber:])
 	if pages != 1 {

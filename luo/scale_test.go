@@ -9,6 +9,7 @@ import (
 	"ferry/blockset"
 	"ferry/blockset/blocktest"
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
@@ -36,7 +37,7 @@ func commit(t testing.TB, st *State, d *kho.Draft) *kho.Handover {
 // restored returns the state of h.
 func restored(t testing.TB, h *kho.Handover) *State {
 	t.Helper()
-	st, err := Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
+	st, err := Restore(h, h.Ledger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func TestAllThatTheKernelAllowsCrosses(t *testing.T) {
 			}
 			st := sessions(t, tt.sessions, tt.files, tt.rising)
 			h := commit(t, st, handoverMachine(t, 384<<20))
-			c := blockset.NewChecker(h.Memory(), h.Map, h.Scratch)
+			c := h.Ledger()
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			in, err := Restore(h, c)
@@ -124,7 +125,7 @@ func TestAllThatTheKernelAllowsCrosses(t *testing.T) {
 				t.Fatal(err)
 			}
 			h = commit(t, in, d)
-			out, err := Restore(h, blockset.NewChecker(h.Memory(), h.Map, h.Scratch))
+			out, err := Restore(h, h.Ledger())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +164,7 @@ func TestFalseCountsTakeNoMemory(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err = restoreFrom(blockset.NewChecker(mem, d, nil), d, d.root, d.size)
+	_, err = restoreFrom(own.NewLedger(mem, d, nil), d, d.root, d.size)
 	runtime.ReadMemStats(&after)
 	if want := `session 0 "session-0": record ` + (head + blockset.HeaderSize).String() + ": count 630000, but 3 files"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q", err, want)

@@ -117,7 +117,7 @@ func (r *reader) array(object string, a phys.Addr, head uint64, l *RecordLayout,
 	if !ok {
 		b = phys.Block{Addr: a} // for what else is wrong with it
 	}
-	if err := r.c.Block(object, b); err != nil {
+	if err := r.c.Claim(object, b); err != nil {
 		return s, err
 	}
 	if b.Order > maxOrder {

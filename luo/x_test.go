@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ferry/blockset"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -20,7 +20,7 @@ var exampleX = example{X, "memfd", 152, 4, append([]piece{{0, "0700000000000000 
 // restoreX reads what d holds, X among the formats.
 func restoreX(t *testing.T, mem phys.Memory, d *draft) *State {
 	t.Helper()
-	st, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size, X)
+	st, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size, X)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestAStateBehindAFeatureHeaderCrossesToEveryFormatAndBack(t *testing.T) {
 				t.Fatalf("in %v (-built +restored):\n%s", to, diff)
 			}
 		}
-		if _, err := restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size); !errors.Is(err, ErrVersion) {
+		if _, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size); !errors.Is(err, ErrVersion) {
 			t.Errorf("it is read though nobody asked for it: %v", err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestEveryBitOfAFeatureHeaderCounts(t *testing.T) {
 			root[i] ^= bit
 			// What A has besides; what a reader need not have.
 			harmless := i < 8 || i == 8 && bit == 1
-			_, err = restoreFrom(blockset.NewChecker(mem, d, scratch), d, d.root, d.size, X)
+			_, err = restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size, X)
 			if (err == nil) != harmless || err != nil && !errors.Is(err, ErrVersion) {
 				t.Errorf("byte %d xor %#x: %v", i, bit, err)
 			}

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/blockset"
 	"ferry/kho"
 	"ferry/memfd"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -49,10 +49,10 @@ func TestOpenRejects(t *testing.T) {
 		text string
 	}{
 		{"structure outside RAM", func(b *broken) { b.at = 1 << 44 }, phys.ErrNotRAM, "structure 0x100000000000"},
-		{"structure not page aligned", func(b *broken) { b.at += 8 }, blockset.ErrUnaligned, ""},
-		{"structure in scratch", func(b *broken) { b.at = base + 0x2000 }, blockset.ErrScratch, ""},
-		{"structure not preserved", func(b *broken) { b.at = base + 8<<20 }, blockset.ErrNotPreserved, ""},
-		{"structure is a folio of order 1", func(b *broken) { b.at = b.fs[2].Block.Addr }, blockset.ErrNotPreserved, ""},
+		{"structure not page aligned", func(b *broken) { b.at += 8 }, own.ErrPlace, ""},
+		{"structure in scratch", func(b *broken) { b.at = base + 0x2000 }, own.ErrPlace, ""},
+		{"structure not preserved", func(b *broken) { b.at = base + 8<<20 }, own.ErrPreserved, ""},
+		{"structure is a folio of order 1", func(b *broken) { b.at = b.fs[2].Block.Addr }, own.ErrPreserved, ""},
 		{"negative size", func(b *broken) { b.structure[15] = 0x80 }, memfd.ErrStruct, "size 0x8"},
 		{"unknown seal", func(b *broken) { b.structure[16] = 0x40 }, memfd.ErrStruct, "seals 0x40, want seals 0x3f at most"},
 		{"more folios than pages", func(b *broken) { b.structure[24] = 6 }, memfd.ErrStruct, "6 folios for 20480 bytes, want 1..5"},
@@ -61,19 +61,19 @@ func TestOpenRejects(t *testing.T) {
 		{"an array too long", func(b *broken) { b.structure[40] = 2 }, memfd.ErrStruct, "array of 2 pages, want 1 for 4 folios"},
 		{"an array of large pages", func(b *broken) { b.structure[46] = 9 }, kho.ErrVmalloc, "folio array"},
 		{"an array without chunks", func(b *broken) { put(b.structure[32:], 0) }, kho.ErrVmalloc, "folio array"},
-		{"a chunk that is not preserved", func(b *broken) { put(b.structure[32:], uint64(base)+8<<20) }, kho.ErrPreserved, "folio array: vmalloc area 0x"},
+		{"a chunk that is not preserved", func(b *broken) { put(b.structure[32:], uint64(base)+8<<20) }, own.ErrPreserved, "folio array: vmalloc area 0x"},
 		{"a chunk that is the structure", func(b *broken) {
 			clear(b.structure[:8]) // next
 			put(b.structure[32:], uint64(b.at))
-		}, blockset.ErrShared, ": chunk 0x"},
-		{"an array that is its own chunk", func(b *broken) { put(b.chunk[8:], u64(b.structure[32:])) }, blockset.ErrShared, "folio array"},
-		{"an array that is the structure", func(b *broken) { put(b.chunk[8:], uint64(b.at)) }, blockset.ErrShared, "folio array"},
+		}, own.ErrShared, ": chunk 0x"},
+		{"an array that is its own chunk", func(b *broken) { put(b.chunk[8:], u64(b.structure[32:])) }, own.ErrShared, "folio array"},
+		{"an array that is the structure", func(b *broken) { put(b.chunk[8:], uint64(b.at)) }, own.ErrShared, "folio array"},
 		{"a folio at an odd index", func(b *broken) { put(b.array[40:], 3) }, memfd.ErrFolio, "index 3, want a multiple of its 2 pages"},
 		{"two folios at one index", func(b *broken) { put(b.array[24:], 0) }, memfd.ErrFolio, "index 0, want 1 or above"},
 		{"a folio behind the end", func(b *broken) { put(b.array[56:], 5) }, memfd.ErrFolio, "index 5, want below 5"},
 		{"a folio at the end of the number range", func(b *broken) { put(b.array[56:], ^uint64(0)) }, memfd.ErrFolio, "index 18446744073709551615"},
-		{"one folio twice", func(b *broken) { put(b.array[16:], u64(b.array)) }, blockset.ErrShared, "folio 1"},
-		{"a folio that is the structure", func(b *broken) { put(b.array, 3<<52|uint64(b.at)>>12) }, blockset.ErrShared, "folio 0"},
+		{"one folio twice", func(b *broken) { put(b.array[16:], u64(b.array)) }, own.ErrShared, "folio 1"},
+		{"a folio that is the structure", func(b *broken) { put(b.array, 3<<52|uint64(b.at)>>12) }, own.ErrShared, "folio 0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := first(t)
@@ -83,7 +83,7 @@ func TestOpenRejects(t *testing.T) {
 				t.Fatal(err)
 			}
 			h, c := commit(t, d)
-			f, err := memfd.Open(memfd.V2, h, c, a)
+			f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a})
 			if err == nil {
 				err = f.Check(c)
 			}
@@ -101,8 +101,8 @@ func TestOpenRejects(t *testing.T) {
 			b.chunk = edit(phys.Addr(u64(b.structure[32:])))
 			b.array = edit(phys.Addr(u64(b.chunk[8:])))
 			tt.do(b)
-			c = blockset.NewChecker(d.Memory(), h.Map, h.Scratch)
-			if f, err = memfd.Open(memfd.V2, h, c, b.at); err == nil {
+			c = h.Ledger()
+			if f, err = memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: b.at}); err == nil {
 				err = f.Check(c)
 			}
 			var e *phys.Error
@@ -141,11 +141,11 @@ func TestOpenRejectsV1(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := memfd.Open(memfd.V1, h, nil, a); err != nil {
+		if _, err := memfd.Open(h.Ledger(), memfd.Ref{Format: memfd.V1, Addr: a}); err != nil {
 			t.Fatalf("before it was broken: %v", err)
 		}
 		tt.do(page)
-		_, err = memfd.Open(memfd.V1, h, c, a)
+		_, err = memfd.Open(c, memfd.Ref{Format: memfd.V1, Addr: a})
 		var e *phys.Error
 		if !errors.Is(err, tt.want) || !errors.As(err, &e) || !strings.Contains(err.Error(), tt.text) {
 			t.Errorf("%s: got %v, want %v with %q", tt.name, err, tt.want, tt.text)
@@ -166,9 +166,9 @@ func TestFolioOfTwoFilesIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h, c := commit(t, d)
-	for i, want := range []error{nil, blockset.ErrShared} {
-		f, err := memfd.Open(memfd.V2, h, c, addrs[i])
+	_, c := commit(t, d)
+	for i, want := range []error{nil, own.ErrShared} {
+		f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: addrs[i]})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestFolioOfTwoFilesIsRefused(t *testing.T) {
 			t.Errorf("file %d: %v, want %v", i, err, want)
 		}
 	}
-	if _, err := memfd.Open(memfd.V2, h, c, addrs[0]); !errors.Is(err, blockset.ErrShared) {
+	if _, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: addrs[0]}); !errors.Is(err, own.ErrShared) {
 		t.Errorf("the same structure again: %v, want ErrShared", err)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"math"
 	"slices"
 
-	"ferry/blockset"
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -95,22 +95,26 @@ const (
 )
 
 // open is Open without the name of the object.
-func (f *Format) open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File, error) {
-	b, err := page(h, c, a)
+func (f *Format) open(ledger *own.Ledger, a phys.Addr) (*File, error) {
+	owner := ledger.As(objectName, a)
+	page, err := owner.Page("structure", a)
 	if err != nil {
 		return nil, err
 	}
+	b := page.Bytes()
 	if f.head != nil {
 		if err := f.head.check(a, b); err != nil {
 			return nil, err
 		}
 	}
+	file := &File{Addr: a, format: f, space: ledger.Space()}
 	if f.isUnreadable(b) {
-		return &File{Addr: a, format: f, h: h, unreadable: true}, nil
+		file.unreadable = true
+		return file, nil
 	}
 	u := binary.LittleEndian.Uint64
-	file := &File{Addr: a, Meta: Meta{Pos: u(b[f.pos:]), Size: u(b[f.size:]), Seals: SealSeal},
-		Folios: u(b[f.count:]), format: f, h: h}
+	file.Meta = Meta{Pos: u(b[f.pos:]), Size: u(b[f.size:]), Seals: SealSeal}
+	file.Folios = u(b[f.count:])
 	if f.sealed {
 		file.Seals = binary.LittleEndian.Uint32(b[f.seals:])
 		if flags := binary.LittleEndian.Uint32(b[f.flags:]); flags != 0 {
@@ -134,20 +138,13 @@ func (f *Format) open(h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File,
 	if want := (file.Folios + pageEntries - 1) / pageEntries; uint64(v.Pages) != want {
 		return nil, bad(at, fmt.Sprintf("array of %d pages", v.Pages), fmt.Sprintf("%d for %d folios", want, file.Folios))
 	}
-	var claim func(phys.Block) error
-	if c != nil {
-		claim = func(chunk phys.Block) error { return c.Block("chunk", chunk) }
-	}
-	if file.area, err = h.Map.Vmalloc(at, v, claim); err != nil {
+	if file.area, err = kho.OpenVmalloc(owner, at, v); err != nil {
 		return nil, phys.In("folio array", at, err)
 	}
 	if odd := file.area.Odd(); odd != nil && file.odd == "" {
 		file.odd = "folio array: " + odd.Error()
 	}
-	if c == nil {
-		return file, nil
-	}
-	return file, file.claim(c)
+	return file, nil
 }
 
 // note keeps what is odd in the field of the structure at offset.
@@ -155,18 +152,6 @@ func (f *File) note(offset uint64, format string, args ...any) {
 	if f.odd == "" {
 		f.odd = fmt.Sprintf("structure %v: ", f.Addr+phys.Addr(offset)) + fmt.Sprintf(format, args...)
 	}
-}
-
-// page returns the page of the structure, proved with c, or where that is nil by
-// the map of h, whose blocks are all proved to be places for preserved memory.
-func page(h *kho.Handover, c *blockset.Checker, a phys.Addr) ([]byte, error) {
-	if c != nil {
-		return c.Page("structure", a)
-	}
-	if !h.Map.Preserved(phys.Block{Addr: a}) {
-		return nil, &phys.Error{Object: "structure", Addr: a, Found: "not preserved with order 0", Want: "a page of the preserved-memory map", Err: kho.ErrPreserved}
-	}
-	return h.Memory().View(a, phys.PageSize)
 }
 
 // check proves the plain fields of the structure.
@@ -184,16 +169,16 @@ func (f *File) check() error {
 	return nil
 }
 
-// claim makes the file the owner of its array, whose chunks it owns already: two
-// files of one array are told apart by its first chunk, before all else of it is
-// looked at.
-func (f *File) claim(c *blockset.Checker) error {
-	for i := range f.area.Len() {
-		if err := c.Block("folio array", f.area.Block(i)); err != nil {
-			return err
-		}
+// Claim claims from the ledger, one for the handover of f, what [Open] claimed: the
+// structure and the array. It reads neither again. It is for telling whose they are
+// once it is known that several files name the same.
+func (f *File) Claim(ledger *own.Ledger) error {
+	owner := ledger.As(objectName, f.Addr)
+	err := owner.Claim("structure", phys.Block{Addr: f.Addr})
+	if err == nil && f.area != nil {
+		err = phys.In("folio array", f.Addr+phys.Addr(f.format.folios), f.area.Claim(owner))
 	}
-	return nil
+	return phys.In(objectName, f.Addr, err)
 }
 
 // entry reads entry i of the array and finds the order of its folio. at is where
@@ -203,7 +188,7 @@ func (f *File) entry(i uint64) (folio Folio, at phys.Addr, err error) {
 	block := phys.Order(f.area.Order).Bytes()
 	page := f.area.Block(int(off / block))
 	at = page.Addr + phys.Addr(off%block)
-	b, err := f.h.Memory().View(at, entrySize)
+	b, err := f.space.View(at, entrySize)
 	if err != nil {
 		return folio, at, err
 	}
@@ -214,7 +199,7 @@ func (f *File) entry(i uint64) (folio Folio, at phys.Addr, err error) {
 		return folio, at, nil
 	}
 	var ok bool
-	if folio.Block, ok = f.h.Map.Head(pfn.Addr()); ok {
+	if folio.Block, ok = f.space.Head(pfn.Addr()); ok {
 		return folio, at, nil
 	}
 	folio.Block, folio.Lost = phys.Block{Addr: pfn.Addr()}, true

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"testing"
 
-	"ferry/blockset"
 	"ferry/kho"
 	"ferry/memfd"
 	"ferry/phys"
@@ -73,16 +72,16 @@ func fuzzOpen(f *testing.F, format *memfd.Format, size int) {
 		edit(chunkAt, 16)
 		edit(arrayAt, 4096)
 		phystest.Bounded(t, 64<<10, func() {
-			c := blockset.NewChecker(d.Memory(), h.Map, h.Scratch)
-			if file, err := memfd.Open(format, h, c, a); err == nil && file.Check(c) == nil {
+			c := h.Ledger()
+			if file, err := memfd.Open(c, memfd.Ref{Format: format, Addr: a}); err == nil && file.Check(c) == nil {
 				file.Whole()
 			}
-			memfd.Open(format, h, nil, a)
+			memfd.Open(h.Ledger(), memfd.Ref{Format: format, Addr: a})
 		})
-		if err := c.Block("root device tree", phys.Block{Addr: h.Data.FDT}); err != nil {
+		if err := c.Claim("root device tree", phys.Block{Addr: h.Data.FDT}); err != nil {
 			t.Fatal(err) // leaves every draft
 		}
-		file, err := memfd.Open(format, h, c, a)
+		file, err := memfd.Open(c, memfd.Ref{Format: format, Addr: a})
 		if err != nil {
 			return
 		}
@@ -118,8 +117,8 @@ func sameInFormat(t *testing.T, h *kho.Handover, file *memfd.File, to *memfd.For
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, c := commit(t, d)
-	out, err := memfd.Open(to, next, c, a)
+	_, c := commit(t, d)
+	out, err := memfd.Open(c, memfd.Ref{Format: to, Addr: a})
 	if err == nil {
 		err = out.Check(c)
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ferry/blockset"
 	"ferry/kho"
 	"ferry/kho/khotest"
 	"ferry/luo"
@@ -52,8 +51,8 @@ func TestWorkedExampleIsRead(t *testing.T) {
 		}
 		copy(page, b)
 	}
-	h, c := commit(t, d)
-	f, err := memfd.Open(memfd.V2, h, c, 0x100005000)
+	_, c := commit(t, d)
+	f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: 0x100005000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +112,7 @@ func TestEveryMemfdOfLinux734IsWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := blockset.NewChecker(v.Memory, h.Map, h.Scratch)
+	c := h.Ledger()
 	st, err := luo.Restore(h, c)
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +133,7 @@ func TestEveryMemfdOfLinux734IsWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			files++
-			f, err := memfd.Open(memfd.V2, h, c, phys.Addr(rec.Data))
+			f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: phys.Addr(rec.Data)})
 			if err == nil {
 				err = f.Check(c)
 			}

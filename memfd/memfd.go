@@ -22,8 +22,8 @@ import (
 	"errors"
 	"fmt"
 
-	"ferry/blockset"
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -75,20 +75,32 @@ type Folio struct {
 // Hole reports whether the entry has no memory: the next kernel skips it.
 func (f Folio) Hole() bool { return f.Block.Addr == 0 }
 
-// File is a preserved memfd whose structure and array [Open] proved.
+// File is a preserved memfd whose structure and array [Open] proved. It is kept: what
+// was proved once is not proved again. It takes about 250 bytes, and 16 more for each
+// 130,000 folios.
 type File struct {
 	Meta
 	Addr   phys.Addr // of the structure
 	Folios uint64    // entries of the array
 
 	format     *Format
-	h          *kho.Handover
-	area       *kho.Area // the array; nil where there are no entries
-	survey     *survey   // nil before the array was walked
+	space      *own.Space // of its handover
+	area       *kho.Area  // the array; nil if there are no entries
+	survey     survey     // known once the array was walked
 	odd        string
+	walked     bool
 	unreadable bool
 	asIs       bool // not to be repaired
 }
+
+// Ref is where a file record says that a memfd is.
+type Ref struct {
+	Format *Format   // that of the record's handler
+	Addr   phys.Addr // of the structure: the record's data
+}
+
+// objectName is what errors and other owners call a file.
+const objectName = "memfd"
 
 // survey is what a walk over all folios finds.
 type survey struct {
@@ -108,20 +120,18 @@ func (f *File) Format() *Format { return f.format }
 // such. It is carried as it is.
 func (f *File) Odd() string { return f.odd }
 
-// Open reads the memfd in format f whose structure lies at a. c, made for h,
-// proves and remembers the pages of the structure and of the array, so that no
-// other object of the handover may claim them; the folios are left to
-// [File.Check]. A nil c is for opening again what was claimed before: everything is
-// proved but whose it is.
+// Open reads the memfd that ref names and proves it. It claims the pages of the
+// structure and of the array from the ledger, so that no other object of the handover
+// may have them; the folios are left to [File.Check].
 //
 // The seals of a file from a format without them are [SealSeal], which the kernels
 // that write it give to every memfd that they restore.
 //
 // The error is a [*phys.Error].
-func Open(f *Format, h *kho.Handover, c *blockset.Checker, a phys.Addr) (*File, error) {
-	file, err := f.open(h, c, a)
+func Open(ledger *own.Ledger, ref Ref) (*File, error) {
+	file, err := ref.Format.open(ledger, ref.Addr)
 	if err != nil {
-		return nil, phys.In("memfd", a, err)
+		return nil, phys.In(objectName, ref.Addr, err)
 	}
 	return file, nil
 }
@@ -163,19 +173,21 @@ func (f *File) place(folio Folio, free uint64, at phys.Addr) (next uint64, err e
 	return folio.Index + pages, nil
 }
 
-// Check walks the array and makes the file the only owner of its folios with c. It
+// Check walks the array and claims the folios from the ledger for the file alone. It
 // costs time with the number of folios, and a bit of memory a page.
-func (f *File) Check(c *blockset.Checker) error {
-	return f.each(func(b phys.Block) error { return c.Block("memory", b) })
+func (f *File) Check(ledger *own.Ledger) error {
+	owner := ledger.As(objectName, f.Addr)
+	return f.each(func(b phys.Block) error { return owner.Claim("memory", b) })
 }
 
 // Share is Check for a file that may have memory together with others: see
 // [Format.Twice]. Each of them has a structure and an array of its own, which name the
-// same folios. It calls shared for the blocks that c has passed for another file
-// already.
-func (f *File) Share(c *blockset.Checker, shared func(phys.Block)) error {
+// same folios. It calls shared for the blocks that another file claimed from the same
+// ledger.
+func (f *File) Share(ledger *own.Ledger, shared func(phys.Block)) error {
+	owner := ledger.As(objectName, f.Addr)
 	return f.each(func(b phys.Block) error {
-		again, err := c.Share("memory", b)
+		again, err := owner.Share("memory", b)
 		if again {
 			shared(b)
 		}
@@ -214,7 +226,7 @@ func (f *File) Lost() (n uint64, err error) {
 		return 0, err
 	}
 	return s.lost, &phys.Error{Object: fmt.Sprintf("memfd %v: folio %d: entry", f.Addr, s.missing), Addr: at,
-		Found: fmt.Sprintf("memory %v", folio.Block.Addr), Want: "the head of a preserved block", Err: kho.ErrPreserved}
+		Found: fmt.Sprintf("memory %v", folio.Block.Addr), Want: "the head of a preserved block", Err: own.ErrPreserved}
 }
 
 // LostOutside proves that no folio whose memory is not preserved lies in rs.
@@ -227,7 +239,7 @@ func (f *File) LostOutside(rs phys.Ranges) error {
 		i++
 		if in, hit := rs.Overlaps(folio.Block.Range()); folio.Lost && hit {
 			return &phys.Error{Object: fmt.Sprintf("memfd %v: folio %d", f.Addr, i), Addr: folio.Block.Addr,
-				Found: fmt.Sprintf("memory in %v that is not preserved", in), Want: "memory that a file can have had", Err: kho.ErrPreserved}
+				Found: fmt.Sprintf("memory in %v that is not preserved", in), Want: "memory that a file can have had", Err: own.ErrPreserved}
 		}
 		return nil
 	})
@@ -264,19 +276,19 @@ func (f *File) walk(visit func(Folio) error) error {
 		s.gap, s.behind, s.holes = next, follows, true
 	}
 	if err == nil {
-		f.survey = &s
+		f.survey, f.walked = s, true
 	}
 	return err
 }
 
 // look walks the array if nobody did.
 func (f *File) look() (survey, error) {
-	if f.survey == nil {
+	if !f.walked {
 		if err := f.walk(func(Folio) error { return nil }); err != nil {
 			return survey{}, err
 		}
 	}
-	return *f.survey, nil
+	return f.survey, nil
 }
 
 // Whole proves that every page of the file has memory: Linux fills holes when it
@@ -321,7 +333,7 @@ func (f *File) Contents(visit func(off, n uint64, data []byte) error) error {
 	err := f.Walk(func(folio Folio) error {
 		if folio.Lost {
 			return &phys.Error{Object: fmt.Sprintf("memfd %v: page %d", f.Addr, folio.Index), Addr: folio.Block.Addr,
-				Found: "memory that is not preserved", Want: "contents", Err: kho.ErrPreserved}
+				Found: "memory that is not preserved", Want: "contents", Err: own.ErrPreserved}
 		}
 		if folio.Hole() {
 			return nil
@@ -331,7 +343,7 @@ func (f *File) Contents(visit func(off, n uint64, data []byte) error) error {
 			return err
 		}
 		n := min(folio.Block.Order.Bytes(), f.Size-off)
-		data, err := f.h.Memory().View(folio.Block.Addr, n)
+		data, err := f.space.View(folio.Block.Addr, n)
 		if err != nil {
 			return err
 		}

@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ferry/blockset"
 	"ferry/kho"
 	"ferry/memfd"
+	"ferry/own"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
@@ -32,7 +32,7 @@ func first(t testing.TB) *kho.Draft {
 }
 
 // commit makes d the handover and opens it.
-func commit(t testing.TB, d *kho.Draft) (*kho.Handover, *blockset.Checker) {
+func commit(t testing.TB, d *kho.Draft) (*kho.Handover, *own.Ledger) {
 	t.Helper()
 	data, err := d.Commit()
 	if err != nil {
@@ -42,7 +42,7 @@ func commit(t testing.TB, d *kho.Draft) (*kho.Handover, *blockset.Checker) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h, blockset.NewChecker(d.Memory(), h.Map, h.Scratch)
+	return h, h.Ledger()
 }
 
 // folios takes memory for a file: one folio of each order, behind each other. A
@@ -107,8 +107,8 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h, c := commit(t, d)
-			f, err := memfd.Open(memfd.V2, h, c, a)
+			_, c := commit(t, d)
+			f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -163,8 +163,8 @@ func TestRandomFilesAreRead(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		h, c := commit(t, d)
-		f, err := memfd.Open(memfd.V2, h, c, a)
+		_, c := commit(t, d)
+		f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a})
 		if err == nil {
 			err = f.Check(c)
 		}
@@ -219,8 +219,8 @@ func TestWalkingAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, c := commit(t, d)
-	f, err := memfd.Open(memfd.V2, h, c, a)
+	_, c := commit(t, d)
+	f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a})
 	if err != nil {
 		t.Fatal(err)
 	}

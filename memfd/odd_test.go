@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/blockset"
 	"ferry/kho"
 	"ferry/memfd"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -48,7 +48,7 @@ func TestWhatNoReaderMindsIsNoDamage(t *testing.T) {
 				}
 				return b
 			})
-			f, err := memfd.Open(memfd.V2, h, c, a)
+			f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a})
 			if err == nil {
 				err = f.Check(c)
 			}
@@ -82,7 +82,7 @@ func TestLostFoliosAreCarried(t *testing.T) {
 				}
 			}
 			h, c := commit(t, d)
-			f, err := memfd.Open(from, h, c, a)
+			f, err := memfd.Open(c, memfd.Ref{Format: from, Addr: a})
 			if err == nil {
 				err = f.Check(c)
 			}
@@ -93,17 +93,17 @@ func TestLostFoliosAreCarried(t *testing.T) {
 				t.Fatal(err)
 			}
 			n, err := f.Lost()
-			if n != 2 || !errors.Is(err, kho.ErrPreserved) || !strings.Contains(err.Error(), "folio 1: entry 0x") ||
+			if n != 2 || !errors.Is(err, own.ErrPreserved) || !strings.Contains(err.Error(), "folio 1: entry 0x") ||
 				!strings.Contains(err.Error(), "memory "+fs[1].Block.Addr.String()) || f.Unset() != 0 {
 				t.Errorf("%d lost, %v, %d to be repaired; want 2, the first at %v, 0", n, err, f.Unset(), fs[1].Block.Addr)
 			}
 			if err := f.LostOutside(phys.NewRanges(fs[0].Block.Range(), fs[3].Block.Range())); err != nil {
 				t.Error(err)
 			}
-			if err := f.LostOutside(phys.NewRanges(fs[2].Block.Range())); !errors.Is(err, kho.ErrPreserved) || !strings.Contains(err.Error(), "folio 2 ") {
+			if err := f.LostOutside(phys.NewRanges(fs[2].Block.Range())); !errors.Is(err, own.ErrPreserved) || !strings.Contains(err.Error(), "folio 2 ") {
 				t.Errorf("lost memory where none may be: %v", err)
 			}
-			if err := f.Contents(func(uint64, uint64, []byte) error { return nil }); !errors.Is(err, kho.ErrPreserved) {
+			if err := f.Contents(func(uint64, uint64, []byte) error { return nil }); !errors.Is(err, own.ErrPreserved) {
 				t.Errorf("contents of lost memory: %v", err)
 			}
 			rewrite(t, h, []*memfd.File{f}, to, phys.NewRanges(fs[1].Block.Range(), fs[2].Block.Range())...)
@@ -138,13 +138,13 @@ func TestFilesMayShareFoliosAlone(t *testing.T) {
 		}
 		at = append(at, a)
 	}
-	h, c := commit(t, d)
+	_, c := commit(t, d)
 	folios := c.Beside()
 	for i, want := range []struct {
 		shared int
 		err    error
-	}{{0, nil}, {2, nil}, {0, blockset.ErrShared}} {
-		f, err := memfd.Open(memfd.V1, h, c, at[i])
+	}{{0, nil}, {2, nil}, {0, own.ErrShared}} {
+		f, err := memfd.Open(c, memfd.Ref{Format: memfd.V1, Addr: at[i]})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,8 +171,8 @@ func TestSharedFilesAreNotRepaired(t *testing.T) {
 		if err != nil || f.Unset() != 0 {
 			t.Fatalf("%v, %d to be repaired", err, f.Unset())
 		}
-		next, c := commit(t, d)
-		out, err := memfd.Open(to, next, c, a)
+		_, c := commit(t, d)
+		out, err := memfd.Open(c, memfd.Ref{Format: to, Addr: a})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +199,7 @@ func TestAFileThatCannotBeRetrievedRefersToNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		h, c := commit(t, d)
-		f, err := memfd.Open(from, h, c, a)
+		f, err := memfd.Open(c, memfd.Ref{Format: from, Addr: a})
 		if err == nil {
 			err = f.Check(c)
 		}
@@ -211,7 +211,7 @@ func TestAFileThatCannotBeRetrievedRefersToNothing(t *testing.T) {
 		}
 		rewrite(t, h, []*memfd.File{f}, memfd.V1)
 		rewrite(t, h, []*memfd.File{f}, memfd.V2)
-		if _, err := memfd.Open(from, h, c, a); !errors.Is(err, blockset.ErrShared) {
+		if _, err := memfd.Open(c, memfd.Ref{Format: from, Addr: a}); !errors.Is(err, own.ErrShared) {
 			t.Errorf("the same structure again: %v", err)
 		}
 		fs, _ := folios(t, d, nil...)
@@ -223,8 +223,8 @@ func TestAFileThatCannotBeRetrievedRefersToNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		next, c := commit(t, d)
-		other, err := memfd.Open(from, next, c, empty)
+		_, c = commit(t, d)
+		other, err := memfd.Open(c, memfd.Ref{Format: from, Addr: empty})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +237,7 @@ func TestAFileThatCannotBeRetrievedRefersToNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		page[0] = 1
-		if _, err := memfd.Open(from, next, c, a); !errors.Is(err, kho.ErrVmalloc) {
+		if _, err := memfd.Open(c, memfd.Ref{Format: from, Addr: a}); !errors.Is(err, kho.ErrVmalloc) {
 			t.Errorf("with a position: %v", err)
 		}
 	}

@@ -113,7 +113,7 @@ func (f *File) repair(d *kho.Draft, file *File) (v kho.Vmalloc, err error) {
 	if err != nil {
 		return v, err
 	}
-	for _, a := range f.area.Chunks {
+	for _, a := range f.area.Chunks() {
 		if err := d.Retire(phys.Block{Addr: a}); err != nil {
 			return v, err
 		}
@@ -174,7 +174,7 @@ func (f *File) isRepair(folio, old Folio, from *Format) error {
 	if !fresh {
 		return nil
 	}
-	b, err := f.h.Memory().View(folio.Block.Addr, folio.Block.Order.Bytes())
+	b, err := f.space.View(folio.Block.Addr, folio.Block.Order.Bytes())
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/blockset"
 	"ferry/kho"
 	"ferry/memfd"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -29,7 +29,7 @@ func unset(t *testing.T, f *memfd.Format, orders []int, flags []uint16) (*kho.Ha
 		t.Fatal(err)
 	}
 	h, c := commit(t, d)
-	file, err := memfd.Open(f, h, c, a)
+	file, err := memfd.Open(c, memfd.Ref{Format: f, Addr: a})
 	if err == nil {
 		err = file.Check(c)
 	}
@@ -102,7 +102,7 @@ func repaired(t *testing.T, h *kho.Handover, f *memfd.File, fs []memfd.Folio, to
 	if n := next.Map.Count(); n != blocks {
 		t.Errorf("%d blocks preserved, %d before", n, blocks)
 	}
-	out, err := memfd.Open(to, next, c, a)
+	out, err := memfd.Open(c, memfd.Ref{Format: to, Addr: a})
 	if err == nil {
 		err = out.Check(c)
 	}
@@ -154,8 +154,8 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, c := commit(t, d)
-		f, err := memfd.Open(memfd.V2, h, c, a)
+		_, c := commit(t, d)
+		f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,7 +244,7 @@ func notTheSame(t *testing.T, format *memfd.Format) {
 	}
 	h, _ := commit(t, d)
 	open := func(a phys.Addr) *memfd.File {
-		f, err := memfd.Open(format, h, nil, a)
+		f, err := memfd.Open(h.Ledger(), memfd.Ref{Format: format, Addr: a})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,10 +271,10 @@ func TestOtherSealsAreNotTheSame(t *testing.T) {
 		}
 		at = append(at, a)
 	}
-	h, c := commit(t, d)
+	_, c := commit(t, d)
 	var files []*memfd.File
 	for _, a := range at {
-		f, err := memfd.Open(memfd.V2, h, c, a)
+		f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -297,7 +297,7 @@ func TestSealsAreTheSameAsFarAsTheFormatsGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		h, c := commit(t, d)
-		f, err := memfd.Open(memfd.V2, h, c, a)
+		f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -309,7 +309,7 @@ func TestSealsAreTheSameAsFarAsTheFormatsGo(t *testing.T) {
 				t.Fatal(err)
 			}
 			h, c = commit(t, d)
-			out, err := memfd.Open(to, h, c, a)
+			out, err := memfd.Open(c, memfd.Ref{Format: to, Addr: a})
 			if err == nil {
 				err = out.Same(f)
 			}
@@ -325,7 +325,7 @@ func TestSealsAreTheSameAsFarAsTheFormatsGo(t *testing.T) {
 func TestFlagsAreCountedWithoutACheck(t *testing.T) {
 	h, f, fs := unset(t, memfd.V1, []int{0, -511, 9, 0}, []uint16{memfd.Dirty, 0})
 	again := func() *memfd.File {
-		f, err := memfd.Open(memfd.V1, h, nil, f.Addr)
+		f, err := memfd.Open(h.Ledger(), memfd.Ref{Format: memfd.V1, Addr: f.Addr})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -360,7 +360,9 @@ func TestFlagsAreCountedWithoutACheck(t *testing.T) {
 	}
 }
 
-func TestOpeningAgainClaimsNothing(t *testing.T) {
+// TestAFileIsOpenedOnce with a ledger, and with none never; what is kept of it is
+// claimed again from another ledger, and walked without one.
+func TestAFileIsOpenedOnce(t *testing.T) {
 	d := first(t)
 	fs, pages := folios(t, d, 0, 0)
 	a, err := memfd.Write(d, memfd.V1, memfd.Meta{Size: pages * phys.PageSize}, fs)
@@ -368,16 +370,45 @@ func TestOpeningAgainClaimsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, c := commit(t, d)
-	for i, check := range []*blockset.Checker{c, nil, nil, c} {
-		_, err := memfd.Open(memfd.V1, h, check, a)
-		if refused := errors.Is(err, blockset.ErrShared); refused != (i == 3) || (err != nil) != refused {
-			t.Errorf("opened for the %d. time: %v", i+1, err)
+	ref := memfd.Ref{Format: memfd.V1, Addr: a}
+	if _, err := memfd.Open(nil, ref); err == nil {
+		t.Error("a file was proved without a ledger")
+	}
+	f, err := memfd.Open(c, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owned := func(l *own.Ledger) (n int) {
+		h.Map.Walk(func(b phys.Block) error {
+			if l.Has(b) {
+				n++
+			}
+			return nil
+		})
+		return n
+	}
+	if n := owned(c); n != 3 { // structure, chunk, array
+		t.Errorf("%d blocks are claimed, want 3", n)
+	}
+	for _, again := range []func(*own.Ledger) error{
+		f.Claim,
+		func(l *own.Ledger) error { _, err := memfd.Open(l, ref); return err },
+	} {
+		if err := again(c); !errors.Is(err, own.ErrShared) || !strings.Contains(err.Error(), "already part of memfd "+a.String()+" (structure)") {
+			t.Errorf("a second time: %v", err)
 		}
+	}
+	other := h.Ledger()
+	if err := f.Claim(other); err != nil || owned(other) != 3 {
+		t.Errorf("from another ledger: %d blocks, %v", owned(other), err)
+	}
+	if err := f.Check(other); err != nil || owned(other) != 5 {
+		t.Errorf("with its folios: %d blocks, %v", owned(other), err)
 	}
 }
 
 // What nobody preserved may look like a memfd to the last byte: Linux frees it.
-func TestOpeningAgainProvesThatTheFileIsPreserved(t *testing.T) {
+func TestOpeningProvesThatTheFileIsPreserved(t *testing.T) {
 	d := first(t)
 	fs, pages := folios(t, d, 0, 0)
 	a, err := memfd.Write(d, memfd.V2, memfd.Meta{Size: pages * phys.PageSize}, fs)
@@ -397,10 +428,13 @@ func TestOpeningAgainProvesThatTheFileIsPreserved(t *testing.T) {
 		}
 		copy(copied, page)
 	}
-	for name, at := range map[string]phys.Addr{"free memory": free, "between two pages": free + 8, "scratch": base, "outside RAM": 1 << 45} {
+	for name, at := range map[string]struct {
+		phys.Addr
+		rule error
+	}{"free memory": {free, own.ErrPreserved}, "between two pages": {free + 8, own.ErrPlace}, "scratch": {base, own.ErrPlace}, "outside RAM": {1 << 45, phys.ErrNotRAM}} {
 		for _, f := range memfd.Formats() {
-			if _, err := memfd.Open(f, h, nil, at); !errors.Is(err, kho.ErrPreserved) {
-				t.Errorf("in %s: %v, want %v", name, err, kho.ErrPreserved)
+			if _, err := memfd.Open(h.Ledger(), memfd.Ref{Format: f, Addr: at.Addr}); !errors.Is(err, at.rule) {
+				t.Errorf("in %s: %v, want %v", name, err, at.rule)
 			}
 		}
 	}
@@ -416,12 +450,12 @@ func TestOpeningAgainProvesThatTheFileIsPreserved(t *testing.T) {
 		}
 		was := u64(b[off:])
 		binary.LittleEndian.PutUint64(b[off:], uint64(to))
-		if _, err := memfd.Open(memfd.V2, h, nil, a); !errors.Is(err, kho.ErrPreserved) {
-			t.Errorf("%s in free memory: %v, want %v", name, err, kho.ErrPreserved)
+		if _, err := memfd.Open(h.Ledger(), memfd.Ref{Format: memfd.V2, Addr: a}); !errors.Is(err, own.ErrPreserved) {
+			t.Errorf("%s in free memory: %v, want %v", name, err, own.ErrPreserved)
 		}
 		binary.LittleEndian.PutUint64(b[off:], was)
 	}
-	if _, err := memfd.Open(memfd.V2, h, nil, a); err != nil {
+	if _, err := memfd.Open(h.Ledger(), memfd.Ref{Format: memfd.V2, Addr: a}); err != nil {
 		t.Error(err)
 	}
 }

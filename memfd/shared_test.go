@@ -6,9 +6,9 @@ import (
 	"errors"
 	"testing"
 
-	"ferry/blockset"
 	"ferry/kho"
 	"ferry/memfd"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -27,7 +27,7 @@ func (m counted) View(a phys.Addr, n uint64) ([]byte, error) {
 // come to it after a chunk of their own, are refused where they meet what another
 // owns, and nothing behind that is looked at again.
 func TestAnArrayOfManyFilesIsProvedForOneAlone(t *testing.T) {
-	for _, own := range []bool{false, true} { // a first chunk of each file's own
+	for _, mine := range []bool{false, true} { // a first chunk of each file's own
 		d := first(t)
 		const pages, files = 1600, 50 // four chunks
 		var blocks []phys.Addr
@@ -56,7 +56,7 @@ func TestAnArrayOfManyFilesIsProvedForOneAlone(t *testing.T) {
 			binary.LittleEndian.PutUint64(page[8:], pages*256*phys.PageSize)
 			binary.LittleEndian.PutUint64(page[24:], pages*256)
 			w := v
-			if own && i > 0 {
+			if mine && i > 0 {
 				first, chunk, err := d.Alloc()
 				if err != nil {
 					t.Fatal(err)
@@ -76,17 +76,17 @@ func TestAnArrayOfManyFilesIsProvedForOneAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := blockset.NewChecker(mem, h.Map, h.Scratch)
+		c := h.Ledger()
 		clear(mem.views)
 		for i, a := range at {
-			_, err := memfd.Open(memfd.V2, h, c, a)
-			if i == 0 && err != nil || i > 0 && !errors.Is(err, blockset.ErrShared) {
+			_, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a})
+			if i == 0 && err != nil || i > 0 && !errors.Is(err, own.ErrShared) {
 				t.Fatalf("file %d: %v", i, err)
 			}
 		}
-		if mem.views[second] != 1 || !own && mem.views[v.First] != 1 {
+		if mem.views[second] != 1 || !mine && mem.views[v.First] != 1 {
 			t.Errorf("own first chunks %v: the first chunk was looked at %d times for %d files, the second %d times, want once",
-				own, mem.views[v.First], files, mem.views[second])
+				mine, mem.views[v.First], files, mem.views[second])
 		}
 	}
 }

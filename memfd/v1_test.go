@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ferry/blockset"
 	"ferry/kho"
 	"ferry/kho/khotest"
 	"ferry/luo"
@@ -45,8 +44,8 @@ func TestWorkedExampleOfV1IsReadAndWritten(t *testing.T) {
 	if diff := cmp.Diff(want, page); diff != "" {
 		t.Errorf("(-example +written):\n%s", diff)
 	}
-	h, c := commit(t, d)
-	f, err := memfd.Open(memfd.V1, h, c, a)
+	_, c := commit(t, d)
+	f, err := memfd.Open(c, memfd.Ref{Format: memfd.V1, Addr: a})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +85,7 @@ func TestEveryMemfdOfEveryLinuxCrosses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := blockset.NewChecker(vector.Memory, h.Map, h.Scratch)
+		c := h.Ledger()
 		st, err := luo.Restore(h, c)
 		if err != nil {
 			t.Fatal(err)
@@ -106,7 +105,7 @@ func TestEveryMemfdOfEveryLinuxCrosses(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				f, err := memfd.Open(memfd.ByHandler(rec.Handler), h, c, phys.Addr(rec.Data))
+				f, err := memfd.Open(c, memfd.Ref{Format: memfd.ByHandler(rec.Handler), Addr: phys.Addr(rec.Data)})
 				if err == nil {
 					err = f.Check(c)
 				}
@@ -158,7 +157,7 @@ func rewrite(t *testing.T, h *kho.Handover, files []*memfd.File, to *memfd.Forma
 		t.Errorf("in %v: %d blocks preserved, %d before", to, n, before)
 	}
 	for i, old := range files {
-		f, err := memfd.Open(to, next, c, at[i])
+		f, err := memfd.Open(c, memfd.Ref{Format: to, Addr: at[i]})
 		if err == nil {
 			err = f.Check(c)
 		}

@@ -30,8 +30,8 @@ func TestFilesWithHolesAreNotWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, c := commit(t, d)
-		f, err := memfd.Open(memfd.V2, h, c, a)
+		_, c := commit(t, d)
+		f, err := memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"ferry/kho"
+	"ferry/own"
 	"ferry/phys"
 )
 
@@ -93,7 +94,7 @@ func (w *arrayWriter) append(folio Folio) error {
 	}
 	if !folio.Hole() && !w.d.Map().Preserved(folio.Block) {
 		return &phys.Error{Object: fmt.Sprintf("memfd: folio %d", w.n), Addr: folio.Block.Addr,
-			Found: fmt.Sprintf("not preserved with order %d", folio.Block.Order), Want: "a preserved block", Err: kho.ErrPreserved}
+			Found: fmt.Sprintf("not preserved with order %d", folio.Block.Order), Want: "a preserved block", Err: own.ErrPreserved}
 	}
 	b := w.page[i*entrySize:]
 	binary.LittleEndian.PutUint64(b, uint64(folio.Block.Addr.PFN())|uint64(folio.Flags)<<pfnBits)

@@ -32,8 +32,8 @@ func TestFeatureHeaderIsWrittenByteForByte(t *testing.T) {
 	if u64(b[160:]) == 0 || strings.Trim(string(b[176:]), "\x00") != "" {
 		t.Errorf("the array is at %#x, and %x is behind the structure", u64(b[160:]), b[176:200])
 	}
-	h, c := commit(t, d)
-	f, err := memfd.Open(memfd.X, h, c, a)
+	_, c := commit(t, d)
+	f, err := memfd.Open(c, memfd.Ref{Format: memfd.X, Addr: a})
 	if err != nil || f.Meta != meta || f.Format() != memfd.X {
 		t.Fatalf("read as %+v: %v", f, err)
 	}
@@ -51,7 +51,7 @@ func TestFilesBehindFeatureHeadersAreRewrittenBothWays(t *testing.T) {
 			t.Fatal(err)
 		}
 		h, c := commit(t, d)
-		was, err := memfd.Open(format, h, c, a)
+		was, err := memfd.Open(c, memfd.Ref{Format: format, Addr: a})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func TestFilesBehindFeatureHeadersAreRewrittenBothWays(t *testing.T) {
 				t.Fatal(err)
 			}
 			h, c = commit(t, d)
-			now, err := memfd.Open(to, h, c, a)
+			now, err := memfd.Open(c, memfd.Ref{Format: to, Addr: a})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,8 +93,8 @@ func TestUnknownFeaturesOfAFileAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		b[tt.at] ^= tt.bit
-		h, c := commit(t, d)
-		_, err = memfd.Open(memfd.X, h, c, a)
+		_, c := commit(t, d)
+		_, err = memfd.Open(c, memfd.Ref{Format: memfd.X, Addr: a})
 		var e *phys.Error
 		if (err == nil) != tt.ok || err != nil && (!errors.Is(err, memfd.ErrStruct) || !errors.As(err, &e) || e.Addr != a+phys.Addr(tt.at&^7)) {
 			t.Errorf("byte %d xor %d: %v", tt.at, tt.bit, err)
@@ -117,7 +117,7 @@ func TestAnUnreadableFileHasAFeatureHeaderToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, c := commit(t, d)
-	f, err := memfd.Open(memfd.X, h, c, a)
+	f, err := memfd.Open(c, memfd.Ref{Format: memfd.X, Addr: a})
 	if err != nil || !f.Unreadable() {
 		t.Fatalf("%+v, %v", f, err)
 	}
@@ -128,7 +128,7 @@ func TestAnUnreadableFileHasAFeatureHeaderToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, c = commit(t, d)
-	if f, err = memfd.Open(memfd.V2, h, c, a); err != nil || !f.Unreadable() {
+	if f, err = memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a}); err != nil || !f.Unreadable() {
 		t.Errorf("as memfd-v2: %+v, %v", f, err)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"ferry/blockset"
 	"ferry/boot"
 	"ferry/internal/qemu"
 	"ferry/kho"
@@ -175,7 +174,7 @@ func Read(mem phys.Memory, data kho.Data, hint *kho.Format) (*Contents, error) {
 		return nil, err
 	}
 	c := &Contents{Handover: h}
-	check := blockset.NewChecker(mem, h.Map, h.Scratch)
+	check := h.Ledger()
 	if c.State, err = luo.Restore(h, check); err != nil {
 		return nil, err
 	}
@@ -214,7 +213,7 @@ func Read(mem phys.Memory, data kho.Data, hint *kho.Format) (*Contents, error) {
 			if format == nil {
 				continue
 			}
-			file, bad := memfd.Open(format, h, check, phys.Addr(f.Data))
+			file, bad := memfd.Open(check, memfd.Ref{Format: format, Addr: phys.Addr(f.Data)})
 			if bad != nil {
 				continue // it is damaged, and its memory nobody's
 			}

@@ -44,7 +44,7 @@ func main() {
 	c := &config{}
 	flag.StringVar(&c.state, "state", "", "file of results: what is in it is not run again")
 	page := flag.String("page", "", "page to write the result into")
-	packages := flag.String("packages", "phys fdt blockset kho luo memfd boot boot/minisign boot/payload board/record crossing", "folders with rules")
+	packages := flag.String("packages", "phys own fdt blockset kho luo memfd boot boot/minisign boot/payload board/record crossing", "folders with rules")
 	flag.IntVar(&c.workers, "parallel", 2, "mutants at a time, on a processor each")
 	flag.DurationVar(&c.timeout, "timeout", time.Minute, "for the tests of one package")
 	last := flag.Int("stages", stages, "1: only the tests of the package itself, 2: those of the crossing too")

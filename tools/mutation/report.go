@@ -10,8 +10,6 @@ import (
 // redundant are rules that cannot be missed, by their names: each says why. They
 // stay, because whoever changes the other code needs them.
 var redundant = map[string]string{
-	"blockset Checker.sound: !ok":                                     "a naturally aligned block that wraps ends at address 0, and no RAM begins before and ends there",
-	"kho Draft.Preserve: !ok":                                         "the same",
 	"board/record Decode: err != nil":                                 "the page has the size of the structure, and nothing else can fail",
 	`boot/payload decoder.skip: return d.fail("true, false or null")`: "no number begins with t, f or n, so the next line refuses it too; this one says what is wanted",
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/blockset"
 	"ferry/cmd/probe/standin"
 	"ferry/kho"
 	"ferry/luo"
@@ -37,7 +36,7 @@ func read(mem phys.Memory, data kho.Data) error {
 	if err != nil {
 		return err
 	}
-	_, err = luo.Restore(h, blockset.NewChecker(mem, h.Map, h.Scratch))
+	_, err = luo.Restore(h, h.Ledger())
 	return err
 }
 

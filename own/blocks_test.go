@@ -1,16 +1,16 @@
-package blockset_test
+package own_test
 
 import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
 
-	"ferry/blockset"
+	"ferry/own"
 	"ferry/phys"
 )
 
-func TestBlockSetRemembersEveryBlock(t *testing.T) {
-	var s blockset.BlockSet
+func TestBlocksRemembersEveryBlock(t *testing.T) {
+	var s own.Blocks
 	var blocks []phys.Block
 	for _, a := range []phys.Addr{0, 0x1000, 0x3f000, 0x40000, 0x1ff000, 0x200000, 1 << 30, 1 << 46, 0xffffffffff000, ^phys.Addr(0xfff)} {
 		blocks = append(blocks, phys.Block{Addr: a})
@@ -37,7 +37,7 @@ func TestBlockSetRemembersEveryBlock(t *testing.T) {
 }
 
 func TestWordTellsWhichOf64BlocksAreThere(t *testing.T) {
-	var s blockset.BlockSet
+	var s own.Blocks
 	if w := s.Word(0, 64); w != 0 {
 		t.Errorf("an empty set has %#x", w)
 	}
@@ -66,6 +66,8 @@ type large struct {
 
 func (m *large) RAM() phys.Ranges          { return m.ram }
 func (m *large) Preserved(phys.Block) bool { return true }
+
+func (m *large) Head(a phys.Addr) (phys.Block, bool) { return phys.Block{Addr: a}, true }
 
 // TestProvingLargeMemoryTakesLittle proves what a large healthy machine
 // preserves: what grew with the number of folios would exhaust a stage of 64 MiB.
@@ -106,13 +108,13 @@ func TestProvingLargeMemoryTakesLittle(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := &large{ram: phys.NewRanges(phys.Range{Start: 1 << 32, End: 1 << 46})}
-			chk := blockset.NewChecker(m, m, nil)
+			ledger := own.NewLedger(m, m, nil)
 			var before, after runtime.MemStats
 			added, refused := 0, 0
 			runtime.ReadMemStats(&before)
 			tt.fill(func(b phys.Block) {
 				added++
-				if chk.Block("folio", b) != nil {
+				if ledger.Claim("folio", b) != nil {
 					refused++
 				}
 			})
@@ -130,7 +132,7 @@ func TestProvingLargeMemoryTakesLittle(t *testing.T) {
 }
 
 func TestAClearedSetIsEmptyAndTakesNoNewMemory(t *testing.T) {
-	var s blockset.BlockSet
+	var s own.Blocks
 	blocks := make([]phys.Block, 500)
 	for i := range blocks { // a line each
 		blocks[i] = phys.Block{Addr: phys.Addr(i+1) << 32}

@@ -1,37 +1,38 @@
-package blockset_test
+package own_test
 
 import (
 	"errors"
 	"testing"
 
-	"ferry/blockset"
+	"ferry/own"
 	"ferry/phys"
 )
 
 // all is a handover that preserves every block.
 type all struct{}
 
-func (all) Preserved(phys.Block) bool { return true }
+func (all) Preserved(phys.Block) bool           { return true }
+func (all) Head(a phys.Addr) (phys.Block, bool) { return phys.Block{Addr: a}, true }
 
-// TestCheckersBesideEachOther: what one has passed is refused by those that stand
+// TestLedgersBesideEachOther: what one has passed is refused by those that stand
 // beside it, and not the other way round.
-func TestCheckersBesideEachOther(t *testing.T) {
-	mem, _ := machine(t)
+func TestLedgersBesideEachOther(t *testing.T) {
+	mem := machine(t)
 	at := mem.RAM()[0].Start
 	page := func(n int) phys.Block { return phys.Block{Addr: at + phys.Addr(n)<<phys.PageShift} }
-	base := blockset.NewChecker(mem, all{}, nil)
+	base := own.NewLedger(mem, all{}, nil)
 	beside := base.Beside()
 	third := beside.Beside()
 	for i, tt := range []struct {
-		c    *blockset.Checker
+		c    *own.Ledger
 		n    int
 		want error
 	}{
-		{base, 0, nil}, {base, 0, blockset.ErrShared}, {beside, 0, blockset.ErrShared}, {third, 0, blockset.ErrShared},
-		{beside, 1, nil}, {third, 1, blockset.ErrShared}, {base, 1, nil},
+		{base, 0, nil}, {base, 0, own.ErrShared}, {beside, 0, own.ErrShared}, {third, 0, own.ErrShared},
+		{beside, 1, nil}, {third, 1, own.ErrShared}, {base, 1, nil},
 		{third, 2, nil}, {beside, 2, nil}, {base.Beside(), 2, nil},
 	} {
-		if err := tt.c.Block("a block", page(tt.n)); !errors.Is(err, tt.want) || (err != nil) != (tt.want != nil) {
+		if err := tt.c.Claim("a block", page(tt.n)); !errors.Is(err, tt.want) || (err != nil) != (tt.want != nil) {
 			t.Errorf("step %d: %v, want %v", i, err, tt.want)
 		}
 	}
@@ -39,10 +40,10 @@ func TestCheckersBesideEachOther(t *testing.T) {
 		t.Errorf("owned %#b, want 111", w)
 	}
 	beside.Forget()
-	if err := beside.Block("a block", page(2)); err != nil {
+	if err := beside.Claim("a block", page(2)); err != nil {
 		t.Errorf("after it was forgotten: %v", err)
 	}
-	if err := beside.Block("a block", page(0)); !errors.Is(err, blockset.ErrShared) {
+	if err := beside.Claim("a block", page(0)); !errors.Is(err, own.ErrShared) {
 		t.Errorf("a block of the first is forgotten as well: %v", err)
 	}
 }
@@ -50,36 +51,36 @@ func TestCheckersBesideEachOther(t *testing.T) {
 // TestDisputedBlocksAreNobodys: the second to ask for a block is refused at once, and
 // the first when it asks again.
 func TestDisputedBlocksAreNobodys(t *testing.T) {
-	mem, _ := machine(t)
+	mem := machine(t)
 	b, other := phys.Block{Addr: mem.RAM()[0].Start}, phys.Block{Addr: mem.RAM()[0].Start + phys.PageSize}
-	base := blockset.NewChecker(mem, all{}, nil)
-	var disputed blockset.BlockSet
+	base := own.NewLedger(mem, all{}, nil)
+	var disputed own.Disputed
 	for round, want := range [][]bool{{true, false, true}, {false, false, true}} {
 		c := base.Beside()
 		c.Dispute(&disputed)
 		for i, ask := range []phys.Block{b, b, other} {
-			if err := c.Block("a block", ask); (err == nil) != want[i] {
+			if err := c.Claim("a block", ask); (err == nil) != want[i] {
 				t.Errorf("round %d, request %d: %v", round, i, err)
 			}
 		}
 	}
 	// What is another's anyway is nothing to dispute.
-	if err := base.Block("a block", phys.Block{Addr: b.Addr + 2*phys.PageSize}); err != nil {
+	if err := base.Claim("a block", phys.Block{Addr: b.Addr + 2*phys.PageSize}); err != nil {
 		t.Fatal(err)
 	}
 	c := base.Beside()
 	c.Dispute(&disputed)
-	if err := c.Block("a block", phys.Block{Addr: b.Addr + 2*phys.PageSize}); err == nil || disputed.Has(phys.Block{Addr: b.Addr + 2*phys.PageSize}) {
+	if err := c.Claim("a block", phys.Block{Addr: b.Addr + 2*phys.PageSize}); err == nil || disputed.Has(phys.Block{Addr: b.Addr + 2*phys.PageSize}) {
 		t.Errorf("%v", err)
 	}
 }
 
-// TestSharedBlocksArePassedAgain, but not those of the checker beside.
+// TestSharedBlocksArePassedAgain, but not those of the ledger beside.
 func TestSharedBlocksArePassedAgain(t *testing.T) {
-	mem, _ := machine(t)
+	mem := machine(t)
 	at := mem.RAM()[0].Start
-	base := blockset.NewChecker(mem, all{}, nil)
-	if err := base.Block("a block", phys.Block{Addr: at}); err != nil {
+	base := own.NewLedger(mem, all{}, nil)
+	if err := base.Claim("a block", phys.Block{Addr: at}); err != nil {
 		t.Fatal(err)
 	}
 	c := base.Beside()
@@ -88,12 +89,12 @@ func TestSharedBlocksArePassedAgain(t *testing.T) {
 		shared bool
 		want   error
 	}{
-		{phys.Block{Addr: at}, false, blockset.ErrShared},
+		{phys.Block{Addr: at}, false, own.ErrShared},
 		{phys.Block{Addr: at + phys.PageSize}, false, nil},
 		{phys.Block{Addr: at + phys.PageSize}, true, nil},
-		{phys.Block{Addr: at + 8}, false, blockset.ErrUnaligned},
+		{phys.Block{Addr: at + 8}, false, own.ErrPlace},
 	} {
-		shared, err := c.Share("a block", tt.b)
+		shared, err := c.As("an object", tt.b.Addr).Share("a block", tt.b)
 		if shared != tt.shared || !errors.Is(err, tt.want) || (err != nil) != (tt.want != nil) {
 			t.Errorf("step %d: %v, %v, want %v, %v", i, shared, err, tt.shared, tt.want)
 		}

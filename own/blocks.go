@@ -1,4 +1,4 @@
-package blockset
+package own
 
 import (
 	"hash/maphash"
@@ -7,8 +7,8 @@ import (
 	"ferry/phys"
 )
 
-// BlockSet is a set of blocks, for finding one that is referred to twice. Blocks
-// that overlap but differ are different members; a [Checker] never adds such,
+// Blocks is a set of blocks, for finding one that is referred to twice. Members
+// that overlap but differ are different members; a [Ledger] never adds such,
 // because preserved blocks do not overlap.
 //
 // It takes one bit a block, whatever the block's order, in lines of 1024 blocks
@@ -17,7 +17,7 @@ import (
 // many, by the size of RAM: 1 TiB of blocks of order 9 takes 64 KiB of lines.
 // Memory is taken a few lines at a time and no line is ever copied. The zero
 // value is empty.
-type BlockSet struct {
+type Blocks struct {
 	slots []slot  // open addressing, a power of two, at most 3/4 full
 	lines int     // slots in use
 	fresh []line  // lines not used yet
@@ -54,7 +54,7 @@ func key(b phys.Block) uint64 {
 
 // Add enters b, whose order must not exceed [phys.MaxOrder], and reports whether
 // it was absent.
-func (s *BlockSet) Add(b phys.Block) bool {
+func (s *Blocks) Add(b phys.Block) bool {
 	k := key(b)
 	if n := k>>lineShift + 1; s.last.key != n {
 		s.last = slot{n, s.find(n)}
@@ -67,13 +67,13 @@ func (s *BlockSet) Add(b phys.Block) bool {
 }
 
 // Has reports whether b, whose order must not exceed [phys.MaxOrder], is in the set.
-func (s *BlockSet) Has(b phys.Block) bool {
+func (s *Blocks) Has(b phys.Block) bool {
 	k := key(b)
 	return s.word(k)>>(k%64)&1 != 0
 }
 
 // Clear empties the set. Its memory is used again.
-func (s *BlockSet) Clear() {
+func (s *Blocks) Clear() {
 	if s.lines == 0 {
 		return
 	}
@@ -90,12 +90,12 @@ func (s *BlockSet) Clear() {
 // Word returns which of 64 blocks of order o are in the set: bit i stands for
 // block number first+i of that order, counted from address 0; first is a multiple
 // of 64.
-func (s *BlockSet) Word(o phys.Order, first uint64) uint64 {
+func (s *Blocks) Word(o phys.Order, first uint64) uint64 {
 	return s.word(uint64(1)<<(orderBase-o) | first)
 }
 
 // word returns the 64 bits of which that of key k is one.
-func (s *BlockSet) word(k uint64) uint64 {
+func (s *Blocks) word(k uint64) uint64 {
 	if len(s.slots) == 0 {
 		return 0
 	}
@@ -110,7 +110,7 @@ func (s *BlockSet) word(k uint64) uint64 {
 }
 
 // find returns the line of key, a new one where there is none.
-func (s *BlockSet) find(key uint64) *line {
+func (s *Blocks) find(key uint64) *line {
 	if 4*s.lines >= 3*len(s.slots) {
 		s.grow()
 	}
@@ -123,7 +123,7 @@ func (s *BlockSet) find(key uint64) *line {
 }
 
 // take returns an empty line.
-func (s *BlockSet) take() (l *line) {
+func (s *Blocks) take() (l *line) {
 	if n := len(s.spare) - 1; n >= 0 {
 		l, s.spare = s.spare[n], s.spare[:n]
 		return l
@@ -136,7 +136,7 @@ func (s *BlockSet) take() (l *line) {
 }
 
 // probe returns the slot of key or the free slot where it belongs.
-func (s *BlockSet) probe(key uint64) *slot {
+func (s *Blocks) probe(key uint64) *slot {
 	mask := len(s.slots) - 1
 	for i := int(key * s.mul >> s.shift); ; i++ {
 		if p := &s.slots[i&mask]; p.key == key || p.key == 0 {
@@ -146,7 +146,7 @@ func (s *BlockSet) probe(key uint64) *slot {
 }
 
 // grow doubles the number of slots.
-func (s *BlockSet) grow() {
+func (s *Blocks) grow() {
 	old := s.slots
 	if s.mul == 0 {
 		s.mul = maphash.Bytes(maphash.MakeSeed(), nil) | 1
