@@ -25,16 +25,13 @@ func failures(err error) []*Failure {
 	switch e := err.(type) {
 	case nil:
 		return nil
-	case phys.Errors:
+	case *phys.Errors:
 		var all []*Failure
-		for _, err := range e {
+		for _, err := range e.All() {
 			all = append(all, failures(err)...)
 		}
-		return all
-	case *findings:
-		all := failures(phys.Errors(e.list))
-		if e.more > 0 {
-			all = append(all, &Failure{Found: e.counted(), Err: e})
+		if e.More() > 0 {
+			all = append(all, &Failure{Found: e.Rest(), Err: e})
 		}
 		return all
 	}

@@ -72,7 +72,7 @@ type warnings struct {
 }
 
 func (w *warnings) add(s string) {
-	if len(w.list) == maxFindings {
+	if len(w.list) == phys.MaxErrors {
 		w.more++
 		return
 	}
@@ -140,13 +140,13 @@ type filesReader struct {
 // retrieves it or its session is finished, and then that file alone gets an error. So
 // a file that is not sound is marked as damaged: it is written as one that cannot be
 // retrieved and that refers to nothing.
-func (r *filesReader) read(bad *findings) *own.Ledger {
+func (r *filesReader) read(bad *phys.Errors) *own.Ledger {
 	ledger, sound := r.ledger.Beside(), true
-	var refused findings
+	var refused phys.Errors
 	r.broken = r.eachFile(func(f file, format *memfd.Format) {
 		switch {
 		case format == nil:
-			bad.add(unknownHandler(r.known.memfd, f))
+			bad.Add(unknownHandler(r.known.memfd, f))
 		case sound:
 			m, err := memfd.Open(ledger, f.ref(format))
 			if err == nil {
@@ -158,11 +158,11 @@ func (r *filesReader) read(bad *findings) *own.Ledger {
 		}
 	})
 	if !sound {
-		r.memfd, refused = memfds{}, findings{}
+		r.memfd, refused = memfds{}, phys.Errors{}
 		ledger = r.sort(&refused)
 	}
-	bad.join(refused)
-	bad.add(r.broken)
+	bad.Add(refused.Err())
+	bad.Add(r.broken)
 	return ledger
 }
 
@@ -200,7 +200,7 @@ func (r *filesReader) twice(f *memfd.Format) bool {
 }
 
 // take counts a file that is given back, as far as its memory goes.
-func (r *filesReader) take(f file, m *memfd.File, refused *findings) {
+func (r *filesReader) take(f file, m *memfd.File, refused *phys.Errors) {
 	r.memfd.keep(f.n, m)
 	if r.memfd.shared.has(f.n) {
 		m.AsIs()
@@ -219,7 +219,7 @@ func (r *filesReader) take(f file, m *memfd.File, refused *findings) {
 		return
 	}
 	if err := r.accept(m); err != nil {
-		refused.add(f.in(err))
+		refused.Add(f.in(err))
 	}
 }
 
@@ -267,7 +267,7 @@ func (r *filesReader) sound(visit func(file, *memfd.Format) error) bool {
 // checked against each other. What two files name is neither's: nobody knows whose
 // contents it is. Only folios may be named by several files, if kernels write such: the
 // next kernel gives them to whoever asks first, and an error to the others.
-func (r *filesReader) sort(refused *findings) *own.Ledger {
+func (r *filesReader) sort(refused *phys.Errors) *own.Ledger {
 	alone := r.ledger.Beside()
 	walked, most := uint64(0), r.Map.Count()*maxNamed+minNamed
 	r.sound(func(f file, format *memfd.Format) error {

@@ -40,24 +40,24 @@ type reader struct {
 // the handover that is returned is what was read until then, nil if that is nothing.
 func (r reader) read(open func(phys.Memory, kho.Data, *kho.Format) (*kho.Handover, error), d kho.Data, f *kho.Format) (*Incoming, error) {
 	in := &Incoming{known: r.known}
-	var bad findings
+	var bad phys.Errors
 	var err error
 	if in.Handover, err = open(r.memory, d, f); err != nil {
-		bad.add(err)
-		return nil, bad.err()
+		bad.Add(err)
+		return nil, bad.Err()
 	}
 	checkApart(in.Map, r.held, &bad)
 	check := in.Ledger()
 	in.claimTrees(check, &bad)
 	r.step(stepLUO)
 	if in.state, err = luo.Restore(in.Handover, check, r.known.luo...); err != nil {
-		bad.add(experimental(in.Handover, err))
-		return in, bad.err()
+		bad.Add(experimental(in.Handover, err))
+		return in, bad.Err()
 	}
 	r.step(stepFiles)
 	files := &filesReader{Incoming: in, ledger: check, from: r.from, accept: r.accept}
 	in.leaks.find(in.Map, files.read(&bad))
-	return in, bad.err()
+	return in, bad.Err()
 }
 
 // experimental says of a state in an unknown format how it is read, if it is one of an
@@ -99,9 +99,9 @@ func (l *leaks) find(m *kho.Map, check *own.Ledger) {
 
 // checkApart proves that nothing of the handover lies in the memory of the stage, or of
 // what it was started with: that memory is overwritten already.
-func checkApart(m *kho.Map, held phys.Ranges, bad *findings) {
+func checkApart(m *kho.Map, held phys.Ranges, bad *phys.Errors) {
 	add := func(what string, r phys.Range, in phys.Range) {
-		bad.add(&phys.Error{Object: "kho: " + what, Addr: r.Start, Found: fmt.Sprintf("in %v, where the stage or its payload was loaded", in),
+		bad.Add(&phys.Error{Object: "kho: " + what, Addr: r.Start, Found: fmt.Sprintf("in %v, where the stage or its payload was loaded", in),
 			Want: "memory apart from it", Hint: "kexec segments belong in scratch", Err: kho.ErrOverlap})
 	}
 	for _, in := range held {
@@ -120,33 +120,33 @@ func checkApart(m *kho.Map, held phys.Ranges, bad *findings) {
 // claimTrees proves the device tree, the data of every sub-tree but that of
 // sessions, which package luo proves, what the kernel before says of itself, the
 // memory reserved by name, and that of the kernel's own test.
-func (in *Incoming) claimTrees(check *own.Ledger, bad *findings) {
+func (in *Incoming) claimTrees(check *own.Ledger, bad *phys.Errors) {
 	if in.Map.Root() != 0 { // else nothing is preserved, as old kernels may hand over
-		bad.add(check.Claim("kho: root device tree", phys.Block{Addr: in.Data.FDT}))
+		bad.Add(check.Claim("kho: root device tree", phys.Block{Addr: in.Data.FDT}))
 	}
 	for _, s := range in.Subtrees {
 		if s.Name == luo.Subtree {
 			continue
 		}
 		object := "kho: " + s.String()
-		bad.add(nearName(object, s.Data, s.Name, luo.Subtree, kho.ReservedName))
+		bad.Add(nearName(object, s.Data, s.Name, luo.Subtree, kho.ReservedName))
 		if err := nearName(object, s.Data, s.Name, kho.MetadataName, kho.TestName); err != nil {
 			in.warnings.add(err.Error() + "; the next kernel does not need it")
 		}
 		r, _ := phys.Span(s.Data, max(s.Size, 1)) // its first block if no size is known
-		bad.add(in.claim(check, object, r))
+		bad.Add(in.claim(check, object, r))
 	}
 	if _, _, err := in.Metadata(); err != nil { // Linux warns, and goes on without it
 		in.warnings.add(err.Error() + "; Linux ignores it")
 	}
-	bad.add(in.TestObjects(check.Claim))
+	bad.Add(in.TestObjects(check.Claim))
 	regions, err := in.Reserved()
-	bad.add(err)
+	bad.Add(err)
 	for _, r := range regions {
 		if left := phys.NewRanges(r.Range).Sub(r.Kept()); left.Size() > 0 {
 			in.warnings.add(fmt.Sprintf("kho: reserved memory %s %v: %d of %d bytes are not preserved: Linux preserves only whole pages of it", phys.Quote(r.Name), r.Range.Start, left.Size(), r.Range.Size()))
 		}
-		bad.add(in.claim(check, "kho: reserved memory "+phys.Quote(r.Name), r.Kept()))
+		bad.Add(in.claim(check, "kho: reserved memory "+phys.Quote(r.Name), r.Kept()))
 	}
 }
 

@@ -197,18 +197,18 @@ func (r *Report) halt(err error) error {
 	}
 	r.end(halted, "")
 	var all phys.Errors
-	for _, f := range r.Failures {
-		all = append(all, f.Err)
-	}
 	for _, f := range failures(err) {
 		if !r.has(f) {
-			all = append(all, f.Err)
+			all.Add(f.Err) // first: why the machine halts is kept, however much failed
 			r.because(f.String())
 		}
 	}
 	r.Warnings = slices.DeleteFunc(r.Warnings, func(w string) bool { // what the verdict says too
 		return slices.ContainsFunc(r.Reasons, func(reason string) bool { return strings.HasSuffix(w, reason) })
 	})
+	for _, f := range r.Failures {
+		all.Add(f.Err)
+	}
 	return all.Err()
 }
 

@@ -120,9 +120,7 @@ func (s *Started) checkParts(r *Report) {
 	check := func(names ...string) error {
 		var bad phys.Errors
 		for _, name := range names {
-			if err := s.payload.CheckPart(name); err != nil {
-				bad = append(bad, err)
-			}
+			bad.Add(s.payload.CheckPart(name))
 		}
 		return bad.Err()
 	}

@@ -91,14 +91,16 @@ func (h *Handover) chooseList(large, small, claim *Format) (*Handover, error) {
 	case asSmall.err != nil && claim == large:
 		return nil, asLarge.err
 	case asSmall.err != nil:
-		return nil, append(each(asLarge.err, func(e *phys.Error) { e.Found += fmt.Sprintf(" (read as %v)", large) }),
-			each(asSmall.err, func(e *phys.Error) { e.Found += fmt.Sprintf(" (read as %v)", small) })...)
+		var both phys.Errors
+		both.Add(each(asLarge.err, func(e *phys.Error) { e.Found += fmt.Sprintf(" (read as %v)", large) }))
+		both.Add(each(asSmall.err, func(e *phys.Error) { e.Found += fmt.Sprintf(" (read as %v)", small) }))
+		return nil, both.Err()
 	case claim == nil && h.oneBit(large, small):
 		// One bit that flipped would make a list of small bitmaps of one of large ones.
 		return nil, each(asLarge.err, func(e *phys.Error) {
 			e.Found = fmt.Sprintf("%v, and with one bit changed %v: %s", small, large, e.Found)
 			e.Hint, e.Err = "load with ferry load, which knows the running kernel, or say with ferry pack --from which release writes the handover", ErrAmbiguous
-		}).Err()
+		})
 	}
 	return asSmall.unless(claim, asLarge)
 }
@@ -113,7 +115,7 @@ func (r reading) unless(claim *Format, other reading) (*Handover, error) {
 	return nil, each(other.err, func(e *phys.Error) {
 		e.Found = fmt.Sprintf("%v, and not %v as claimed: %s", r.format, claim, e.Found)
 		e.Hint, e.Err = "memory is damaged, or another release of the kernel wrote it than ferry.from= or ferry pack --from says", ErrAmbiguous
-	}).Err()
+	})
 }
 
 // chooseSound chooses between two readings that are both sound.
@@ -203,21 +205,20 @@ func (h *Handover) elements(f *Format) []element {
 	return all
 }
 
-// each changes a copy of each error in err.
-func each(err error, change func(*phys.Error)) (all phys.Errors) {
-	many, ok := errors.AsType[phys.Errors](err)
-	if !ok {
-		many = phys.Errors{err}
+// each returns err with a changed copy of each error in it.
+func each(err error, change func(*phys.Error)) error {
+	var all phys.Errors
+	list := []error{err}
+	if many, ok := errors.AsType[*phys.Errors](err); ok {
+		list = many.All()
 	}
-	for _, err := range many {
-		e, ok := errors.AsType[*phys.Error](err)
-		if !ok {
-			all = append(all, err)
-			continue
+	for _, err := range list {
+		if e, ok := errors.AsType[*phys.Error](err); ok {
+			c := *e
+			change(&c)
+			err = &c
 		}
-		c := *e
-		change(&c)
-		all = append(all, &c)
+		all.Add(err)
 	}
-	return all
+	return all.Err()
 }

@@ -370,12 +370,12 @@ func TestEveryDamagedSubtreeIsReported(t *testing.T) {
 	_, err := w.Finish()
 	f.check(err)
 	_, err = kho.Open(f.mem, f.data, f.hint)
-	var all phys.Errors
-	if !errors.As(err, &all) || len(all) != 2 {
+	var all *phys.Errors
+	if !errors.As(err, &all) || len(all.All()) != 2 {
 		t.Fatalf("got %v, want two errors", err)
 	}
-	refusedAs(t, all[0], kho.ErrTree, f.value("blob-size"), `kho: root device tree: sub-tree "first"`)
-	if e, ok := all[1].(*phys.Error); !ok || e.Object != `kho: root device tree: sub-tree "second"` || !errors.Is(e, own.ErrPreserved) {
-		t.Errorf("the second error is %v", all[1])
+	refusedAs(t, all.All()[0], kho.ErrTree, f.value("blob-size"), `kho: root device tree: sub-tree "first"`)
+	if e, ok := all.All()[1].(*phys.Error); !ok || e.Object != `kho: root device tree: sub-tree "second"` || !errors.Is(e, own.ErrPreserved) {
+		t.Errorf("the second error is %v", all.All()[1])
 	}
 }

@@ -221,20 +221,15 @@ func (h *Handover) read() error {
 	var bad phys.Errors
 	for n := range root.Children() {
 		s, err := h.subtree(n)
-		if err != nil {
-			bad = append(bad, phys.In("root device tree", n.Addr(), err))
-		}
-		if len(bad) == maxFindings {
-			return append(bad, errMore)
+		bad.Add(phys.In("root device tree", n.Addr(), err))
+		if bad.Full() {
+			bad.Add(errMore)
+			break
 		}
 		h.Subtrees = append(h.Subtrees, s)
 	}
 	return bad.Err()
 }
-
-// maxFindings bounds how many sub-trees are found damaged. A page has room for 300,
-// a report has not.
-const maxFindings = 14
 
 var errMore = errors.New("too much is damaged: the rest of the sub-trees was not looked at")
 

@@ -27,11 +27,11 @@ func TestEveryDamagedSessionIsReported(t *testing.T) {
 	}
 	check := func(name string, mem phys.Memory, d *draft) {
 		_, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size)
-		var all phys.Errors
-		if !errors.As(err, &all) || len(all) != len(want)/2 {
+		var all *phys.Errors
+		if !errors.As(err, &all) || len(all.All()) != len(want)/2 {
 			t.Fatalf("%s: got %v, want %d errors", name, err, len(want)/2)
 		}
-		for i, err := range all {
+		for i, err := range all.All() {
 			if !strings.HasPrefix(err.Error(), want[2*i]) || !strings.Contains(err.Error(), want[2*i+1]) {
 				t.Errorf("%s: error %d is %q, want %q with %q", name, i, err, want[2*i], want[2*i+1])
 			}
@@ -66,22 +66,22 @@ func TestFindingsOfAStateAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	broken := func(n int) phys.Errors {
+	broken := func(n int) *phys.Errors {
 		for i := range n {
 			put(block, 16+i*sessionSize+sessionCount, 1)
 			put(block, 16+i*sessionSize+sessionFiles, 1<<44)
 		}
 		_, err := restoreFrom(own.NewLedger(mem, d, scratch), d, d.root, d.size)
-		var all phys.Errors
+		var all *phys.Errors
 		if !errors.As(err, &all) {
 			t.Fatalf("%d sessions broken: got %v", n, err)
 		}
 		return all
 	}
-	if all := broken(13); len(all) != 13 || errors.Is(all, errMore) {
-		t.Errorf("%d errors of 13 sessions: %v", len(all), all)
+	if all := broken(13); len(all.All()) != 13 || errors.Is(all, errMore) {
+		t.Errorf("%d errors of 13 sessions: %v", len(all.All()), all)
 	}
-	if all := broken(51); len(all) != 15 || all[14] != errMore || !strings.Contains(all[13].Error(), "session 13 ") {
-		t.Errorf("%d errors of 51 sessions: %v", len(all), all)
+	if all := broken(51); len(all.All()) != 15 || all.All()[14] != errMore || !strings.Contains(all.All()[13].Error(), "session 13 ") {
+		t.Errorf("%d errors of 51 sessions: %v", len(all.All()), all)
 	}
 }

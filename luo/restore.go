@@ -105,10 +105,6 @@ type reader struct {
 	proved  bool
 }
 
-// maxFindings bounds how many errors of a state are kept. Behind the last of them
-// it is not read any further, which the report has room to say.
-const maxFindings = 14
-
 // maxOdd bounds what is kept of what readers ignore.
 const maxOdd = 8
 
@@ -120,15 +116,15 @@ func (r *reader) found(err error) error {
 	if r.full() {
 		return errMore
 	}
-	if r.bad = append(r.bad, err); len(r.bad) == maxFindings {
-		r.bad = append(r.bad, errMore)
+	if r.bad.Add(err); r.full() {
+		r.bad.Add(errMore)
 		return errMore
 	}
 	return nil
 }
 
 // full reports whether so much was found that the rest is not looked at.
-func (r *reader) full() bool { return len(r.bad) > maxFindings }
+func (r *reader) full() bool { return r.bad.Full() }
 
 // more reports whether there is room for more that is odd: what is not kept costs
 // nothing to find.
@@ -184,7 +180,7 @@ func (r *reader) expect(n int) { r.st.first = slices.Grow(r.st.first, n) }
 func (r *reader) takeSessions(s stretch) error {
 	st := r.st
 	size := st.session.size
-	if odd := unused(s, size); odd != nil && len(r.hidden) < maxFindings {
+	if odd := unused(s, size); odd != nil && len(r.hidden) < phys.MaxErrors {
 		r.hidden = append(r.hidden, tail{s, odd})
 	}
 	if err := st.sessions.append(s.addr, len(s.recs)/size); err != nil {

@@ -47,33 +47,6 @@ func (e *Error) Error() string {
 // Unwrap returns the broken rule.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errors are what several objects of one structure have wrong, found by a reader
-// that goes on where it can. Its text is one line.
-type Errors []error
-
-// Err returns the errors as one: nil for none, and a single one as it is.
-func (e Errors) Err() error {
-	switch len(e) {
-	case 0:
-		return nil
-	case 1:
-		return e[0]
-	}
-	return e
-}
-
-// Error joins the texts.
-func (e Errors) Error() string {
-	var all []string
-	for _, err := range e {
-		all = append(all, err.Error())
-	}
-	return strings.Join(all, "; ")
-}
-
-// Unwrap returns the errors, for errors.Is and errors.As.
-func (e Errors) Unwrap() []error { return e }
-
 // In puts the name of the surrounding object before that of err's object and
 // returns err, so that every layer names its own part of the path once. Any other
 // error, one that wraps an [*Error] among them, becomes the Found of an error about
@@ -82,10 +55,10 @@ func In(object string, a Addr, err error) error {
 	switch e := err.(type) {
 	case nil:
 		return nil
-	case Errors:
-		named := make(Errors, len(e))
-		for i, err := range e {
-			named[i] = In(object, a, err)
+	case *Errors:
+		named := &Errors{more: e.more}
+		for _, err := range e.list {
+			named.list = append(named.list, In(object, a, err))
 		}
 		return named
 	case *Error:

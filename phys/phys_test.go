@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"ferry/phys"
@@ -88,7 +89,7 @@ func TestInKeepsWhatOtherLayersSay(t *testing.T) {
 		{fmt.Errorf("while reading: %w", one), "luo 0x2000: while reading: file block 0x3000: count 71, want 1..63 (boot cold)", []error{io.EOF}},
 		{fmt.Errorf("%w (and undoing it: %w)", one, two), "luo 0x2000: file block 0x3000: count 71, want 1..63 (boot cold) (and undoing it: session 2 0x4000: no name)",
 			[]error{io.EOF, io.ErrShortBuffer}},
-		{fmt.Errorf("all: %w", phys.Errors{two, one}), "luo 0x2000: all: session 2 0x4000: no name; file block 0x3000: count 71, want 1..63 (boot cold)",
+		{fmt.Errorf("all: %w", errorsOf(two, one)), "luo 0x2000: all: session 2 0x4000: no name; file block 0x3000: count 71, want 1..63 (boot cold)",
 			[]error{io.EOF, io.ErrShortBuffer}},
 		{phys.In("sessions", 5, fmt.Errorf("while reading: %w", two)), "luo: sessions 0x5: while reading: session 2 0x4000: no name", []error{io.ErrShortBuffer}},
 	} {
@@ -104,16 +105,51 @@ func TestInKeepsWhatOtherLayersSay(t *testing.T) {
 	}
 }
 
+func errorsOf(all ...error) *phys.Errors {
+	var e phys.Errors
+	for _, err := range all {
+		e.Add(err)
+	}
+	return &e
+}
+
+// TestErrorsAreCapped: there is one limit, and what is beyond it is counted, through
+// names and other errors.
+func TestErrorsAreCapped(t *testing.T) {
+	var few, many phys.Errors
+	few.Add(nil)
+	for i := range 100 {
+		if i < 13 {
+			few.Add(io.EOF)
+		}
+		if many.Full() != (i >= phys.MaxErrors-2) {
+			t.Fatalf("full %v after %d", many.Full(), i)
+		}
+		many.Add(&phys.Error{Object: "thing", Addr: phys.Addr(i), Found: "broken"})
+	}
+	few.Add(phys.In("all", 1, many.Err()))
+	all := few.All()
+	if len(all) != phys.MaxErrors || few.More() != 100-(phys.MaxErrors-13) || all[13].Error() != "all: thing 0x0: broken" || all[15].Error() != "all: thing 0x2: broken" {
+		t.Errorf("%d errors and %d more, of 113: %v", len(all), few.More(), &few)
+	}
+	if lines := few.Lines(); len(lines) != phys.MaxErrors+1 || lines[16] != "97 findings more" || !strings.HasSuffix(few.Error(), "; 97 findings more") {
+		t.Errorf("%d lines: %q", len(lines), lines)
+	}
+	if !errors.Is(few.Err(), io.EOF) {
+		t.Error("a rule is lost")
+	}
+}
+
 func TestSeveralErrorsAreNamedEach(t *testing.T) {
 	one, two := &phys.Error{Object: "a", Addr: 1, Found: "x", Err: io.EOF}, &phys.Error{Object: "b", Addr: 2, Found: "y", Err: io.ErrShortBuffer}
-	err := phys.In("luo", 3, phys.Errors{one, two}.Err())
+	err := phys.In("luo", 3, errorsOf(one, two).Err())
 	if got, want := err.Error(), "luo: a 0x1: x; luo: b 0x2: y"; got != want || !errors.Is(err, io.EOF) || !errors.Is(err, io.ErrShortBuffer) {
 		t.Errorf("%q, want %q with both rules", got, want)
 	}
-	if err := (phys.Errors{}).Err(); err != nil {
+	if err := errorsOf().Err(); err != nil {
 		t.Errorf("no errors became %v", err)
 	}
-	if err := (phys.Errors{one}).Err(); err != error(one) {
+	if err := errorsOf(one).Err(); err != error(one) {
 		t.Errorf("one error became %v", err)
 	}
 }
