@@ -84,10 +84,10 @@ func TestNothingIsWrittenButFreeMemory(t *testing.T) {
 			}
 			continue
 		}
-		if b, hit := old.Map.Overlaps(page); hit {
+		if b, hit := old.Map().Overlaps(page); hit {
 			t.Errorf("page %v of the preserved block %v was written to", at, b)
 		}
-		if slices.Contains(old.Map.Nodes(), at.PFN()) {
+		if slices.Contains(old.Map().Nodes(), at.PFN()) {
 			t.Errorf("page %v of the old map was written to", at)
 		}
 		if page.Overlaps(stage) {

@@ -36,7 +36,7 @@ type Contents struct {
 func (in *Incoming) contents() *Contents {
 	st := in.state
 	c := &Contents{KHO: in.Format(), Fits: in.Formats(), LUO: st.Format(), Absent: st.Absent(), Sessions: st.Len(), Files: st.Files(),
-		NoFLBs: st.NoFLBs(), Memfds: in.memfd.formats, Unset: in.memfd.unset, Damaged: in.memfd.damaged != nil, Subtrees: in.Subtrees}
+		NoFLBs: st.NoFLBs(), Memfds: in.memfd.formats, Unset: in.memfd.unset, Damaged: in.memfd.damaged != nil, Subtrees: in.Subtrees()}
 	for f := range st.FLBs() {
 		c.FLBs = append(c.FLBs, string(f.Name))
 	}

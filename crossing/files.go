@@ -189,7 +189,7 @@ func (r *filesReader) whole(m *memfd.File, ledger *own.Ledger) error {
 		err = m.Whole()
 	}
 	if err == nil && r.from == nil {
-		err = m.LostOutside(r.Scratch)
+		err = m.LostOutside(r.Scratch())
 	}
 	return err
 }
@@ -269,7 +269,7 @@ func (r *filesReader) sound(visit func(file, *memfd.Format) error) bool {
 // next kernel gives them to whoever asks first, and an error to the others.
 func (r *filesReader) sort(refused *phys.Errors) *own.Ledger {
 	alone := r.ledger.Beside()
-	walked, most := uint64(0), r.Map.Count()*maxNamed+minNamed
+	walked, most := uint64(0), r.Map().Count()*maxNamed+minNamed
 	r.sound(func(f file, format *memfd.Format) error {
 		alone.Forget()
 		m, err := memfd.Open(alone, f.ref(format))

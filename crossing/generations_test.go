@@ -135,7 +135,7 @@ func TestWhatNobodyOwnsIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, err := kho.Open(m.Memory, d, nil)
-	if err != nil || !h.Map.Preserved(phys.Block{Addr: stray}) {
+	if err != nil || !h.Map().Preserved(phys.Block{Addr: stray}) {
 		t.Errorf("the page is not preserved any more: %v", err)
 	}
 }
@@ -224,7 +224,7 @@ func TestLargeBlockOfNobodyIsSplit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b, ok := after.Map.Head(large.Addr); !ok || b.Order != orders || !after.Map.Covers(large.Range()) {
+		if b, ok := after.Map().Head(large.Addr); !ok || b.Order != orders || !after.Map().Covers(large.Range()) {
 			t.Errorf("to %s: the block is %v, %v", to, b, ok)
 		}
 	}

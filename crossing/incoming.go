@@ -46,7 +46,7 @@ func (r reader) read(open func(phys.Memory, kho.Data, *kho.Format) (*kho.Handove
 		bad.Add(err)
 		return nil, bad.Err()
 	}
-	checkApart(in.Map, r.held, &bad)
+	checkApart(in.Map(), r.held, &bad)
 	check := in.Ledger()
 	in.claimTrees(check, &bad)
 	r.step(stepLUO)
@@ -56,7 +56,7 @@ func (r reader) read(open func(phys.Memory, kho.Data, *kho.Format) (*kho.Handove
 	}
 	r.step(stepFiles)
 	files := &filesReader{Incoming: in, ledger: check, from: r.from, accept: r.accept}
-	in.leaks.find(in.Map, files.read(&bad))
+	in.leaks.find(in.Map(), files.read(&bad))
 	return in, bad.Err()
 }
 
@@ -121,10 +121,10 @@ func checkApart(m *kho.Map, held phys.Ranges, bad *phys.Errors) {
 // sessions, which package luo proves, what the kernel before says of itself, the
 // memory reserved by name, and that of the kernel's own test.
 func (in *Incoming) claimTrees(check *own.Ledger, bad *phys.Errors) {
-	if in.Map.Root() != 0 { // else nothing is preserved, as old kernels may hand over
-		bad.Add(check.Claim("kho: root device tree", phys.Block{Addr: in.Data.FDT}))
+	if in.Map().Root() != 0 { // else nothing is preserved, as old kernels may hand over
+		bad.Add(check.Claim("kho: root device tree", phys.Block{Addr: in.Data().FDT}))
 	}
-	for _, s := range in.Subtrees {
+	for _, s := range in.Subtrees() {
 		if s.Name == luo.Subtree {
 			continue
 		}
@@ -154,7 +154,7 @@ func (in *Incoming) claimTrees(check *own.Ledger, bad *phys.Errors) {
 // it, has a byte of.
 func (in *Incoming) claim(check *own.Ledger, object string, r phys.Range) error {
 	for a := r.Start; a < r.End; {
-		b, ok := in.Map.Find(a)
+		b, ok := in.Map().Find(a)
 		if !ok {
 			return &phys.Error{Object: object, Addr: a, Found: "not preserved", Want: "preserved memory", Err: own.ErrPreserved}
 		}

@@ -94,7 +94,7 @@ func TestOpenedKernelTakesTheHandover(t *testing.T) {
 			t.Fatal(err)
 		}
 		apart := phys.NewRanges(stage, phys.Block{Addr: tableAt}.Range(), phys.Block{Addr: zeroPageAt}.Range(), phys.Block{Addr: jump.ZeroPage}.Range())
-		if hit, bad := apart.Add(h.Remembered...).Overlaps(at); bad || !phys.NewRanges(scratch...).Contains(at) {
+		if hit, bad := apart.Add(h.Remembered()...).Overlaps(at); bad || !phys.NewRanges(scratch...).Contains(at) {
 			t.Errorf("seed %d: kernel at %v, over %v", seed, at, hit)
 		}
 	}

@@ -136,19 +136,19 @@ func (p *Plan) verify(in, out *Incoming, pool phys.Ranges) error {
 // sameScratch compares the scratch areas and what is remembered as cut off them: no
 // byte came in or got lost, and the next kernel's scratch is without the pool.
 func sameScratch(in, out *Incoming, pool phys.Ranges) error {
-	got, want := out.Scratch.Add(out.Remembered...), in.Scratch.Add(in.Remembered...)
+	got, want := out.Scratch().Add(out.Remembered()...), in.Scratch().Add(in.Remembered()...)
 	if !slices.Equal(got, want) {
 		return differs("scratch and pieces of it", got, want)
 	}
-	if left := out.Scratch.Sub(pool...); left.Size() != out.Scratch.Size() || out.Forgotten != nil {
-		return fmt.Errorf("scratch %v with new pages %v in it, or pieces forgotten: %v", out.Scratch, pool, out.Forgotten)
+	if left := out.Scratch().Sub(pool...); left.Size() != out.Scratch().Size() || out.Forgotten() != nil {
+		return fmt.Errorf("scratch %v with new pages %v in it, or pieces forgotten: %v", out.Scratch(), pool, out.Forgotten())
 	}
 	return nil
 }
 
 // names returns the names of the sub-trees.
 func names(h *Incoming) (all []string) {
-	for _, s := range h.Subtrees {
+	for _, s := range h.Subtrees() {
 		all = append(all, s.Name)
 	}
 	return all

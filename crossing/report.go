@@ -26,8 +26,8 @@ type Census struct {
 
 // census counts what is in a handover that was proved.
 func (in *Incoming) census() Census {
-	c := Census{Formats: in.contents().formats(), Sessions: in.state.Len(), Files: in.state.Files(), Subtrees: len(in.Subtrees),
-		Preserved: in.Map.Count(), Nodes: len(in.Map.Nodes())}
+	c := Census{Formats: in.contents().formats(), Sessions: in.state.Len(), Files: in.state.Files(), Subtrees: len(in.Subtrees()),
+		Preserved: in.Map().Count(), Nodes: len(in.Map().Nodes())}
 	c.SessionBlocks, c.FileBlocks = in.state.Blocks()
 	return c
 }
@@ -136,11 +136,11 @@ func (r *Report) noteLeaks(l leaks) {
 // notePool notes where new pages lie, and what becomes of those of earlier crossings.
 func (r *Report) notePool(in *Incoming, d *kho.Draft) {
 	mib := func(s phys.Ranges) uint64 { return s.Size() >> 20 }
-	next := in.Scratch.Add(d.GivenBack()...).Sub(d.Pool()...)
+	next := in.Scratch().Add(d.GivenBack()...).Sub(d.Pool()...)
 	r.note("new pages: %d MiB cut off scratch at %v; %d MiB of earlier crossings go back; the next kernel has %d MiB of scratch, and %d MiB that may go back later",
 		mib(d.Pool()), d.Pool()[0].Start, mib(d.GivenBack()), mib(next), mib(d.Pool())+mib(d.Remembered()))
-	if in.Forgotten != nil {
-		r.note("what earlier crossings cut off scratch does not go back before the machine boots cold: %v", in.Forgotten)
+	if in.Forgotten() != nil {
+		r.note("what earlier crossings cut off scratch does not go back before the machine boots cold: %v", in.Forgotten())
 	}
 }
 

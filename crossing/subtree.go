@@ -116,7 +116,7 @@ func retire(in *Incoming, d *kho.Draft, s kho.Subtree) error {
 	d.DropSubtree(s.Name)
 	r, _ := phys.Span(s.Data, max(s.Size, 1))
 	for a := r.Start; a < r.End; {
-		b, ok := in.Map.Find(a)
+		b, ok := in.Map().Find(a)
 		if !ok {
 			break
 		}

@@ -46,15 +46,15 @@ func TestReportIsLeftAndReplaced(t *testing.T) {
 				t.Errorf("crossing %d: %d %s, want %d", i, got, name, want)
 			}
 		}
-		if n := h.Map.Count(); i >= 3 && n != preserved[i%3] {
+		if n := h.Map().Count(); i >= 3 && n != preserved[i%3] {
 			t.Errorf("crossing %d: %d blocks preserved, three before %d", i, n, preserved[i%3])
 		}
 		// The pool moves about, and may lie where the map has no leaf yet.
-		if n := uint64(len(h.Map.Nodes())); i >= 3 && n > nodes+1 {
+		if n := uint64(len(h.Map().Nodes())); i >= 3 && n > nodes+1 {
 			t.Errorf("crossing %d: %d nodes, the first had %d", i, n, nodes)
 		}
-		if preserved[i%3] = h.Map.Count(); i == 0 {
-			nodes = uint64(len(h.Map.Nodes()))
+		if preserved[i%3] = h.Map().Count(); i == 0 {
+			nodes = uint64(len(h.Map().Nodes()))
 		}
 		m.kexec(a.kho)
 	}

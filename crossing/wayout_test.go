@@ -33,10 +33,10 @@ func (m *machine) kept() phys.Ranges {
 		m.t.Fatal(err)
 	}
 	var all []phys.Range
-	for _, n := range h.Map.Nodes() {
+	for _, n := range h.Map().Nodes() {
 		all = append(all, phys.Block{Addr: n.Addr()}.Range())
 	}
-	if err := h.Map.Walk(func(b phys.Block) error { all = append(all, b.Range()); return nil }); err != nil {
+	if err := h.Map().Walk(func(b phys.Block) error { all = append(all, b.Range()); return nil }); err != nil {
 		m.t.Fatal(err)
 	}
 	return phys.NewRanges(all...)
@@ -69,7 +69,7 @@ func TestFlippedPointersClearNothingPreserved(t *testing.T) {
 				t.Fatal(err)
 			}
 			for a := scratch[0].End; a < scratch[2].Start; a += phys.PageSize {
-				m.preserve(h.Map.Root(), a)
+				m.preserve(h.Map().Root(), a)
 				m.edit(a, 1)[0] = 1
 			}
 			kept := m.kept()

@@ -90,7 +90,7 @@ func BenchmarkOpenAndWalkMillion(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			nodes := h.Map.Nodes()
+			nodes := h.Map().Nodes()
 			copied := make([]byte, phys.PageSize*len(nodes))
 			var copying time.Duration
 			b.ReportAllocs()
@@ -100,7 +100,7 @@ func BenchmarkOpenAndWalkMillion(b *testing.B) {
 					b.Fatal(err)
 				}
 				var n, sum uint64
-				err = h.Map.Walk(func(k phys.Block) error { n++; sum += uint64(k.Addr); return nil })
+				err = h.Map().Walk(func(k phys.Block) error { n++; sum += uint64(k.Addr); return nil })
 				if err != nil || n < million {
 					b.Fatal(n, err)
 				}
@@ -160,19 +160,19 @@ func BenchmarkQueries(b *testing.B) {
 	b.Run("Preserved", func(b *testing.B) {
 		for b.Loop() {
 			a += phys.PageSize
-			h.Map.Preserved(phys.Block{Addr: a})
+			h.Map().Preserved(phys.Block{Addr: a})
 		}
 	})
 	b.Run("Head", func(b *testing.B) {
 		for b.Loop() {
 			a += phys.PageSize
-			h.Map.Head(a)
+			h.Map().Head(a)
 		}
 	})
 	b.Run("Find", func(b *testing.B) {
 		for b.Loop() {
 			a += phys.PageSize
-			h.Map.Find(a)
+			h.Map().Find(a)
 		}
 	})
 }
@@ -234,7 +234,7 @@ func BenchmarkOpenList(b *testing.B) {
 						b.Fatal(err)
 					}
 					n := 0
-					h.Map.Walk(func(phys.Block) error { n++; return nil })
+					h.Map().Walk(func(phys.Block) error { n++; return nil })
 					if n < million {
 						b.Fatal(n)
 					}

@@ -22,7 +22,7 @@ func (h *Handover) choose(fit []*Format, claim *Format) (*Handover, error) {
 		claim = nil
 	}
 	_, lists := fit[0].index.(list)
-	if len(fit) > 1 && lists && h.Map.root != 0 {
+	if len(fit) > 1 && lists && h.preserved.root != 0 {
 		return h.chooseList(fit[0], fit[1], claim)
 	}
 	r := h.as(fit[0])
@@ -45,7 +45,7 @@ type reading struct {
 func (h *Handover) as(f *Format) reading {
 	c := *h
 	r := reading{Handover: &c}
-	c.format, c.alike, c.Compatible = f, []*Format{f}, f.Compatible()
+	c.format, c.alike = f, []*Format{f}
 	if r.err = c.read(); r.err == nil {
 		r.err = c.checkTable()
 	}
@@ -188,10 +188,10 @@ func (h *Handover) oneBit(large, small *Format) bool {
 		if n > 1 {
 			return false
 		}
-		if e.order != 0 || uint64(h.Data.FDT-e.start) >= s.reach(0) {
+		if e.order != 0 || uint64(h.data.FDT-e.start) >= s.reach(0) {
 			continue
 		}
-		bit := (h.Data.FDT - start).PFN()
+		bit := (h.data.FDT - start).PFN()
 		if b, err := h.mem.View(bitmap+phys.Addr(bit/8), 1); err != nil || b[0]>>(bit%8)&1 == 0 {
 			return false
 		}
@@ -201,7 +201,7 @@ func (h *Handover) oneBit(large, small *Format) bool {
 
 // elements returns the elements of the list of a sound reading as f.
 func (h *Handover) elements(f *Format) []element {
-	_, all, _ := f.index.(list).scan(h.mem, h.Map.root, h.rules)
+	_, all, _ := f.index.(list).scan(h.mem, h.preserved.root, h.rules)
 	return all
 }
 

@@ -28,8 +28,8 @@ func TestAMapOfNothingMakesAnEmptyHandover(t *testing.T) {
 			if hint == nil {
 				want = kho.V1
 			}
-			if h.Format() != want || h.Map.Count() != 0 || len(h.Map.Nodes()) != 0 {
-				t.Errorf("hint %v: %v with %d blocks, %d nodes", hint, h.Format(), h.Map.Count(), len(h.Map.Nodes()))
+			if h.Format() != want || h.Map().Count() != 0 || len(h.Map().Nodes()) != 0 {
+				t.Errorf("hint %v: %v with %d blocks, %d nodes", hint, h.Format(), h.Map().Count(), len(h.Map().Nodes()))
 			}
 			d, err = h.Draft(to, nil)
 			f.check(err)
@@ -40,8 +40,8 @@ func TestAMapOfNothingMakesAnEmptyHandover(t *testing.T) {
 			}
 			next, err := kho.Open(f.mem, f.data, to)
 			f.check(err)
-			if next.Map.Count() != 1 || !next.Map.Preserved(phys.Block{Addr: f.data.FDT}) {
-				t.Errorf("%v: %d blocks, want the device tree alone", to, next.Map.Count())
+			if next.Map().Count() != 1 || !next.Map().Preserved(phys.Block{Addr: f.data.FDT}) {
+				t.Errorf("%v: %d blocks, want the device tree alone", to, next.Map().Count())
 			}
 		}
 	}
@@ -95,7 +95,7 @@ func TestSubtreesOfListsAreDeviceTrees(t *testing.T) {
 				continue
 			}
 			f.check(err)
-			if h, err := kho.Open(f.mem, data, to); err != nil || h.Subtrees[0].Data != f.blob || h.Subtrees[0].Size != 0 {
+			if h, err := kho.Open(f.mem, data, to); err != nil || h.Subtrees()[0].Data != f.blob || h.Subtrees()[0].Size != 0 {
 				t.Errorf("%s to %v: %v", name, to, err)
 			}
 		}

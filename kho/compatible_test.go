@@ -90,7 +90,7 @@ func TestAListOfVersionsIsReadAsTheNewestOneKnown(t *testing.T) {
 		f := newFixture(t)
 		f.versioned(text)
 		h, err := kho.Open(f.mem, f.data, nil)
-		if err != nil || h.Format() != want || h.Compatible != want.Compatible() {
+		if err != nil || h.Format() != want || h.Compatible() != want.Compatible() {
 			t.Errorf("%q: %v, want %v", text, err, want)
 		}
 	}

@@ -37,7 +37,7 @@ func TestOrdersThatAreRetiredLeaveNoElements(t *testing.T) {
 		var err error
 		f.data, err = d.Commit()
 		f.check(err)
-		if diff := cmp.Diff(f.open().Map.Nodes(), d.Map().Nodes()); diff != "" {
+		if diff := cmp.Diff(f.open().Map().Nodes(), d.Map().Nodes()); diff != "" {
 			t.Errorf("%v: nodes (-read +draft):\n%s", format, diff)
 		}
 		for chunk := f.root(); chunk != 0; chunk = phys.Addr(f.word(chunk)) {
@@ -64,7 +64,7 @@ func TestPropertiesOfSubtreesMeanTheSameInEveryFormat(t *testing.T) {
 		f := fixtureAs(t, kho.V1) // for a thing that is a device tree
 		if c.from == kho.V4 {
 			next, _ := cross(t, f.open(), kho.V4)
-			f.data, f.hint = next.Data, kho.V4
+			f.data, f.hint = next.Data(), kho.V4
 		}
 		size := uint64(binary.BigEndian.Uint32(f.edit(f.blob, 8)[4:]))
 		root := f.root()
@@ -89,7 +89,7 @@ func TestPropertiesOfSubtreesMeanTheSameInEveryFormat(t *testing.T) {
 		_, err := w.Finish()
 		f.check(err)
 		next, _ := cross(t, f.open(), c.to)
-		f.data = next.Data
+		f.data = next.Data()
 		var got []string
 		for _, line := range describe(t, f) {
 			if rest, ok := strings.CutPrefix(line, "/thing: "); ok {

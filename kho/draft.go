@@ -57,7 +57,7 @@ func (h *Handover) Draft(f *Format, occupied phys.Ranges) (*Draft, error) {
 	if f == nil {
 		f = h.format
 	}
-	d := &Draft{mem: h.mem, format: f, data: h.Data, old: h.Map, now: h.Map.clone(), rules: h.rules, pool: h.pool(occupied)}
+	d := &Draft{mem: h.mem, format: f, data: h.data, old: h.preserved, now: h.preserved.clone(), rules: h.rules, pool: h.pool(occupied)}
 	d.alloc.more = d.pool.next
 	if h.format != f {
 		d.from = h.format
@@ -65,9 +65,9 @@ func (h *Handover) Draft(f *Format, occupied phys.Ranges) (*Draft, error) {
 	for p := range h.tree.Root().Properties() {
 		d.root = append(d.root, carried{string(p.Name), p.Value})
 	}
-	d.subtrees = append(d.subtrees, h.Subtrees...)
+	d.subtrees = append(d.subtrees, h.subtrees...)
 	if err := d.split(); err != nil {
-		return nil, phys.In("kho", h.Data.FDT, err)
+		return nil, phys.In("kho", h.data.FDT, err)
 	}
 	return d, nil
 }

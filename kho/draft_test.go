@@ -56,11 +56,11 @@ func TestDraftChangesAreWhatTheNextKernelReads(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		f := newFixture(t)
-		model := members(t, f.open().Map)
+		model := members(t, f.open().Map())
 		pool := random(r, 300)
 		for range 3 { // generations
 			h, d := f.draft()
-			delete(model, phys.Block{Addr: h.Data.FDT})
+			delete(model, phys.Block{Addr: h.Data().FDT})
 			for range 200 {
 				switch b := pool[r.IntN(len(pool))]; {
 				case r.IntN(4) == 0:
@@ -85,10 +85,10 @@ func TestDraftChangesAreWhatTheNextKernelReads(t *testing.T) {
 				t.Fatalf("seed %d: draft's map (-model +draft):\n%s", seed, diff)
 			}
 			f.data = data
-			if diff := cmp.Diff(model, members(t, f.open().Map)); diff != "" {
+			if diff := cmp.Diff(model, members(t, f.open().Map())); diff != "" {
 				t.Fatalf("seed %d: map read back (-model +read):\n%s", seed, diff)
 			}
-			if diff := cmp.Diff(d.Map().Nodes(), f.open().Map.Nodes()); diff != "" {
+			if diff := cmp.Diff(d.Map().Nodes(), f.open().Map().Nodes()); diff != "" {
 				t.Fatalf("seed %d: nodes (-draft +read):\n%s", seed, diff)
 			}
 		}
@@ -139,7 +139,7 @@ func TestDraftWritesScratchAlone(t *testing.T) {
 	}
 	// Both handovers stand side by side.
 	old := f.open()
-	if diff := cmp.Diff(members(t, h.Map), members(t, old.Map)); diff != "" {
+	if diff := cmp.Diff(members(t, h.Map()), members(t, old.Map())); diff != "" {
 		t.Errorf("the old handover changed (-before +after):\n%s", diff)
 	}
 	f.data = data
@@ -153,9 +153,9 @@ func TestDraftSharesNodesThatDoNotChange(t *testing.T) {
 	f.check(err)
 	data, err := d.Commit()
 	f.check(err)
-	old := nodesOf(h.Map)
+	old := nodesOf(h.Map())
 	f.data = data
-	next := nodesOf(f.open().Map)
+	next := nodesOf(f.open().Map())
 	shared := 0
 	for n := range next {
 		if old[n] {
@@ -228,7 +228,7 @@ func TestDraftRefusesToPreserve(t *testing.T) {
 		{"part of a member", phys.Block{Addr: hugeBlock + 0x10000, Order: 2}, kho.ErrOverlap},
 		{"what surrounds a member", phys.Block{Addr: loneBlock, Order: 1}, kho.ErrOverlap},
 		{"an allocated page", phys.Block{Addr: page}, own.ErrPlace},
-		{"a node of the old map", phys.Block{Addr: h.Map.Root()}, kho.ErrOverlap},
+		{"a node of the old map", phys.Block{Addr: h.Map().Root()}, kho.ErrOverlap},
 		{"scratch", phys.Block{Addr: scratch2}, own.ErrPlace},
 		{"memory that is not RAM", phys.Block{Addr: ramEnd}, phys.ErrNotRAM},
 		{"memory below 1 MiB", phys.Block{Addr: 0x8000}, own.ErrPlace},
@@ -275,20 +275,20 @@ func TestDraftTakesNoChangesAfterCommit(t *testing.T) {
 
 func TestTenDraftsInARowDoNotGrow(t *testing.T) {
 	f := newFixture(t)
-	want := members(t, f.open().Map)
-	nodes := len(f.open().Map.Nodes()) + 1 // a leaf for the memory of the pool
+	want := members(t, f.open().Map())
+	nodes := len(f.open().Map().Nodes()) + 1 // a leaf for the memory of the pool
 	for range 10 {
 		h, d := f.draft()
-		delete(want, phys.Block{Addr: h.Data.FDT})
+		delete(want, phys.Block{Addr: h.Data().FDT})
 		var err error
 		f.data, err = d.Commit()
 		f.check(err)
 		want[phys.Block{Addr: f.data.FDT}] = true
 	}
-	if diff := cmp.Diff(want, members(t, f.open().Map)); diff != "" {
+	if diff := cmp.Diff(want, members(t, f.open().Map())); diff != "" {
 		t.Errorf("after ten (-want +got):\n%s", diff)
 	}
-	if n := len(f.open().Map.Nodes()); n != nodes {
+	if n := len(f.open().Map().Nodes()); n != nodes {
 		t.Errorf("%d nodes after ten, %d before", n, nodes)
 	}
 }
@@ -333,7 +333,7 @@ func TestNewRefusesATableOverTheEndOfTheAddressSpace(t *testing.T) {
 func TestWalkStopsAtTheFirstError(t *testing.T) {
 	f := newFixture(t)
 	n := 0
-	err := f.open().Map.Walk(func(phys.Block) error { n++; return kho.ErrNoMemory })
+	err := f.open().Map().Walk(func(phys.Block) error { n++; return kho.ErrNoMemory })
 	if n != 1 || err != kho.ErrNoMemory {
 		t.Errorf("%d visits, %v", n, err)
 	}
@@ -343,7 +343,7 @@ func TestWalkGoesFromLargeToSmallAndUp(t *testing.T) {
 	f := newFixture(t)
 	var last phys.Block
 	first := true
-	f.check(f.open().Map.Walk(func(b phys.Block) error {
+	f.check(f.open().Map().Walk(func(b phys.Block) error {
 		if !first && (b.Order > last.Order || b.Order == last.Order && b.Addr <= last.Addr) {
 			t.Errorf("%v after %v", b, last)
 		}

@@ -28,18 +28,18 @@ func sound(t *testing.T, f *fixture) {
 	}
 	var taken phys.Ranges
 	n := 0
-	err = h.Map.Walk(func(b phys.Block) error {
+	err = h.Map().Walk(func(b phys.Block) error {
 		if n++; n > 5000 {
 			return nil // enough; the rest is proved by words
 		}
 		r := b.Range()
-		if _, hit := taken.Overlaps(r); hit || !f.mem.RAM().Contains(r) || r.Start < phys.LowMemory || !h.Map.Preserved(b) {
+		if _, hit := taken.Overlaps(r); hit || !f.mem.RAM().Contains(r) || r.Start < phys.LowMemory || !h.Map().Preserved(b) {
 			t.Fatalf("block %v: overlaps another, is not RAM, or no member", b)
 		}
-		if s, hit := h.Scratch.Overlaps(r); hit {
+		if s, hit := h.Scratch().Overlaps(r); hit {
 			t.Fatalf("block %v in scratch %v", b, s)
 		}
-		if hasNode(h.Map, r) {
+		if hasNode(h.Map(), r) {
 			t.Fatalf("block %v holds a node", b)
 		}
 		if n < 200 {
@@ -50,15 +50,15 @@ func sound(t *testing.T, f *fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range h.Subtrees {
-		if !h.Map.Covers(phys.Range{Start: s.Data, End: s.Data + phys.Addr(s.Size)}) {
+	for _, s := range h.Subtrees() {
+		if !h.Map().Covers(phys.Range{Start: s.Data, End: s.Data + phys.Addr(s.Size)}) {
 			t.Fatalf("sub-tree %q is not covered", s.Name)
 		}
 	}
 	h.Metadata()
 	h.Reserved()
 	h.TestObjects(func(_ string, b phys.Block) error {
-		if !h.Map.Preserved(b) {
+		if !h.Map().Preserved(b) {
 			t.Fatalf("the test module owns %v, which is not preserved", b)
 		}
 		return nil
@@ -92,12 +92,12 @@ func redraft(t *testing.T, f *fixture, h *kho.Handover, to *kho.Format) {
 	if err != nil {
 		t.Fatalf("a draft of a sound handover from %v to %v: %v", h.Format(), to, err)
 	}
-	want := h.Map.Count() + 1
-	if h.Map.Root() == 0 {
+	want := h.Map().Count() + 1
+	if h.Map().Root() == 0 {
 		want++ // the device tree
 	}
-	if got := next.Map.Count(); got != want || len(next.Subtrees) != len(h.Subtrees) || next.Format() != to {
-		t.Fatalf("from %v to %v: %d blocks and %d sub-trees, want %d and %d", h.Format(), to, got, len(next.Subtrees), want, len(h.Subtrees))
+	if got := next.Map().Count(); got != want || len(next.Subtrees()) != len(h.Subtrees()) || next.Format() != to {
+		t.Fatalf("from %v to %v: %d blocks and %d sub-trees, want %d and %d", h.Format(), to, got, len(next.Subtrees()), want, len(h.Subtrees()))
 	}
 }
 
@@ -133,7 +133,7 @@ func FuzzRadixTree(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0, 0, 3, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, edits []byte) {
 		f := newFixture(t)
-		nodes := f.open().Map.Nodes()
+		nodes := f.open().Map().Nodes()
 		for ; len(edits) >= 11; edits = edits[11:] {
 			n := nodes[int(edits[0])%len(nodes)]
 			i := binary.LittleEndian.Uint16(edits[1:]) % 512
@@ -155,7 +155,7 @@ func FuzzList(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	page, err := v.Memory.View(h.Map.Root(), 512)
+	page, err := v.Memory.View(h.Map().Root(), 512)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func FuzzList(f *testing.F) {
 			format = lists[len(lists)-1]
 		}
 		f := fixtureAs(t, format)
-		nodes := f.open().Map.Nodes()
+		nodes := f.open().Map().Nodes()
 		copy(f.edit(f.root(), phys.PageSize), chunk)
 		for ; len(edits) >= 11; edits = edits[11:] {
 			n := nodes[int(edits[0])%len(nodes)]
@@ -269,7 +269,7 @@ func FuzzVmalloc(f *testing.F) {
 			}
 		}
 		h := f.open()
-		m := h.Map
+		m := h.Map()
 		phystest.Bounded(t, heapOfObject, func() { kho.OpenVmalloc(h.Ledger().As("area", areaAt), areaAt, v) })
 		area, err := kho.OpenVmalloc(h.Ledger().As("area", areaAt), areaAt, v)
 		if err != nil {

@@ -45,7 +45,7 @@ func (g generation) open(tb testing.TB, hint *kho.Format) (*khotest.Vector, *kho
 // names returns what sub-trees are called, where they lie and how large they are.
 func names(h *kho.Handover) map[string]string {
 	m := make(map[string]string)
-	for _, s := range h.Subtrees {
+	for _, s := range h.Subtrees() {
 		m[s.Name] = fmt.Sprintf("%v %d %v", s.Data, s.Size, s.FDT)
 	}
 	return m
@@ -62,7 +62,7 @@ func TestEveryGenerationIsReadAsTheOracleSays(t *testing.T) {
 			for _, b := range v.Blocks {
 				want[b.Block] = true
 			}
-			if diff := cmp.Diff(want, members(t, h.Map)); diff != "" {
+			if diff := cmp.Diff(want, members(t, h.Map())); diff != "" {
 				t.Errorf("preserved blocks (-oracle +read):\n%s", diff)
 			}
 			if got := slices.Sorted(maps.Keys(names(h))); !slices.Equal(got, slices.Sorted(slices.Values(g.subtrees))) {
@@ -70,12 +70,12 @@ func TestEveryGenerationIsReadAsTheOracleSays(t *testing.T) {
 			}
 			var nodes []phys.PFN // pages of structure that are neither preserved nor in scratch
 			for _, a := range v.Pages {
-				_, scratch := h.Scratch.Overlaps(phys.Block{Addr: a}.Range())
-				if _, preserved := h.Map.Find(a); !scratch && !preserved {
+				_, scratch := h.Scratch().Overlaps(phys.Block{Addr: a}.Range())
+				if _, preserved := h.Map().Find(a); !scratch && !preserved {
 					nodes = append(nodes, a.PFN())
 				}
 			}
-			if diff := cmp.Diff(nodes, h.Map.Nodes()); diff != "" {
+			if diff := cmp.Diff(nodes, h.Map().Nodes()); diff != "" {
 				t.Errorf("nodes (-pages that are left +read):\n%s", diff)
 			}
 			regions, err := h.Reserved()
@@ -96,7 +96,7 @@ func cross(tb testing.TB, h *kho.Handover, f *kho.Format) (*kho.Handover, kho.St
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, s := range h.Subtrees {
+	for _, s := range h.Subtrees() {
 		if f.MaxRestore() == 10 && f != kho.V1 && s.Name == "LUO" || f.MaxRestore() == 10 && !s.FDT {
 			d.DropSubtree(s.Name)
 		}
@@ -112,11 +112,11 @@ func cross(tb testing.TB, h *kho.Handover, f *kho.Format) (*kho.Handover, kho.St
 	if next.Format() != f || d.Format() != f {
 		tb.Fatalf("%v to %v: read as %v", h.Format(), f, next.Format())
 	}
-	if diff := cmp.Diff(next.Map.Nodes(), d.Map().Nodes()); diff != "" {
+	if diff := cmp.Diff(next.Map().Nodes(), d.Map().Nodes()); diff != "" {
 		tb.Errorf("%v to %v: nodes (-read +draft):\n%s", h.Format(), f, diff)
 	}
-	if next.Map.Root() != d.Map().Root() {
-		tb.Errorf("%v to %v: root %v, draft says %v", h.Format(), f, next.Map.Root(), d.Map().Root())
+	if next.Map().Root() != d.Map().Root() {
+		tb.Errorf("%v to %v: root %v, draft says %v", h.Format(), f, next.Map().Root(), d.Map().Root())
 	}
 	return next, d.Stats()
 }
@@ -125,9 +125,9 @@ func cross(tb testing.TB, h *kho.Handover, f *kho.Format) (*kho.Handover, kho.St
 // and name the same.
 func same(tb testing.TB, what string, a, b *kho.Handover) {
 	tb.Helper()
-	want, got := members(tb, a.Map), members(tb, b.Map)
-	delete(want, phys.Block{Addr: a.Data.FDT})
-	delete(got, phys.Block{Addr: b.Data.FDT})
+	want, got := members(tb, a.Map()), members(tb, b.Map())
+	delete(want, phys.Block{Addr: a.Data().FDT})
+	delete(got, phys.Block{Addr: b.Data().FDT})
 	if !maps.Equal(want, got) {
 		tb.Errorf("%s: preserved (-before +after):\n%s", what, cmp.Diff(want, got))
 	}
@@ -214,15 +214,15 @@ func TestBitmapsOfAPageAreShared(t *testing.T) {
 		for _, b := range v.Blocks {
 			leaves[of(b.Block)], orders[b.Order] = true, true
 		}
-		written := map[window]bool{of(phys.Block{Addr: h.Data.FDT}): true, of(phys.Block{Addr: next.Data.FDT}): true}
+		written := map[window]bool{of(phys.Block{Addr: h.Data().FDT}): true, of(phys.Block{Addr: next.Data().FDT}): true}
 		shared := 0
-		for n := range nodesOf(next.Map) {
-			if nodesOf(h.Map)[n] {
+		for n := range nodesOf(next.Map()) {
+			if nodesOf(h.Map())[n] {
 				shared++
 			}
 		}
-		if !leaves[of(phys.Block{Addr: next.Data.FDT})] {
-			leaves[of(phys.Block{Addr: next.Data.FDT})] = true // new, for the memory of the pool
+		if !leaves[of(phys.Block{Addr: next.Data().FDT})] {
+			leaves[of(phys.Block{Addr: next.Data().FDT})] = true // new, for the memory of the pool
 		}
 		if want := len(leaves) - len(written); shared != want || stats.NodesKept != want {
 			t.Errorf("%s to %v: %d pages shared, stats say %d, want %d", c.letter, c.to, shared, stats.NodesKept, want)

@@ -22,20 +22,20 @@ func TestOpenReadsTheHandoverOfLinux734(t *testing.T) {
 	for _, b := range v.Blocks {
 		want[b.Block] = true
 	}
-	if diff := cmp.Diff(want, members(t, h.Map)); diff != "" || len(want) != 1573 {
+	if diff := cmp.Diff(want, members(t, h.Map())); diff != "" || len(want) != 1573 {
 		t.Errorf("preserved blocks (-oracle +read):\n%s", diff)
 	}
-	if h.Compatible != "kho-v4" {
-		t.Errorf("compatible %q", h.Compatible)
+	if h.Compatible() != "kho-v4" {
+		t.Errorf("compatible %q", h.Compatible())
 	}
-	if diff := cmp.Diff([]kho.ScratchArea{{Addr: 0x3a00_0000, Size: 0x440_0000}, {Addr: 0x3e40_0000}, {Addr: 0x2d40_0000, Size: 0xcc0_0000}}, h.Table); diff != "" {
+	if diff := cmp.Diff([]kho.ScratchArea{{Addr: 0x3a00_0000, Size: 0x440_0000}, {Addr: 0x3e40_0000}, {Addr: 0x2d40_0000, Size: 0xcc0_0000}}, h.Table()); diff != "" {
 		t.Errorf("scratch table (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(phys.Ranges{{Start: 0x2d40_0000, End: 0x3e40_0000}}, h.Scratch); diff != "" {
+	if diff := cmp.Diff(phys.Ranges{{Start: 0x2d40_0000, End: 0x3e40_0000}}, h.Scratch()); diff != "" {
 		t.Errorf("scratch (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]kho.Subtree{{Name: "memblock", Data: 0x82f000, Size: 206, FDT: true}, {Name: "LUO", Data: 0x82d000, Size: 32},
-		{Name: "kexec-metadata", Data: 0x8f1000, Size: 73}}, h.Subtrees, cmpopts.IgnoreUnexported(kho.Subtree{})); diff != "" {
+		{Name: "kexec-metadata", Data: 0x8f1000, Size: 73}}, h.Subtrees(), cmpopts.IgnoreUnexported(kho.Subtree{})); diff != "" {
 		t.Errorf("sub-trees (-want +got):\n%s", diff)
 	}
 }
@@ -48,12 +48,12 @@ func TestMapNodesOfLinux734AreThePagesThatAreLeft(t *testing.T) {
 	}
 	var want []phys.PFN
 	for _, a := range v.Pages {
-		_, scratch := h.Scratch.Overlaps(phys.Block{Addr: a}.Range())
+		_, scratch := h.Scratch().Overlaps(phys.Block{Addr: a}.Range())
 		if !scratch && !slices.ContainsFunc(v.Blocks, func(b khotest.Block) bool { return b.Addr == a }) {
 			want = append(want, a.PFN())
 		}
 	}
-	if diff := cmp.Diff(want, h.Map.Nodes()); diff != "" {
+	if diff := cmp.Diff(want, h.Map().Nodes()); diff != "" {
 		t.Errorf("nodes (-pages of structure that are not preserved +read):\n%s", diff)
 	}
 }
@@ -125,13 +125,13 @@ func TestADraftOfLinux734KeepsWhatItDoesNotChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, got := members(t, h.Map), members(t, next.Map)
-	delete(want, phys.Block{Addr: h.Data.FDT})
+	want, got := members(t, h.Map()), members(t, next.Map())
+	delete(want, phys.Block{Addr: h.Data().FDT})
 	delete(got, phys.Block{Addr: data.FDT})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("preserved (-incoming +outgoing):\n%s", diff)
 	}
-	if diff := cmp.Diff(h.Subtrees, next.Subtrees, cmpopts.IgnoreUnexported(kho.Subtree{})); diff != "" {
+	if diff := cmp.Diff(h.Subtrees(), next.Subtrees(), cmpopts.IgnoreUnexported(kho.Subtree{})); diff != "" {
 		t.Errorf("sub-trees (-incoming +outgoing):\n%s", diff)
 	}
 	if data.FDTSize != phys.PageSize || !d.Pool().Contains(phys.Block{Addr: data.Scratch}.Range()) {

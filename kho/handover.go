@@ -78,16 +78,16 @@ func (d Data) Append(b []byte) []byte {
 	return b
 }
 
-// Handover is an incoming handover that [Open] found sound.
+// Handover is an incoming handover that [Open] found sound. What it says was proved,
+// and nobody outside this package can change it.
 type Handover struct {
-	Data       Data
-	Compatible string        // the version string of its format, such as "kho-v4"
-	Table      []ScratchArea // the scratch table as it came, empty areas included
-	Scratch    phys.Ranges   // its areas as a set, empty ones left out
-	Remembered phys.Ranges   // pieces that earlier crossings cut off scratch: ordinary memory, see pool.go
-	Forgotten  error         // why pieces that the table names are not remembered, nil if all are
-	Subtrees   []Subtree     // in the order of the device tree
-	Map        *Map          // what is preserved
+	data       Data
+	table      []ScratchArea
+	scratch    phys.Ranges
+	remembered phys.Ranges
+	forgotten  error
+	subtrees   []Subtree
+	preserved  *Map
 
 	mem    phys.Memory
 	rules  *own.Rules
@@ -95,6 +95,31 @@ type Handover struct {
 	alike  []*Format // all in which it says the same
 	tree   *fdt.Tree
 }
+
+// Data returns the payload that names the handover.
+func (h *Handover) Data() Data { return h.data }
+
+// Compatible returns the version string of the handover's format, such as "kho-v4".
+func (h *Handover) Compatible() string { return h.format.Compatible() }
+
+// Table returns the scratch table as it was read, empty areas included.
+func (h *Handover) Table() []ScratchArea { return slices.Clone(h.table) }
+
+// Scratch returns the areas of the scratch table as a set, without empty ones.
+func (h *Handover) Scratch() phys.Ranges { return slices.Clone(h.scratch) }
+
+// Remembered returns the pieces that earlier crossings cut off scratch: ordinary
+// memory, see pool.go.
+func (h *Handover) Remembered() phys.Ranges { return slices.Clone(h.remembered) }
+
+// Forgotten says why pieces that the table names are not remembered; nil if all are.
+func (h *Handover) Forgotten() error { return h.forgotten }
+
+// Subtrees returns the sub-trees in the order of the device tree.
+func (h *Handover) Subtrees() []Subtree { return slices.Clone(h.subtrees) }
+
+// Map returns what is preserved.
+func (h *Handover) Map() *Map { return h.preserved }
 
 // Open reads and proves the handover that d names. It writes nothing and reads
 // nothing that it has not checked. The error is a [*phys.Error], or several
@@ -132,12 +157,12 @@ func OpenAs(mem phys.Memory, d Data, f *Format) (*Handover, error) {
 
 // open opens a handover in one of [Formats] or in f, which may be nil.
 func open(mem phys.Memory, d Data, f *Format, choose func(*Handover, []*Format) (*Handover, error)) (*Handover, error) {
-	h := &Handover{Data: d, mem: mem}
+	h := &Handover{data: d, mem: mem}
 	var err error
-	if h.Table, h.Scratch, err = readScratch(mem, d); err != nil {
+	if h.table, h.scratch, err = readScratch(mem, d); err != nil {
 		return nil, phys.In("kho", d.Scratch, err)
 	}
-	h.rules = own.NewRules(mem.RAM(), h.Scratch)
+	h.rules = own.NewRules(mem.RAM(), h.scratch)
 	fit, err := h.openTree(formatsAnd(f))
 	if err == nil {
 		h, err = choose(h, fit)
@@ -145,9 +170,9 @@ func open(mem phys.Memory, d Data, f *Format, choose func(*Handover, []*Format) 
 	if err != nil {
 		return nil, phys.In("kho", d.FDT, err)
 	}
-	_, pieces := splitTable(h.Table)
-	if h.Forgotten = checkPieces(mem.RAM(), h.Scratch, pieces); h.Forgotten == nil {
-		h.Remembered = pieces
+	_, pieces := splitTable(h.table)
+	if h.forgotten = checkPieces(mem.RAM(), h.scratch, pieces); h.forgotten == nil {
+		h.remembered = pieces
 	}
 	return h, nil
 }
@@ -176,7 +201,7 @@ func Recognise(mem phys.Memory, d Data) []*Format {
 // openTree reads the root device tree, and where it says that the map is. It
 // returns the formats that it may be in.
 func (h *Handover) openTree(all []*Format) ([]*Format, error) {
-	d := h.Data
+	d := h.data
 	if d.FDTSize != phys.PageSize {
 		return nil, &phys.Error{Object: "payload", Addr: d.FDT, Found: fmt.Sprintf("device tree of %d bytes", d.FDTSize),
 			Want: fmt.Sprint(phys.PageSize), Err: ErrPayload}
@@ -200,22 +225,22 @@ func (h *Handover) openTree(all []*Format) ([]*Format, error) {
 	if err != nil {
 		return nil, phys.In("root device tree", d.FDT, err)
 	}
-	h.Map = &Map{mem: h.mem, rules: h.rules, root: phys.Addr(pointer)}
+	h.preserved = &Map{mem: h.mem, rules: h.rules, root: phys.Addr(pointer)}
 	return fit, nil
 }
 
 // read reads the map, and what the root device tree names, in the format of h.
 func (h *Handover) read() error {
-	d, root := h.Data, h.tree.Root()
-	h.Map = &Map{mem: h.mem, rules: h.rules, root: h.Map.root}
-	if err := h.Map.read(h.format); err != nil {
+	d, root := h.data, h.tree.Root()
+	h.preserved = &Map{mem: h.mem, rules: h.rules, root: h.preserved.root}
+	if err := h.preserved.read(h.format); err != nil {
 		property, _ := root.Property(h.format.mapProperty)
-		return phys.In(fmt.Sprintf("property %v: preserved-memory map", property.Addr), h.Map.root, err)
+		return phys.In(fmt.Sprintf("property %v: preserved-memory map", property.Addr), h.preserved.root, err)
 	}
-	if h.Map.root == 0 {
+	if h.preserved.root == 0 {
 		return unfinished(root)
 	}
-	if b := (phys.Block{Addr: d.FDT}); !h.Map.Preserved(b) {
+	if b := (phys.Block{Addr: d.FDT}); !h.preserved.Preserved(b) {
 		return own.NotPreserved("root device tree", b)
 	}
 	var bad phys.Errors
@@ -226,7 +251,7 @@ func (h *Handover) read() error {
 			bad.Add(errMore)
 			break
 		}
-		h.Subtrees = append(h.Subtrees, s)
+		h.subtrees = append(h.subtrees, s)
 	}
 	return bad.Err()
 }
@@ -257,7 +282,7 @@ func (h *Handover) Memory() phys.Memory { return h.mem }
 // Ledger returns a new ledger of who owns which preserved block: nobody yet.
 func (h *Handover) Ledger() *own.Ledger { return h.space().Ledger() }
 
-func (h *Handover) space() *own.Space { return own.NewSpace(h.mem, h.rules, h.Map) }
+func (h *Handover) space() *own.Space { return own.NewSpace(h.mem, h.rules, h.preserved) }
 
 // notPreservedAt says that the block b is not in the map as such. It is a what, and
 // its address was read in object at address at.

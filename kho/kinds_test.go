@@ -106,11 +106,11 @@ func tellApart(t *testing.T, format, other *kho.Format) {
 
 // same proves that h preserves what was laid.
 func (l *laid) same(what string, h *kho.Handover) {
-	if n := h.Map.Count(); n != uint64(len(l.blocks)) {
+	if n := h.Map().Count(); n != uint64(len(l.blocks)) {
 		l.Errorf("%s: %d blocks, want %d", what, n, len(l.blocks))
 	}
 	for b := range l.blocks {
-		if !h.Map.Preserved(b) {
+		if !h.Map().Preserved(b) {
 			l.Fatalf("%s: %v is lost", what, b)
 		}
 	}
@@ -196,7 +196,7 @@ func TestRealListsAreReadAsTheirKernelWroteThem(t *testing.T) {
 			case claim == wrong:
 				t.Errorf("claim %v: taken, though it is wrong", claim)
 			}
-			if diff := cmp.Diff(want, members(t, h.Map)); diff != "" {
+			if diff := cmp.Diff(want, members(t, h.Map())); diff != "" {
 				t.Errorf("claim %v: preserved (-by the kernel +read):\n%s", claim, diff)
 			}
 			seen[h.Format().String()]++

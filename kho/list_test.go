@@ -215,7 +215,7 @@ func TestOpenRefusesBadLists(t *testing.T) {
 func TestAListMayBeWrittenInAnyWay(t *testing.T) {
 	for _, format := range lists {
 		f := fixtureAs(t, format)
-		want := members(t, f.open().Map)
+		want := members(t, f.open().Map())
 		r := rand.New(rand.NewPCG(1, 1))
 		type entry struct {
 			order  uint32
@@ -249,7 +249,7 @@ func TestAListMayBeWrittenInAnyWay(t *testing.T) {
 				binary.LittleEndian.PutUint64(chunk, uint64(at))
 			}
 		}
-		if diff := cmp.Diff(want, members(t, f.open().Map)); diff != "" {
+		if diff := cmp.Diff(want, members(t, f.open().Map())); diff != "" {
 			t.Errorf("%v (-in order +shuffled):\n%s", format, diff)
 		}
 	}
@@ -279,7 +279,7 @@ func TestChangesOfAnyDraftAreWhatTheNextKernelReads(t *testing.T) {
 	for seed := range uint64(12) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		f := fixtureAs(t, formats[r.IntN(len(formats))])
-		model := members(t, f.open().Map)
+		model := members(t, f.open().Map())
 		pool := random(r, 300)
 		for range 6 {
 			h := f.open()
@@ -292,7 +292,7 @@ func TestChangesOfAnyDraftAreWhatTheNextKernelReads(t *testing.T) {
 					d.DropSubtree("thing")
 				}
 			}
-			delete(model, phys.Block{Addr: h.Data.FDT})
+			delete(model, phys.Block{Addr: h.Data().FDT})
 			for range 100 {
 				switch b := pool[r.IntN(len(pool))]; {
 				case r.IntN(8) == 0:
@@ -311,10 +311,10 @@ func TestChangesOfAnyDraftAreWhatTheNextKernelReads(t *testing.T) {
 			f.check(err)
 			model[phys.Block{Addr: f.data.FDT}] = true
 			f.hint = to
-			if diff := cmp.Diff(model, members(t, f.open().Map)); diff != "" {
+			if diff := cmp.Diff(model, members(t, f.open().Map())); diff != "" {
 				t.Fatalf("seed %d: %v to %v (-model +read):\n%s", seed, h.Format(), to, diff)
 			}
-			if diff := cmp.Diff(d.Map().Nodes(), f.open().Map.Nodes()); diff != "" {
+			if diff := cmp.Diff(d.Map().Nodes(), f.open().Map().Nodes()); diff != "" {
 				t.Fatalf("seed %d: %v to %v: nodes (-draft +read):\n%s", seed, h.Format(), to, diff)
 			}
 		}

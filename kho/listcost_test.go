@@ -31,7 +31,7 @@ func TestTheCostOfAConversionFollowsBitmapsNotBits(t *testing.T) {
 			}
 			best = min(best, time.Since(start))
 		}
-		return best, h.Map.Count()
+		return best, h.Map().Count()
 	}
 	few, n := spent(128 << 20)
 	many, m := spent(4096)
@@ -59,7 +59,7 @@ func TestReadingAListAllocatesByBitmapsNotByBlocks(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				h.Map.Walk(func(phys.Block) error { return nil })
+				h.Map().Walk(func(phys.Block) error { return nil })
 				if _, err := h.Draft(kho.V4, nil); err != nil {
 					t.Fatal(err)
 				}

@@ -35,19 +35,19 @@ func TestBlocksTooLargeForReadersAreWrittenInParts(t *testing.T) {
 		}
 		next := commitAndOpen(t, mem, d)
 		largest := phys.Order(0)
-		next.Map.Walk(func(b phys.Block) error { largest = max(largest, b.Order); return nil })
+		next.Map().Walk(func(b phys.Block) error { largest = max(largest, b.Order); return nil })
 		want, count, split := phys.Order(18), uint64(16+1+8+1), uint64(2)
 		if f == kho.V4 {
 			want, count, split = 22, 4, 0
 		}
-		if n := next.Map.Count(); largest != want || n != count || d.Stats().Split != split {
+		if n := next.Map().Count(); largest != want || n != count || d.Stats().Split != split {
 			t.Errorf("%v: %d blocks, largest order %d, %d split, want %d, %d, %d", f, n, largest, d.Stats().Split, count, want, split)
 		}
-		if !next.Map.Covers(blocks[0].Range()) || !next.Map.Covers(fresh.Range()) || next.Map.Covers(phys.Range{Start: blocks[1].Addr, End: blocks[1].Addr + 1}) {
+		if !next.Map().Covers(blocks[0].Range()) || !next.Map().Covers(fresh.Range()) || next.Map().Covers(phys.Range{Start: blocks[1].Addr, End: blocks[1].Addr + 1}) {
 			t.Errorf("%v: the memory of large blocks is not what is preserved", f)
 		}
 		// The handover that came in is what it was.
-		if again, err := kho.Open(mem, h.Data, nil); err != nil || !again.Map.Preserved(blocks[0]) || !again.Map.Preserved(blocks[1]) {
+		if again, err := kho.Open(mem, h.Data(), nil); err != nil || !again.Map().Preserved(blocks[0]) || !again.Map().Preserved(blocks[1]) {
 			t.Errorf("%v: the old handover changed: %v", f, err)
 		}
 	}
@@ -70,15 +70,15 @@ func TestAnOldKernelsLargeBlocksAreReadRight(t *testing.T) {
 	clear(f.edit(e.bitmap, 4096))
 	f.flip(phys.Block{Addr: high.Start, Order: 20}, 4096)
 	h := f.open()
-	if !h.Map.Preserved(phys.Block{Addr: high.Start, Order: 20}) || !h.Map.Covers(high) {
+	if !h.Map().Preserved(phys.Block{Addr: high.Start, Order: 20}) || !h.Map().Covers(high) {
 		t.Error("a block of order 20 is not read as it was written")
 	}
 	next, stats := cross(t, h, kho.V4)
-	if !next.Map.Preserved(phys.Block{Addr: high.Start, Order: 20}) || stats.Split != 0 {
+	if !next.Map().Preserved(phys.Block{Addr: high.Start, Order: 20}) || stats.Split != 0 {
 		t.Error("a block of order 20 does not stay whole where readers know it")
 	}
 	next, _ = cross(t, h, kho.V1)
-	if next.Map.Preserved(phys.Block{Addr: high.Start, Order: 20}) || !next.Map.Covers(high) {
+	if next.Map().Preserved(phys.Block{Addr: high.Start, Order: 20}) || !next.Map().Covers(high) {
 		t.Error("a block of order 20 stays whole where readers do not know it")
 	}
 }

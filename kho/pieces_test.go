@@ -19,9 +19,9 @@ func TestFirstPiecesAreThoseThatADraftCuts(t *testing.T) {
 	} {
 		f := newFixture(t)
 		h := f.open()
-		table, _ := phys.Span(h.Data.Scratch, h.Data.ScratchSize)
+		table, _ := phys.Span(h.Data().Scratch, h.Data().ScratchSize)
 		var areas []phys.Range
-		for _, a := range h.Table {
+		for _, a := range h.Table() {
 			areas = append(areas, phys.Range{Start: a.Addr, End: a.Addr + phys.Addr(a.Size)})
 		}
 		d, _ := f.crossed(2500, occupied) // ten megabytes, less than three pieces

@@ -117,7 +117,7 @@ type pool struct {
 // pool returns the pool of the next handover. What lies in occupied, and the
 // scratch table that came in, is not cut off.
 func (h *Handover) pool(occupied phys.Ranges) *pool {
-	table, _ := phys.Span(h.Data.Scratch, h.Data.ScratchSize)
+	table, _ := phys.Span(h.data.Scratch, h.data.ScratchSize)
 	p := &pool{h: h, occupied: occupied.Add(table)}
 	p.giveBack()
 	var areas []phys.Range
@@ -173,7 +173,7 @@ func (p *pool) next() (phys.Range, error) {
 		p.free[0].Start, p.cut = piece.End, extend(p.cut, piece)
 		return piece, nil
 	}
-	return phys.Range{}, &phys.Error{Object: "pool of new pages", Addr: p.h.Data.Scratch,
+	return phys.Range{}, &phys.Error{Object: "pool of new pages", Addr: p.h.data.Scratch,
 		Found: fmt.Sprintf("%d MiB of scratch taken, and no piece of %d MiB left that is free and aligned", p.cut.Size()>>20, PieceSize>>20),
 		Want:  "room in scratch for new pages, beside the stage, its payload, and the kernels",
 		Hint:  "give the first kernel a larger kho_scratch=", Err: ErrNoMemory}
@@ -183,7 +183,7 @@ func (p *pool) next() (phys.Range, error) {
 // preserved and no node of the map lies, if they touch an area.
 func (p *pool) giveBack() {
 	var free phys.Ranges
-	for _, r := range p.h.Remembered {
+	for _, r := range p.h.remembered {
 		for a := r.Start; a < r.End; a += PieceSize {
 			if b := (phys.Range{Start: a, End: a + PieceSize}); !p.used(b) {
 				free = append(free, b)
@@ -195,15 +195,15 @@ func (p *pool) giveBack() {
 			p.back = append(p.back, run)
 		}
 	}
-	p.kept = p.h.Remembered.Sub(p.back...)
+	p.kept = p.h.remembered.Sub(p.back...)
 }
 
 // used reports whether the incoming handover has anything in r.
 func (p *pool) used(r phys.Range) bool {
-	if _, hit := p.h.Map.Overlaps(r); hit || p.h.Map.hasNode(r) {
+	if _, hit := p.h.preserved.Overlaps(r); hit || p.h.preserved.hasNode(r) {
 		return true
 	}
-	if r.Overlaps(phys.Block{Addr: p.h.Data.FDT}.Range()) { // preserved, but for the oldest kernels
+	if r.Overlaps(phys.Block{Addr: p.h.data.FDT}.Range()) { // preserved, but for the oldest kernels
 		return true
 	}
 	_, hit := p.occupied.Overlaps(r)
@@ -212,7 +212,7 @@ func (p *pool) used(r phys.Range) bool {
 
 // own returns a copy of the kernel's entries of the incoming table.
 func (p *pool) own() []ScratchArea {
-	own, _ := splitTable(p.h.Table)
+	own, _ := splitTable(p.h.table)
 	return slices.Clone(own)
 }
 

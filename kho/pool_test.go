@@ -28,30 +28,30 @@ func (f *fixture) crossed(n int, occupied phys.Ranges) (*kho.Draft, *kho.Handove
 }
 
 // tableSum returns the bytes of scratch and those that are remembered.
-func tableSum(h *kho.Handover) uint64 { return h.Scratch.Size() + h.Remembered.Size() }
+func tableSum(h *kho.Handover) uint64 { return h.Scratch().Size() + h.Remembered().Size() }
 
 func TestTheNextTableIsWithoutThePool(t *testing.T) {
 	f := newFixture(t)
 	before := f.open()
 	d, h := f.crossed(1500, nil)
-	if diff := cmp.Diff(before.Scratch.Sub(d.Pool()...), h.Scratch); diff != "" {
+	if diff := cmp.Diff(before.Scratch().Sub(d.Pool()...), h.Scratch()); diff != "" {
 		t.Errorf("scratch (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(d.Pool(), h.Remembered); diff != "" {
+	if diff := cmp.Diff(d.Pool(), h.Remembered()); diff != "" {
 		t.Errorf("remembered (-pool +got):\n%s", diff)
 	}
 	// The kernel's entries keep their places.
 	want := []kho.ScratchArea{{Addr: scratch0, Size: 4 << 20}, {Addr: scratch1 + 8<<20, Size: 56 << 20}, {Addr: scratch2, Size: 2 << 20}}
-	if diff := cmp.Diff(want, h.Table[:3]); diff != "" {
+	if diff := cmp.Diff(want, h.Table()[:3]); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
-	for _, e := range h.Table[3:] {
+	for _, e := range h.Table()[3:] {
 		if e.Size != 0 {
 			t.Errorf("entry %+v, want none but empty ones behind the kernel's", e)
 		}
 	}
-	if n := len(h.Table); n != 6 || h.Table[4].Addr != scratch1 || h.Table[5].Addr != scratch1+8<<20 {
-		t.Errorf("the table ends in %+v, want the start and the end of the pool", h.Table[3:])
+	if n := len(h.Table()); n != 6 || h.Table()[4].Addr != scratch1 || h.Table()[5].Addr != scratch1+8<<20 {
+		t.Errorf("the table ends in %+v, want the start and the end of the pool", h.Table()[3:])
 	}
 }
 
@@ -60,11 +60,11 @@ func TestAMiddleCutMakesOneMoreEntry(t *testing.T) {
 	f := newFixture(t)
 	_, h := f.crossed(1, phys.NewRanges(phys.Range{Start: scratch1, End: scratch1 + 5<<20}))
 	want := []kho.ScratchArea{{Addr: scratch0, Size: 4 << 20}, {Addr: scratch1, Size: 8 << 20}, {Addr: scratch2, Size: 2 << 20}, {Addr: scratch1 + 12<<20, Size: 52 << 20}}
-	if diff := cmp.Diff(want, h.Table[:4]); diff != "" {
+	if diff := cmp.Diff(want, h.Table()[:4]); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
-	if want := (phys.Ranges{{Start: scratch1 + 8<<20, End: scratch1 + 12<<20}}); cmp.Diff(want, h.Remembered) != "" {
-		t.Errorf("remembered %v, want %v", h.Remembered, want)
+	if want := (phys.Ranges{{Start: scratch1 + 8<<20, End: scratch1 + 12<<20}}); cmp.Diff(want, h.Remembered()) != "" {
+		t.Errorf("remembered %v, want %v", h.Remembered(), want)
 	}
 }
 
@@ -73,8 +73,8 @@ func TestAMiddleCutMakesOneMoreEntry(t *testing.T) {
 func (f *fixture) kernel(preserve ...phys.Block) {
 	f.Helper()
 	h := f.open()
-	at := h.Scratch[len(h.Scratch)-1].Start
-	d, err := kho.New(f.mem, kho.V4, f.mem.RAM(), at, h.Table, phys.NewRanges(phys.Range{Start: scratch1, End: scratch1 + 64<<20}))
+	at := h.Scratch()[len(h.Scratch())-1].Start
+	d, err := kho.New(f.mem, kho.V4, f.mem.RAM(), at, h.Table(), phys.NewRanges(phys.Range{Start: scratch1, End: scratch1 + 64<<20}))
 	f.check(err)
 	for _, b := range preserve {
 		f.check(d.Preserve(b))
@@ -101,11 +101,11 @@ func TestPiecesGoBackOnceNothingLiesInThem(t *testing.T) {
 	if got := second.GivenBack(); len(got) != 1 || got[0] != third {
 		t.Errorf("given back %v, want %v", got, third)
 	}
-	if fresh := second.Pool(); fresh[0].Overlaps(third) || !before.Scratch.Sub(first.Pool()...).Contains(fresh[0]) {
+	if fresh := second.Pool(); fresh[0].Overlaps(third) || !before.Scratch().Sub(first.Pool()...).Contains(fresh[0]) {
 		t.Errorf("the new piece %v is not from scratch as it came", fresh)
 	}
-	if tableSum(h) != before.Scratch.Size() || h.Remembered.Size() != 12<<20 {
-		t.Errorf("scratch %v, remembered %v: %d bytes in all, want %d", h.Scratch, h.Remembered, tableSum(h), before.Scratch.Size())
+	if tableSum(h) != before.Scratch().Size() || h.Remembered().Size() != 12<<20 {
+		t.Errorf("scratch %v, remembered %v: %d bytes in all, want %d", h.Scratch(), h.Remembered(), tableSum(h), before.Scratch().Size())
 	}
 
 	// Once it is gone, all of it goes back.
@@ -114,8 +114,8 @@ func TestPiecesGoBackOnceNothingLiesInThem(t *testing.T) {
 	if got := last.GivenBack().Size(); got != 12<<20 {
 		t.Errorf("%d bytes given back, want 12 MiB", got)
 	}
-	if tableSum(h) != before.Scratch.Size() || h.Remembered.Size() != 4<<20 {
-		t.Errorf("scratch %v, remembered %v", h.Scratch, h.Remembered)
+	if tableSum(h) != before.Scratch().Size() || h.Remembered().Size() != 4<<20 {
+		t.Errorf("scratch %v, remembered %v", h.Scratch(), h.Remembered())
 	}
 }
 
@@ -123,7 +123,7 @@ func TestPiecesGoBackOnceNothingLiesInThem(t *testing.T) {
 // here and there something in an old piece.
 func TestFiftyCrossingsKeepScratch(t *testing.T) {
 	f := newFixture(t)
-	first := f.open().Scratch.Size()
+	first := f.open().Scratch().Size()
 	least, entries := first, 0
 	for i := range 50 {
 		var occupied phys.Ranges
@@ -132,9 +132,9 @@ func TestFiftyCrossingsKeepScratch(t *testing.T) {
 		}
 		d, h := f.crossed(300, occupied)
 		if got := tableSum(h); got != first {
-			t.Fatalf("crossing %d: %d bytes of scratch and remembered pieces, want %d: %+v", i, got, first, h.Table)
+			t.Fatalf("crossing %d: %d bytes of scratch and remembered pieces, want %d: %+v", i, got, first, h.Table())
 		}
-		least, entries = min(least, h.Scratch.Size()), max(entries, len(h.Table))
+		least, entries = min(least, h.Scratch().Size()), max(entries, len(h.Table()))
 		var keep []phys.Block
 		if i%5 == 0 {
 			keep = append(keep, phys.Block{Addr: d.Pool()[0].Start + 12345<<4&^4095})
@@ -151,7 +151,7 @@ func TestFiftyCrossingsKeepScratch(t *testing.T) {
 func TestADamagedMemoryOfPiecesIsNotBelieved(t *testing.T) {
 	f := newFixture(t)
 	_, h := f.crossed(1, nil)
-	n := len(h.Table)
+	n := len(h.Table())
 	for i := n - 3; i < n; i++ {
 		for bit := range 64 {
 			at := f.data.Scratch + phys.Addr(16*i)
@@ -160,14 +160,14 @@ func TestADamagedMemoryOfPiecesIsNotBelieved(t *testing.T) {
 			if err != nil {
 				t.Fatalf("entry %d bit %d: %v", i, bit, err)
 			}
-			if len(h.Remembered) != 0 {
-				t.Errorf("entry %d bit %d: %v is remembered", i, bit, h.Remembered)
+			if len(h.Remembered()) != 0 {
+				t.Errorf("entry %d bit %d: %v is remembered", i, bit, h.Remembered())
 			}
 			f.setWord(at, f.word(at)^1<<bit)
 		}
 	}
-	if h := f.open(); len(h.Remembered) != 1 {
-		t.Errorf("undamaged: %v is remembered", h.Remembered)
+	if h := f.open(); len(h.Remembered()) != 1 {
+		t.Errorf("undamaged: %v is remembered", h.Remembered())
 	}
 }
 
@@ -200,13 +200,13 @@ func TestRememberedPiecesAreProved(t *testing.T) {
 			f.data.ScratchSize += uint64(16 * len(entries))
 			h := f.open()
 			if c.want == "" {
-				if diff := cmp.Diff(c.pieces, h.Remembered); diff != "" || h.Forgotten != nil {
-					t.Errorf("%v (-table +remembered):\n%s", h.Forgotten, diff)
+				if diff := cmp.Diff(c.pieces, h.Remembered()); diff != "" || h.Forgotten() != nil {
+					t.Errorf("%v (-table +remembered):\n%s", h.Forgotten(), diff)
 				}
 				return
 			}
-			if len(h.Remembered) != 0 || h.Forgotten == nil || !strings.Contains(h.Forgotten.Error(), c.want) || !errors.Is(h.Forgotten, kho.ErrScratch) {
-				t.Errorf("remembered %v, forgotten because %v; want nothing, because of %q", h.Remembered, h.Forgotten, c.want)
+			if len(h.Remembered()) != 0 || h.Forgotten() == nil || !strings.Contains(h.Forgotten().Error(), c.want) || !errors.Is(h.Forgotten(), kho.ErrScratch) {
+				t.Errorf("remembered %v, forgotten because %v; want nothing, because of %q", h.Remembered(), h.Forgotten(), c.want)
 			}
 		})
 	}
@@ -224,9 +224,9 @@ func TestTheTableMayLieOutsideScratch(t *testing.T) {
 		"over two blocks":      {func(*fixture, *kho.Handover) phys.Addr { return loneBlock - 16 }, kho.ErrScratch},
 		"over into a node of the map": {func(f *fixture, h *kho.Handover) phys.Addr {
 			// One that begins with zeros, as the table ends with, after a page of nobody.
-			for _, n := range h.Map.Nodes() {
+			for _, n := range h.Map().Nodes() {
 				before := phys.Block{Addr: n.Addr() - phys.PageSize}.Range()
-				if _, hit := h.Map.Overlaps(before); !hit && !hasNode(h.Map, before) && f.word(n.Addr()) == 0 && f.word(n.Addr()+8) == 0 {
+				if _, hit := h.Map().Overlaps(before); !hit && !hasNode(h.Map(), before) && f.word(n.Addr()) == 0 && f.word(n.Addr()+8) == 0 {
 					return n.Addr() - 32
 				}
 			}

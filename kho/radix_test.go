@@ -34,7 +34,7 @@ func TestBlocksStandWhereLinuxLooks(t *testing.T) {
 				t.Fatal(err)
 			}
 			h := commitAndOpen(t, mem, d)
-			at := h.Map.Root()
+			at := h.Map().Root()
 			for _, i := range c.index {
 				page, err := mem.View(at, phys.PageSize)
 				if err != nil {
@@ -49,7 +49,7 @@ func TestBlocksStandWhereLinuxLooks(t *testing.T) {
 			if page[c.bit/8]>>(c.bit%8)&1 != 1 {
 				t.Errorf("bit %d of the leaf at %s is clear", c.bit, at)
 			}
-			if !h.Map.Preserved(c.block) {
+			if !h.Map().Preserved(c.block) {
 				t.Error("not a member after reading back")
 			}
 		})
@@ -58,7 +58,7 @@ func TestBlocksStandWhereLinuxLooks(t *testing.T) {
 
 func TestMapAnswersExactly(t *testing.T) {
 	f := newFixture(t)
-	m := f.open().Map
+	m := f.open().Map()
 	for _, c := range []struct {
 		name string
 		got  bool
@@ -117,7 +117,7 @@ func TestCoversJoinsBlocksOfAnyOrder(t *testing.T) {
 		}
 		a += phys.Addr(o.Bytes())
 	}
-	m := commitAndOpen(t, mem, d).Map
+	m := commitAndOpen(t, mem, d).Map()
 	if !m.Covers(phys.Range{Start: 0x1100_0000, End: a}) || m.Covers(phys.Range{Start: 0x1100_0000, End: a + 1}) {
 		t.Error("a run of blocks is not covered as a whole, or too far")
 	}
@@ -172,7 +172,7 @@ func TestCoversCostsWordsNotBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m := commitAndOpen(t, mem, d).Map
+	m := commitAndOpen(t, mem, d).Map()
 	fastest := func(covers func() bool) time.Duration {
 		best := time.Hour
 		for range 5 {
@@ -203,10 +203,10 @@ func TestBlocksOfVeryHighOrderAreMembersLikeAny(t *testing.T) {
 		}
 	}
 	h := commitAndOpen(t, mem, d)
-	if n := h.Map.Count(); n != 6 {
+	if n := h.Map().Count(); n != 6 {
 		t.Errorf("%d blocks, want 6", n)
 	}
-	if !h.Map.Covers(phys.Range{Start: 1 << 40, End: 1<<40 + 20<<30}) {
+	if !h.Map().Covers(phys.Range{Start: 1 << 40, End: 1<<40 + 20<<30}) {
 		t.Error("20 GiB in two blocks are not covered")
 	}
 	d, err := h.Draft(kho.V4, nil)
@@ -343,7 +343,7 @@ func TestOpenAllocatesByLeavesNotByBlocks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h.Map.Walk(func(phys.Block) error { return nil })
+			h.Map().Walk(func(phys.Block) error { return nil })
 		})
 	}
 	if few, many := count(10), count(20000); many > few+4 {

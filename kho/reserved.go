@@ -141,7 +141,7 @@ func (h *Handover) Reserved() ([]Region, error) {
 		return nil, phys.In("kho: reserved memory", s.Data, err)
 	}
 	for _, r := range regions {
-		if kept := r.Kept(); !kept.Empty() && !h.Map.Covers(kept) {
+		if kept := r.Kept(); !kept.Empty() && !h.preserved.Covers(kept) {
 			return nil, &phys.Error{Object: "kho: reserved memory " + phys.Quote(r.Name), Addr: r.Range.Start,
 				Found: fmt.Sprintf("%#x bytes, not all preserved", r.Range.Size()), Want: "preserved memory", Err: own.ErrPreserved}
 		}

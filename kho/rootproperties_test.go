@@ -70,8 +70,8 @@ func TestAFormatMayAddDropAndRenameRootProperties(t *testing.T) {
 			if got := rootOf(t, back); !samePropertiesAs(got, first) {
 				t.Errorf("%v to %v and back: the root has %s, want %s", a, b, got, first)
 			}
-			if s, ok := back.Subtree("thing"); !ok || s.Size != 8 || back.Map.Count() != h.Map.Count() {
-				t.Errorf("%v to %v and back: %v, %d blocks of %d", a, b, ok, back.Map.Count(), h.Map.Count())
+			if s, ok := back.Subtree("thing"); !ok || s.Size != 8 || back.Map().Count() != h.Map().Count() {
+				t.Errorf("%v to %v and back: %v, %d blocks of %d", a, b, ok, back.Map().Count(), h.Map().Count())
 			}
 		}
 	}
@@ -117,16 +117,16 @@ func TestUnknownFeatureBitsAreNoKnownFormat(t *testing.T) {
 	more := *bits
 	more.root = append([]rootProperty{features(15)}, bits.root[1:]...)
 	h := handoverAs(t, &more, "vendor", "v")
-	if _, err := OpenAs(h.mem, h.Data, bits); err == nil || !errors.Is(err, fdt.ErrProperty) && !errors.Is(err, ErrVersion) {
+	if _, err := OpenAs(h.mem, h.Data(), bits); err == nil || !errors.Is(err, fdt.ErrProperty) && !errors.Is(err, ErrVersion) {
 		t.Errorf("required bits 15 of known 7: %v", err)
 	}
 	less := *bits
 	less.root = append([]rootProperty{features(5)}, bits.root[1:]...)
 	h = handoverAs(t, &less, "vendor", "v")
-	if h, err := OpenAs(h.mem, h.Data, bits); err != nil || h.Format() != bits {
+	if h, err := OpenAs(h.mem, h.Data(), bits); err != nil || h.Format() != bits {
 		t.Errorf("required bits 5 of known 7: %v", err)
 	}
-	if _, err := Open(h.mem, h.Data, nil); err == nil {
+	if _, err := Open(h.mem, h.Data(), nil); err == nil {
 		t.Error("a format that nobody asked for is read")
 	}
 }

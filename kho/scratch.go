@@ -96,22 +96,22 @@ func checkScratch(ram phys.Ranges, table []ScratchArea, at phys.Addr) (phys.Rang
 // in scratch, as a kernel's does, or in memory outside that nobody has, as that of a
 // crossing. Either is reserved by its address before anything else is allocated.
 func (h *Handover) checkTable() error {
-	table, ok := phys.Span(h.Data.Scratch, h.Data.ScratchSize)
+	table, ok := phys.Span(h.data.Scratch, h.data.ScratchSize)
 	bad := func(found string) error {
-		return &phys.Error{Object: "scratch table", Addr: h.Data.Scratch, Found: found,
+		return &phys.Error{Object: "scratch table", Addr: h.data.Scratch, Found: found,
 			Want: "a table in scratch, or in RAM above 1 MiB that is neither preserved nor a node of the map", Err: ErrScratch}
 	}
-	if ok && h.Scratch.Contains(table) {
+	if ok && h.scratch.Contains(table) {
 		return nil
 	}
 	if !ok || !h.rules.Allow(table) {
 		return bad("a table partly in scratch, or not in RAM")
 	}
-	if b, hit := h.Map.Overlaps(table); hit {
+	if b, hit := h.preserved.Overlaps(table); hit {
 		return bad(fmt.Sprintf("a table in the preserved block %v", b))
 	}
 	pages := phys.Range{Start: table.Start.Page(), End: table.End}
-	if h.Map.hasNode(pages) {
+	if h.preserved.hasNode(pages) {
 		return bad("a table in a node of the map")
 	}
 	return nil

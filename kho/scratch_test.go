@@ -32,10 +32,10 @@ func TestScratchOfAnySizeIsKeptFree(t *testing.T) {
 	h, err := kho.Open(f.mem, f.data, kho.V1)
 	f.check(err)
 	want := phys.Ranges{{Start: scratch0, End: scratch0 + 4<<20 - 1000}, {Start: scratch2, End: scratch2 + 1<<20 + 0x30001}}
-	if len(h.Scratch) != 2 || h.Scratch[0] != want[0] || h.Scratch[1] != want[1] || len(h.Table) != 4 {
-		t.Errorf("scratch %v of %d entries, want %v of 4", h.Scratch, len(h.Table), want)
+	if len(h.Scratch()) != 2 || h.Scratch()[0] != want[0] || h.Scratch()[1] != want[1] || len(h.Table()) != 4 {
+		t.Errorf("scratch %v of %d entries, want %v of 4", h.Scratch(), len(h.Table()), want)
 	}
-	if err := h.Map.Walk(func(b phys.Block) error {
+	if err := h.Map().Walk(func(b phys.Block) error {
 		if s, hit := want.Overlaps(b.Range()); hit {
 			t.Errorf("%v touches scratch %v", b, s)
 		}
@@ -63,12 +63,12 @@ func TestHintOfScratchLeavesOutWhatIsPreserved(t *testing.T) {
 			if set.Size() < r.Size()/2 {
 				t.Errorf("%v: %d bytes are left of %v", format, set.Size(), r)
 			}
-			for _, n := range h.Map.Nodes() {
+			for _, n := range h.Map().Nodes() {
 				if _, hit := set.Overlaps(phys.Block{Addr: n.Addr()}.Range()); hit {
 					t.Errorf("%v: node %v is taken for scratch", format, n.Addr())
 				}
 			}
-			f.check(h.Map.Walk(func(b phys.Block) error {
+			f.check(h.Map().Walk(func(b phys.Block) error {
 				if in, hit := set.Overlaps(b.Range()); hit {
 					t.Errorf("%v: block %v is taken for scratch %v", format, b, in)
 				}

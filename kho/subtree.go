@@ -89,7 +89,7 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 	}
 	pointer, _ := n.Property(h.format.pointerProperty)
 	if s.Data = phys.Addr(a); h.format.sizeProperty == "" {
-		return s, s.measure(h.mem, h.Map, pointer.Addr)
+		return s, s.measure(h.mem, h.preserved, pointer.Addr)
 	}
 	if s.Size, err = n.Uint64(h.format.sizeProperty); err != nil {
 		return s, err
@@ -98,7 +98,7 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 	if err := s.checkSize(size.Addr); err != nil {
 		return s, err
 	}
-	if err := s.checkPreserved(h.Map, pointer.Addr); err != nil {
+	if err := s.checkPreserved(h.preserved, pointer.Addr); err != nil {
 		return s, err
 	}
 	_, err = s.tree(h.mem)
@@ -164,7 +164,7 @@ func (s *Subtree) tree(mem phys.Memory) (*fdt.Tree, error) {
 
 // Subtree returns the sub-tree of this name.
 func (h *Handover) Subtree(name string) (Subtree, bool) {
-	for _, s := range h.Subtrees {
+	for _, s := range h.subtrees {
 		if s.Name == name {
 			return s, true
 		}

@@ -85,7 +85,7 @@ func TestDraftSetsAndDropsSubtrees(t *testing.T) {
 	f.data, err = d.Commit()
 	f.check(err)
 	got := make(map[string]kho.Subtree)
-	for _, s := range f.open().Subtrees {
+	for _, s := range f.open().Subtrees() {
 		got[s.Name] = kho.Subtree{Data: s.Data, Size: s.Size}
 	}
 	want := map[string]kho.Subtree{"LUO": {Data: a, Size: 32}, "thing": {Data: a, Size: 64}}
@@ -148,8 +148,8 @@ func TestCommitRefusesMoreSubtreesThanOnePageHolds(t *testing.T) {
 	}
 	data, err := d.Commit()
 	f.check(err)
-	if h, err := kho.Open(f.mem, data, nil); err != nil || len(h.Subtrees) != 52 {
-		t.Fatalf("%d sub-trees, %v, want 52", len(h.Subtrees), err)
+	if h, err := kho.Open(f.mem, data, nil); err != nil || len(h.Subtrees()) != 52 {
+		t.Fatalf("%d sub-trees, %v, want 52", len(h.Subtrees()), err)
 	}
 	_, d = f.draft()
 	for i := range 100 {

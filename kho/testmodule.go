@@ -109,7 +109,7 @@ func (h *Handover) testFolios(a phys.Addr, list []byte, visit func(object string
 	for i := 0; i+testFolio <= len(list); i += testFolio {
 		v := phys.Addr(binary.LittleEndian.Uint64(list[i:]))
 		b := phys.Block{Addr: v.Page(), Order: phys.Order(min(v-v.Page(), 255))}
-		if !h.Map.Preserved(b) {
+		if !h.preserved.Preserved(b) {
 			return notPreservedAt("list of folios", a+phys.Addr(i), "folio", b)
 		}
 		if err := visit("folio", b); err != nil {

@@ -134,8 +134,8 @@ func TestListsThatSayTheSameNeedNoClaim(t *testing.T) {
 		if claim == nil {
 			want = kho.V1
 		}
-		if h.Format() != want || !slices.Equal(h.Formats(), lists) || h.Map.Count() != 1 {
-			t.Errorf("claim %v: %v of %v with %d blocks", claim, h.Format(), h.Formats(), h.Map.Count())
+		if h.Format() != want || !slices.Equal(h.Formats(), lists) || h.Map().Count() != 1 {
+			t.Errorf("claim %v: %v of %v with %d blocks", claim, h.Format(), h.Formats(), h.Map().Count())
 		}
 		if fit := kho.Recognise(mem, data); !slices.Equal(fit, lists) {
 			t.Errorf("recognised as %v", fit)
@@ -183,7 +183,7 @@ func TestAPieceOffItsPlaceIsNoPage(t *testing.T) {
 		copy(f.edit(at, 512), f.edit(e.bitmap, 512))
 		f.setWord(e.at+8, uint64(at))
 		h := f.open()
-		if !h.Map.Preserved(phys.Block{Addr: hugeBlock, Order: 9}) {
+		if !h.Map().Preserved(phys.Block{Addr: hugeBlock, Order: 9}) {
 			t.Fatalf("a bitmap at %v is not read", at)
 		}
 		for _, to := range kho.Formats() {
@@ -192,7 +192,7 @@ func TestAPieceOffItsPlaceIsNoPage(t *testing.T) {
 			next := commitAndOpen(t, f.mem, d)
 			same(t, to.String(), h, next)
 			place := (uint64(hugeBlock) >> (24 + 9) % 8) * 512 // of the part in its leaf
-			if kept := nodesOf(next.Map)[at.PFN()]; kept != (to == kho.V1Small || uint64(off) == place) {
+			if kept := nodesOf(next.Map())[at.PFN()]; kept != (to == kho.V1Small || uint64(off) == place) {
 				t.Errorf("%v: the bitmap at %v serves on: %v", to, at, kept)
 			}
 		}
@@ -205,9 +205,9 @@ func TestLeavesInPiecesAreJoinedAndPagesAreSplit(t *testing.T) {
 		small, _ := cross(t, h, kho.V1Small)
 		// From pages to pieces and back: the pages serve again.
 		pages, _ := cross(t, small, kho.V4)
-		first := nodesOf(h.Map)
+		first := nodesOf(h.Map())
 		shared := 0
-		for n := range nodesOf(pages.Map) {
+		for n := range nodesOf(pages.Map()) {
 			if first[n] {
 				shared++
 			}

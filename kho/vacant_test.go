@@ -39,8 +39,8 @@ func TestBitmapsOfMemoryThatIsGoneCross(t *testing.T) {
 			slots, _, _ := f.path(phys.Block{Addr: loneBlock})
 			hang(f, slots[1])
 			h := f.open()
-			if h.Map.Count() != before.Count() || !slices.Contains(h.Map.Nodes(), phys.Addr(planted).PFN()) || slices.Contains(before.Nodes(), phys.Addr(planted).PFN()) {
-				t.Fatalf("%d blocks with nodes %v, want %d", h.Map.Count(), h.Map.Nodes(), before.Count())
+			if h.Map().Count() != before.Count() || !slices.Contains(h.Map().Nodes(), phys.Addr(planted).PFN()) || slices.Contains(before.Nodes(), phys.Addr(planted).PFN()) {
+				t.Fatalf("%d blocks with nodes %v, want %d", h.Map().Count(), h.Map().Nodes(), before.Count())
 			}
 			for _, to := range []*kho.Format{kho.V3, kho.V4, kho.V1} {
 				d, err := h.Draft(to, nil)
@@ -55,10 +55,10 @@ func TestBitmapsOfMemoryThatIsGoneCross(t *testing.T) {
 				out, err := kho.OpenAs(f.mem, data, to)
 				f.check(err)
 				stays := to != kho.V1
-				if got := slices.Contains(out.Map.Nodes(), phys.Addr(planted).PFN()); got != stays {
+				if got := slices.Contains(out.Map().Nodes(), phys.Addr(planted).PFN()); got != stays {
 					t.Errorf("to %v: the empty node stays: %v, want %v", to, got, stays)
 				}
-				if !out.Map.Preserved(phys.Block{Addr: loneBlock}) || !out.Map.Preserved(phys.Block{Addr: hugeBlock, Order: 9}) {
+				if !out.Map().Preserved(phys.Block{Addr: loneBlock}) || !out.Map().Preserved(phys.Block{Addr: hugeBlock, Order: 9}) {
 					t.Errorf("to %v: blocks are lost", to)
 				}
 			}
@@ -91,7 +91,7 @@ func TestAListOfMemoryThatIsGoneCrosses(t *testing.T) {
 		f.check(err)
 		out, err := kho.OpenAs(f.mem, data, to)
 		f.check(err)
-		if !out.Map.Preserved(phys.Block{Addr: loneBlock}) || slices.Contains(out.Map.Nodes(), phys.Addr(planted).PFN()) {
+		if !out.Map().Preserved(phys.Block{Addr: loneBlock}) || slices.Contains(out.Map().Nodes(), phys.Addr(planted).PFN()) {
 			t.Errorf("to %v: blocks are lost, or the empty bitmap stays", to)
 		}
 	}

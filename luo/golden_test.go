@@ -216,13 +216,13 @@ func TestStateOfLinux734CrossesTwice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		blocks := h.Map.Count()
+		blocks := h.Map().Count()
 		h, st = open(t, v.Memory, data)
 		if diff := cmp.Diff(want, modelOf(st)); diff != "" {
 			t.Fatalf("crossing %d (-first +now):\n%s", crossing, diff)
 		}
-		if h.Map.Count() != blocks {
-			t.Errorf("crossing %d: %d blocks preserved, %d before", crossing, h.Map.Count(), blocks)
+		if h.Map().Count() != blocks {
+			t.Errorf("crossing %d: %d blocks preserved, %d before", crossing, h.Map().Count(), blocks)
 		}
 	}
 	for a, was := range incoming {

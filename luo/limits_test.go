@@ -100,7 +100,7 @@ func TestTheLargestArraysCross(t *testing.T) {
 			st := sessions(t, tt.sessions, tt.files, true)
 			d := handoverMachine(t, 128<<20)
 			h := commitAs(t, st, d, Options{Format: V1FLB, BeyondLimits: true})
-			first := h.Map.Count()
+			first := h.Map().Count()
 			for _, f := range append(Formats(), V1FLB) {
 				in := restored(t, h)
 				if !isChain(in.format) {
@@ -120,7 +120,7 @@ func TestTheLargestArraysCross(t *testing.T) {
 					t.Fatalf("in %v: %v", f, err)
 				}
 			}
-			if n := h.Map.Count(); n != first {
+			if n := h.Map().Count(); n != first {
 				t.Errorf("%d blocks preserved, %d at first: something was not retired", n, first)
 			}
 		})
@@ -192,7 +192,7 @@ func TestDropTakesAnEmptyStateOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, st := open(t, h.Memory(), data)
-	if n := h.Map.Count(); n != 1 || !st.Absent() {
+	if n := h.Map().Count(); n != 1 || !st.Absent() {
 		t.Errorf("%d blocks are left, want the device tree alone; absent %v", n, st.Absent())
 	}
 }

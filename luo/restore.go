@@ -30,7 +30,7 @@ func Restore(h *kho.Handover, c *own.Ledger, more ...*Format) (*State, error) {
 		st.absent, st.sealed = true, true
 		return st, nil
 	}
-	st, err := restoreFrom(c, h.Map, t.Data, t.Size, more...)
+	st, err := restoreFrom(c, h.Map(), t.Data, t.Size, more...)
 	return st, phys.In("luo", t.Data, err)
 }
 

@@ -72,13 +72,13 @@ func TestRealStatesAreReadAndCrossToEveryFormatAndBack(t *testing.T) {
 						t.Errorf("(-before +after):\n%s", diff)
 					}
 				}
-				n := h.Map.Count()
+				n := h.Map().Count()
 				if _, ok := back.Subtree(kho.MetadataName); !ok {
 					if _, ok := h.Subtree(kho.MetadataName); ok {
 						n-- // dropped on the way
 					}
 				}
-				if got := back.Map.Count(); got != n {
+				if got := back.Map().Count(); got != n {
 					t.Errorf("%d blocks preserved, %d before", got, n)
 				}
 			})
@@ -218,7 +218,7 @@ func TestCutRootsOfRealStatesAreRefused(t *testing.T) {
 				continue
 			}
 			clear(page[cut:])
-			if _, err := restoreFrom(h.Ledger(), h.Map, s.Data, s.Size); err == nil {
+			if _, err := restoreFrom(h.Ledger(), h.Map(), s.Data, s.Size); err == nil {
 				// A cut may leave a pointer of 0, which stands for nothing.
 				if !isChain(v.format) {
 					t.Errorf("Linux %s: a root of %d bytes of %d is accepted", v.release, cut, s.Size)

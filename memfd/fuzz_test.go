@@ -78,7 +78,7 @@ func fuzzOpen(f *testing.F, format *memfd.Format, size int) {
 			}
 			memfd.Open(h.Ledger(), memfd.Ref{Format: format, Addr: a})
 		})
-		if err := c.Claim("root device tree", phys.Block{Addr: h.Data.FDT}); err != nil {
+		if err := c.Claim("root device tree", phys.Block{Addr: h.Data().FDT}); err != nil {
 			t.Fatal(err) // leaves every draft
 		}
 		file, err := memfd.Open(c, memfd.Ref{Format: format, Addr: a})

@@ -89,7 +89,7 @@ func repaired(t *testing.T, h *kho.Handover, f *memfd.File, fs []memfd.Folio, to
 	if f.Unset() != want {
 		t.Errorf("%d folios lack a flag, want %d", f.Unset(), want)
 	}
-	blocks := h.Map.Count()
+	blocks := h.Map().Count()
 	d, err := h.Draft(nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func repaired(t *testing.T, h *kho.Handover, f *memfd.File, fs []memfd.Folio, to
 		t.Fatal(err)
 	}
 	next, c := commit(t, d)
-	if n := next.Map.Count(); n != blocks {
+	if n := next.Map().Count(); n != blocks {
 		t.Errorf("%d blocks preserved, %d before", n, blocks)
 	}
 	out, err := memfd.Open(c, memfd.Ref{Format: to, Addr: a})
@@ -132,7 +132,7 @@ func repaired(t *testing.T, h *kho.Handover, f *memfd.File, fs []memfd.Folio, to
 		if fresh[i] && !bytes.Equal(b, make([]byte, len(b))) {
 			t.Errorf("folio %d, whose contents were never written, is not zero", i)
 		}
-		if fresh[i] == next.Map.Preserved(fs[i].Block) {
+		if fresh[i] == next.Map().Preserved(fs[i].Block) {
 			t.Errorf("folio %d: the old memory is preserved: %v", i, !fresh[i])
 		}
 		return nil
@@ -379,7 +379,7 @@ func TestAFileIsOpenedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	owned := func(l *own.Ledger) (n int) {
-		h.Map.Walk(func(b phys.Block) error {
+		h.Map().Walk(func(b phys.Block) error {
 			if l.Has(b) {
 				n++
 			}

@@ -136,7 +136,7 @@ func rewrite(t *testing.T, h *kho.Handover, files []*memfd.File, to *memfd.Forma
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := h.Map.Count()
+	before := h.Map().Count()
 	at := make([]phys.Addr, len(files))
 	for i, f := range files {
 		if err := f.Fits(to, 10); err != nil {
@@ -153,7 +153,7 @@ func rewrite(t *testing.T, h *kho.Handover, files []*memfd.File, to *memfd.Forma
 		}
 	}
 	next, c := commit(t, d)
-	if n := next.Map.Count(); n != before {
+	if n := next.Map().Count(); n != before {
 		t.Errorf("in %v: %d blocks preserved, %d before", to, n, before)
 	}
 	for i, old := range files {

@@ -178,12 +178,12 @@ func Read(mem phys.Memory, data kho.Data, hint *kho.Format) (*Contents, error) {
 	if c.State, err = luo.Restore(h, check); err != nil {
 		return nil, err
 	}
-	for _, n := range h.Map.Nodes() {
+	for _, n := range h.Map().Nodes() {
 		c.Nodes = append(c.Nodes, phys.Block{Addr: n.Addr()}.Range())
 	}
 	c.Nodes = phys.NewRanges(c.Nodes...)
 	var files []phys.Range
-	err = h.Map.Walk(func(b phys.Block) error {
+	err = h.Map().Walk(func(b phys.Block) error {
 		c.Blocks = append(c.Blocks, b.Range())
 		if b.Order > 4 { // more than the largest array of records
 			files = append(files, b.Range())

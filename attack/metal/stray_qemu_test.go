@@ -54,7 +54,7 @@ func account(before, after *Dump, from, to *standin.Generation, spare ...phys.Ra
 	if err != nil {
 		return w, err
 	}
-	outside := differ.Sub(in.Scratch...).Sub(spare...)
+	outside := differ.Sub(in.Scratch()...).Sub(spare...)
 	w.scratch, w.kept = (differ.Size()-outside.Size())>>phys.PageShift, held.Size()>>phys.PageShift
 	for _, r := range differ {
 		if hit, ok := held.Overlaps(r); ok {
@@ -71,11 +71,11 @@ func account(before, after *Dump, from, to *standin.Generation, spare ...phys.Ra
 	}
 	fresh := out.All().Sub(in.All()...)
 	w.records = fresh.Size() >> phys.PageShift
-	if left := fresh.Sub(in.Scratch...).Sub(spare...); len(left) > 0 {
+	if left := fresh.Sub(in.Scratch()...).Sub(spare...); len(left) > 0 {
 		return w, fmt.Errorf("%v is part of the new handover, and neither of the old one nor of scratch", left)
 	}
-	if left := out.Scratch.Sub(fresh...); left.Size() != out.Scratch.Size() {
-		return w, fmt.Errorf("new pages of the handover lie in the next kernel's scratch %v", out.Scratch)
+	if left := out.Scratch().Sub(fresh...); left.Size() != out.Scratch().Size() {
+		return w, fmt.Errorf("new pages of the handover lie in the next kernel's scratch %v", out.Scratch())
 	}
 	if w.records == 0 || before.Data.FDT == after.Data.FDT {
 		return w, fmt.Errorf("no new handover at %v, %d new pages", after.Data.FDT, w.records)

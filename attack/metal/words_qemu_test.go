@@ -132,7 +132,7 @@ func flip(rng *rand.Rand, d *Dump, in *Contents) change {
 	case 5:
 		c.kind, c.now = "neighbour", c.was+[]uint64{1, 1 << 64 >> 1, 8, 4096, ^uint64(0), ^uint64(4095)}[rng.IntN(6)]
 	case 6:
-		c.kind, c.now = "scratch", uint64(in.Scratch[0].Start)+uint64(rng.IntN(256))*phys.PageSize
+		c.kind, c.now = "scratch", uint64(in.Scratch()[0].Start)+uint64(rng.IntN(256))*phys.PageSize
 	case 7:
 		c.kind, c.now = "any page", rng.Uint64N(uint64(len(d.Bytes())))&^(phys.PageSize-1)
 	}

@@ -65,9 +65,9 @@ func (c config) tellApart() error {
 				}
 			case err != nil:
 				return fmt.Errorf("list %d, claim %v: %w", i, claim, err)
-			case !slices.Contains(h.Formats(), right) || h.Map.Count() != uint64(len(l.blocks)):
+			case !slices.Contains(h.Formats(), right) || h.Map().Count() != uint64(len(l.blocks)):
 				n.wrong++
-				report("list %d, claim %v: read as %v with %d blocks, want %v with %d", i, claim, h.Format(), h.Map.Count(), right, len(l.blocks))
+				report("list %d, claim %v: read as %v with %d blocks, want %v with %d", i, claim, h.Format(), h.Map().Count(), right, len(l.blocks))
 			case len(h.Formats()) > 1:
 				n.alike[j]++
 			default:
