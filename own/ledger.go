@@ -172,13 +172,13 @@ func (c Claimant) claim(part string, b phys.Block) *phys.Error {
 	return e
 }
 
-// nobody is the error of a claim without a ledger.
-var nobody = errors.New("no ledger: nothing is proved")
+// errNobody is the error of a claim without a ledger.
+var errNobody = errors.New("no ledger: nothing is proved")
 
 // sound proves all of b but its ownership.
 func (c Claimant) sound(b phys.Block) *phys.Error {
 	if c.ledger == nil {
-		return fault(b.Addr, "a claim without a ledger", "the ledger of the handover", nobody)
+		return fault(b.Addr, "a claim without a ledger", "the ledger of the handover", errNobody)
 	}
 	s := c.ledger.space
 	if e := s.rules.check(b); e != nil {

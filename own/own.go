@@ -57,7 +57,7 @@ func (s *Space) Ledger() *Ledger { return &Ledger{space: s} }
 // was proved before.
 func (s *Space) View(a phys.Addr, n uint64) ([]byte, error) {
 	if s == nil {
-		return nil, nobody
+		return nil, errNobody
 	}
 	return s.mem.View(a, n)
 }
@@ -100,7 +100,7 @@ func (b Block) Block() phys.Block { return b.block }
 // View returns the bytes of the block for reading. The zero value has none.
 func (b Block) View() ([]byte, error) {
 	if b.space == nil {
-		return nil, nobody
+		return nil, errNobody
 	}
 	return b.space.View(b.block.Addr, b.block.Order.Bytes())
 }
