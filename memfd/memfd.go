@@ -129,6 +129,10 @@ func (f *File) Odd() string { return f.odd }
 //
 // The error is a [*phys.Error].
 func Open(ledger *own.Ledger, ref Ref) (*File, error) {
+	if ref.Format == nil {
+		return nil, &phys.Error{Object: objectName, Addr: ref.Addr, Found: "a file of another handler, or in an unknown format",
+			Want: "a format", Err: ErrVersion}
+	}
 	file, err := ref.Format.open(ledger, ref.Addr)
 	if err != nil {
 		return nil, phys.In(objectName, ref.Addr, err)

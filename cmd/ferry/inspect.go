@@ -8,6 +8,7 @@ import (
 
 	"ferry/board/record"
 	"ferry/phys"
+	"ferry/phys/dump"
 )
 
 type inspectCmd struct {
@@ -19,14 +20,14 @@ type inspectCmd struct {
 func (c *inspectCmd) Run() error { return c.inspect(os.Stdout) }
 
 func (c *inspectCmd) inspect(out io.Writer) error {
-	d, err := openDump(c.Dump, phys.Addr(c.Base))
+	d, err := dump.Open(c.Dump, phys.Addr(c.Base))
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.Close()
 	records := record.Find(d)
 	if len(records) == 0 {
-		return &problem{fmt.Sprintf("no record of a stage in %d MiB of memory", d.ram.Size()/mib),
+		return &problem{fmt.Sprintf("no record of a stage in %d MiB of memory", d.RAM().Size()/mib),
 			"dump all memory; a stage that started the next kernel leaves none", nil}
 	}
 	for _, r := range records {

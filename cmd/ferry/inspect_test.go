@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
-	"errors"
 	"io"
 	"strings"
 	"testing"
 
 	"ferry/board/record"
 	"ferry/phys"
+	"ferry/phys/dump"
 )
 
 // A stage of two pages at 16 MiB, the record in the second.
@@ -102,42 +102,12 @@ func TestInspectRefuses(t *testing.T) {
 	}
 }
 
-func TestDumpShowsWhatItHolds(t *testing.T) {
-	a, b := bytes.Repeat([]byte{1}, 0x2000), bytes.Repeat([]byte{2}, 0x1000)
-	d, err := openDump(put(t, "dump", core(elf.ET_CORE, map[phys.Addr][]byte{0x100000: a, 0x102000: b}, 0x100000, 0x102000)), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.close()
-	if got, err := d.View(0x100fff, 0x1001); err != nil || !bytes.Equal(got, a[:0x1001]) || cap(got) != len(got) {
-		t.Errorf("%d bytes, %v", len(got), err)
-	}
-	if got, err := d.View(0x102fff, 1); err != nil || got[0] != 2 {
-		t.Errorf("% x, %v", got, err)
-	}
-	for _, r := range []phys.Range{{Start: 0xfffff, End: 0x100001}, {Start: 0x102fff, End: 0x103001}, {Start: 0x101000, End: 0x102001}} {
-		if _, err := d.View(r.Start, r.Size()); !errors.Is(err, phys.ErrNotRAM) {
-			t.Errorf("%v: %v", r, err)
-		}
-	}
-	if _, err := d.View(0x101000, 1<<64-1); !errors.Is(err, phys.ErrNotRAM) {
-		t.Errorf("a length that wraps: %v", err)
-	}
-	if _, err := d.Edit(0x101000, 1); !errors.Is(err, phys.ErrReadOnly) {
-		t.Errorf("written to: %v", err)
-	}
-	if got, want := d.RAM().Size(), uint64(0x3000); got != want {
-		t.Errorf("%#x bytes of RAM, want %#x", got, want)
-	}
-}
-
 // FuzzInspect: no dump panics or is read beyond its end.
 func FuzzInspect(f *testing.F) {
 	f.Add(core(elf.ET_CORE, map[phys.Addr][]byte{stageAt: make([]byte, phys.PageSize), recordAt: recordPage(f)}, stageAt, recordAt), uint64(0))
 	f.Add(recordPage(f), uint64(recordAt))
 	f.Fuzz(func(_ *testing.T, file []byte, base uint64) {
-		d := &dump{file: file}
-		if err := d.read(phys.Addr(base)); err == nil && d.RAM().Size() < 1<<24 {
+		if d, err := dump.Of(file, phys.Addr(base)); err == nil && d.RAM().Size() < 1<<24 {
 			for _, r := range record.Find(d) {
 				_ = r.String() + printable(r.LastWords())
 			}
