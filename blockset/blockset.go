@@ -116,7 +116,7 @@ func (b Block) Next() phys.Addr {
 	return phys.Addr(binary.LittleEndian.Uint64(b.page[offNext:]))
 }
 
-// count returns the header's count as it stands.
+// count returns the header's count, unproved.
 func (b Block) count() uint64 { return binary.LittleEndian.Uint64(b.page[offCount:]) }
 
 // Len returns the number of records in a block that was restored or written by

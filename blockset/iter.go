@@ -1,11 +1,11 @@
 package blockset
 
-// Iter stands between two records of a set. It is a value: a copy stands at the
-// same place on its own. An iterator is lost when blocks at or before its place
+// Iter is a place between two records of a set. It is a value: a copy moves on its
+// own. An iterator is lost when blocks at or before its place
 // are dropped.
 type Iter struct {
 	set   *Set
-	block int // index of the block it stands in
+	block int // index of its block
 	i     int // records of that block before it
 }
 
@@ -31,7 +31,7 @@ func (it *Iter) Next() []byte {
 
 // Reserve returns the next slot for writing, counts it as a record and steps
 // over it (kho_block_set_it_reserve_entry). It goes on to the next block only
-// when this one is full, and returns nil where the set is full or incoming; see
+// when this one is full, and returns nil if the set is full or incoming; see
 // [Set.Grow]. Records behind the slot in its block no longer count.
 func (it *Iter) Reserve() []byte {
 	s := it.set
@@ -52,7 +52,7 @@ func (it *Iter) Reserve() []byte {
 
 // Prev steps back over the record before the iterator and returns it, nil before
 // the first (kho_block_set_it_prev). The kernel steps to the last slot of the
-// block before, which is a record only where that block is full; this steps to
+// block before, which is a record only if that block is full; this steps to
 // its last record.
 func (it *Iter) Prev() []byte {
 	for it.i == 0 {

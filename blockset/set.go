@@ -43,7 +43,7 @@ func (s *Set) Init() {
 	s.blocks, s.lens, s.fill, s.incoming = s.blocks[:0], nil, 0, false
 }
 
-// Head returns the address of the first block, 0 where there is none.
+// Head returns the address of the first block, 0 if there is none.
 func (s *Set) Head() phys.Addr {
 	if len(s.blocks) == 0 {
 		return 0
@@ -76,7 +76,7 @@ func (s *Set) len(i int) int {
 }
 
 // Grow adds empty blocks until s has room for n records in all
-// (kho_block_set_grow). Where that fails, s is as it was. Readers refuse an empty
+// (kho_block_set_grow). If that fails, s is as it was. Readers refuse an empty
 // block: fill them all, or Shrink s to its length, before it is handed over.
 func (s *Set) Grow(n int) error {
 	if s.incoming {

@@ -38,7 +38,7 @@ func (h *Handover) choose(fit []*Format, claim *Format) (*Handover, error) {
 // reading is a handover as the kernels of one format read it.
 type reading struct {
 	*Handover
-	err error // why it is not sound as that, nil if it stands
+	err error // why it is not sound as that, nil if it is
 }
 
 // as reads the handover in format f.
@@ -52,7 +52,7 @@ func (h *Handover) as(f *Format) reading {
 	return r
 }
 
-// without returns an error in the place of a reading in format f where there is a
+// without returns an error in the place of a reading in format f if there is a
 // sub-tree that its kernels do not know.
 func (h *Handover) without(name string, f *Format) reading {
 	r := reading{Handover: &Handover{format: f}}

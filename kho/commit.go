@@ -42,7 +42,7 @@ func (d *Draft) Commit() (Data, error) {
 	return d.data, nil
 }
 
-// writeTree writes the root device tree. What came in is repeated byte for byte
+// writeTree writes the root device tree. What is in the incoming tree is repeated byte for byte
 // but for the address of the map and what the draft set; if it is to be in another
 // format, the properties by which that one is known and finds the map and sub-trees
 // replace those of the old one.
@@ -87,7 +87,7 @@ func (d *Draft) writeRoot(w *fdt.Writer) {
 		case p.name == from.mapProperty:
 			w.Address(f.mapProperty, d.now.root)
 		case theirs != nil && ours != nil && bytes.Equal(theirs.value, ours.value):
-			w.Property(p.name, p.value) // as it came: it may say more than that
+			w.Property(p.name, p.value) // unchanged: it may say more than that
 		case ours != nil:
 			w.Property(p.name, ours.value)
 		case theirs != nil || p.name == f.mapProperty:
@@ -112,7 +112,7 @@ func (f *Format) place(w *fdt.Writer, s Subtree) {
 	}
 }
 
-// repeat writes the properties of a sub-tree that came in.
+// repeat writes the properties of an incoming sub-tree.
 func (d *Draft) repeat(w *fdt.Writer, s Subtree) {
 	f, from := d.format, d.from
 	if from != nil && (from.pointerProperty != f.pointerProperty || from.sizeProperty != f.sizeProperty) {

@@ -21,7 +21,7 @@ func ParseCompatible(s string) (base string, components []string) {
 }
 
 // versionEnd returns where the first "-v" with digits behind it ends, which must
-// be at the end of a word; 0 where there is none.
+// be at the end of a word; 0 if there is none.
 func versionEnd(s string) int {
 	for at := 0; ; {
 		i := strings.Index(s[at:], "-v")
@@ -51,7 +51,7 @@ var unreleased = map[string]string{
 const maxVersion = 64
 
 // variant says what is known of a version string that no format has, in words
-// that name it and follow a list of such strings; empty where that is nothing.
+// that name it and follow a list of such strings; empty if that is nothing.
 func variant(s []byte) string {
 	if len(s) > maxVersion {
 		return ""

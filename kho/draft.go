@@ -16,12 +16,12 @@ import (
 type Draft struct {
 	mem      phys.Memory
 	format   *Format
-	from     *Format // of what came in, where that is another
+	from     *Format // of the incoming handover, if that is another
 	data     Data    // scratch of the result, device tree of the old one
 	rules    *own.Rules
 	old, now *Map
 	alloc    allocator
-	pool     *pool     // where the allocator has its memory from; nil for a first handover
+	pool     *pool     // the source of the allocator's memory; nil for a first handover
 	root     []carried // properties of the root node
 	subtrees []Subtree
 
@@ -93,7 +93,7 @@ func (d *Draft) Map() *Map { return d.now }
 func (d *Draft) Stats() Stats { return d.stats }
 
 // Alloc takes a free page, preserves it as a block of order 0, and returns it
-// zeroed. The error wraps [ErrNoMemory] where there is none.
+// zeroed. The error wraps [ErrNoMemory] if there is none.
 func (d *Draft) Alloc() (phys.Addr, []byte, error) { return d.AllocBlock(0) }
 
 // Pool returns the pieces of scratch that new pages came from so far.
@@ -160,7 +160,7 @@ func (d *Draft) Preserve(b phys.Block) error {
 	}
 	r := b.Range()
 	if piece, hit := d.alloc.pieces.Overlaps(r); hit {
-		return bad(ErrOverlap, fmt.Sprintf("order %d in %v, where new pages come from", b.Order, piece), "memory of the caller's own")
+		return bad(ErrOverlap, fmt.Sprintf("order %d in %v, the source of new pages", b.Order, piece), "memory of the caller's own")
 	}
 	if other, hit := d.now.Overlaps(r); hit {
 		return bad(ErrOverlap, fmt.Sprintf("order %d overlaps the block of order %d at %s", b.Order, other.Order, other.Addr), "memory not preserved yet")
@@ -171,7 +171,7 @@ func (d *Draft) Preserve(b phys.Block) error {
 	return d.insert(b)
 }
 
-// Retire takes b out of the map, where it must be with exactly this order. Its
+// Retire takes b out of the map, which must have it with exactly this order. Its
 // memory stays as it is, and is not used again before the next kernel runs.
 func (d *Draft) Retire(b phys.Block) error {
 	if d.done {

@@ -8,7 +8,7 @@ import (
 )
 
 // How a draft changes its map: leaf by leaf, each one copied before its first
-// change, so that the leaves of the incoming handover stay as they came.
+// change, so that the leaves of the incoming handover stay unchanged.
 
 // insert adds b, which was proved free.
 func (d *Draft) insert(b phys.Block) error {

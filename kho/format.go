@@ -17,7 +17,7 @@ type Format struct {
 
 	mapProperty     string // of the root node: address of the preserved-memory map
 	pointerProperty string // of a sub-tree's node: address of its data
-	sizeProperty    string // of a sub-tree's node: size of its data; empty where only a device tree can say
+	sizeProperty    string // of a sub-tree's node: size of its data; empty if only a device tree can say
 
 	maxBlock   phys.Order // largest order that readers of the map size right
 	maxRestore phys.Order // largest order that the next kernel takes back as one unit
@@ -69,7 +69,7 @@ func (f *Format) own(name string) *rootProperty {
 type index interface {
 	// read fills m from the structure at m.root. Afterwards every page of the
 	// structure is proved to be a place for one and referenced once, and leaves
-	// stand only where blocks can be RAM. Blocks are not proved.
+	// exist only for blocks that can be RAM. Blocks are not proved.
 	read(m *Map) error
 	// write makes the structure above the leaves of d.now and sets its root,
 	// taking pages for whatever d.old does not have.

@@ -9,10 +9,9 @@
 // whatever the users of the handover left: live update sessions, reserved
 // memory, the producer's name.
 //
-// All of it was written by the previous kernel, which checks little and on
-// which nothing depends any more. [Open] takes every word as an allegation: it
-// proves the whole structure once, writes nothing, and after it the types here
-// answer without further checks. A [Draft] is the next handover in the making:
+// All of it was written by the previous kernel, which checks little, and is
+// untrusted. [Open] proves the whole structure once and writes nothing; after it the
+// types here answer without further checks. A [Draft] is the next handover in the making:
 // it shares what does not change with the old one and never writes to it.
 //
 // The formats of the releases differ; each has one file here, named after its
@@ -123,7 +122,7 @@ func (h *Handover) Map() *Map { return h.preserved }
 
 // Open reads and proves the handover that d names. It writes nothing and reads
 // nothing that it has not checked. The error is a [*phys.Error], or several
-// [phys.Errors] where more than one sub-tree is damaged.
+// [phys.Errors] if more than one sub-tree is damaged.
 //
 // claim is the format of the kernel that wrote the handover if somebody says which,
 // else nil. It need not be one of [Formats]. It counts only among the formats of one

@@ -12,7 +12,7 @@ import (
 // are RAM, unproved and in their order, and the memory of the table. It is for
 // handing on a handover that [Open] refuses, or has not read yet: what its
 // producer called scratch is the only memory of which somebody said that nothing
-// preserved lies there. Both are empty where the table itself is not RAM.
+// preserved lies there. Both are empty if the table itself is not RAM.
 func ScratchHint(mem phys.Memory, d Data) (areas []phys.Range, table phys.Range) {
 	table, _ = phys.Span(d.Scratch, min(d.ScratchSize, maxScratchEntries*scratchEntry))
 	b, err := mem.View(table.Start, table.Size())
@@ -32,15 +32,15 @@ func ScratchHint(mem phys.Memory, d Data) (areas []phys.Range, table phys.Range)
 // map of the handover preserves, as far as it can be read: nothing proves that the
 // table still says what the producer did.
 //
-// claim is the format of the producer where somebody says it. Where two formats
-// have one version string and nobody does, the one whose map leaves most of scratch
+// claim is the format of the producer if somebody says it. If two formats have one
+// version string and nobody does, the one whose map leaves most of scratch
 // alone is taken for that of the producer: the other is noise.
 func Spared(mem phys.Memory, d Data, claim *Format, areas []phys.Range) []phys.Range {
 	return keptFree(areas, mapHints(mem, d, claim))
 }
 
 // keptFree returns the areas without what the map preserves that preserves least of
-// them; all of them where there is no map.
+// them; all of them if there is no map.
 func keptFree(areas []phys.Range, maps []*Map) []phys.Range {
 	free, most := areas, uint64(0)
 	for i, m := range maps {
@@ -101,7 +101,7 @@ func mapHints(mem phys.Memory, d Data, claim *Format) (maps []*Map) {
 const maxInside = 1024
 
 // without returns what is left of r, an area of scratch, without the blocks and
-// nodes of m; nothing where these are many, which then is no scratch.
+// nodes of m; nothing if these are many, which then is no scratch.
 func without(r phys.Range, m *Map) phys.Ranges {
 	var inside []phys.Range
 	for rest := m.present; rest != 0; {

@@ -21,9 +21,9 @@ const (
 // wants it whole.
 type leaf struct {
 	window uint64
-	addr   phys.Addr // of its page; 0 where it lies in pieces
+	addr   phys.Addr // of its page; 0 if it is in pieces
 	parts  [leafParts]*[partBytes]byte
-	pieces *[leafParts]phys.Addr // of the parts where there is no page, 0 for one without bits
+	pieces *[leafParts]phys.Addr // of the parts if there is no page, 0 for one without bits
 	own    bool                  // written by a draft, which may go on writing it
 }
 
@@ -71,7 +71,7 @@ func (l *leaf) next(lo, hi uint64) (uint64, bool) {
 	return 0, false
 }
 
-// gap returns the first clear bit at or after lo, leafBits where there is none.
+// gap returns the first clear bit at or after lo, leafBits if there is none.
 func (l *leaf) gap(lo uint64) uint64 {
 	for i := lo / 64; i < leafWords; i++ {
 		w := ^l.word(int(i))

@@ -57,7 +57,7 @@ func (f list) limit(top phys.Addr) (n int) {
 }
 
 // scan walks the chunks from root on and proves them, and where their elements
-// point. The walk is bounded by RAM even where the list loops: no chunk is
+// point. The walk is bounded by RAM even if the list loops: no chunk is
 // visited twice, and there are no more elements than RAM has windows.
 func (f list) scan(mem phys.Memory, root phys.Addr, rules *own.Rules) (chunks []phys.Addr, all []element, err error) {
 	var top phys.Addr
@@ -219,7 +219,7 @@ func (f list) leaves(m *Map, all []element) error {
 
 // collect makes a leaf of the parts that are bitmaps of their own. Where they are
 // a page already, each part in its place and zeros between them, the leaf is
-// that page; where there are no bits it stays without a place.
+// that page; without bits it has no place.
 func (l *leaf) collect(mem phys.Memory, parts []element) error {
 	for j := range l.parts {
 		l.parts[j] = &zeroPart

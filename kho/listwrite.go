@@ -9,8 +9,8 @@ import (
 // write makes chunks for the bitmaps that there are, orders and addresses
 // ascending as Linux does it; a draft always has some, so the list is never
 // empty. Bitmaps stay where they are, except that leaves in pieces are put
-// together where the format wants pages. Leaves without bits are left out, and
-// parts without bits where the format wants parts.
+// together if the format wants pages. Leaves without bits are left out, and parts
+// without bits if the format wants parts.
 func (f list) write(d *Draft) error {
 	if f.bitmap == phys.PageSize {
 		if err := d.joinLeaves(); err != nil {

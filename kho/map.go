@@ -98,7 +98,7 @@ func (m *Map) Find(a phys.Addr) (b phys.Block, ok bool) {
 }
 
 // Covers reports whether every byte of r is preserved, by one member or by
-// several. An empty r is covered where its start is.
+// several. An empty r is covered if its start is.
 func (m *Map) Covers(r phys.Range) bool {
 	for a := r.Start; ; {
 		end, ok := m.run(a)

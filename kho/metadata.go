@@ -59,7 +59,7 @@ func (m Metadata) Put(b []byte) {
 }
 
 // Metadata returns what the kernel that wrote the handover says of itself; ok is
-// false where it says nothing.
+// false if it says nothing.
 func (h *Handover) Metadata() (m Metadata, ok bool, err error) {
 	s, ok := h.Subtree(MetadataName)
 	if !ok {

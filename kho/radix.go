@@ -12,7 +12,7 @@ import (
 
 // Geometry of the radix tree (enum kho_radix_consts): six levels of pages. At
 // levels 5 to 1 a page is 512 little-endian addresses of pages one level below,
-// 0 where there is none; at level 0 it is a bitmap of 32768 keys. The key of a
+// 0 if there is none; at level 0 it is a bitmap of 32768 keys. The key of a
 // block is its page number shifted right by its order, with one bit above it
 // whose place tells the order.
 const (
@@ -45,9 +45,9 @@ type radix struct{}
 
 // read collects the nodes of the tree level by level, so that a level's
 // keys come in ascending order. The number of visits is bounded by RAM even in a
-// tree that shares nodes or loops: a slot is followed only where a block below
+// tree that shares nodes or loops: a slot is followed only if a block below
 // it would fit RAM, which allows two leaves for every 128 MiB and a few nodes
-// for each order, and [maxVacant] where it would not.
+// for each order, and [maxVacant] if it would not.
 func (radix) read(m *Map) error {
 	var top phys.Addr
 	if ram := m.mem.RAM(); len(ram) > 0 {
@@ -117,7 +117,7 @@ func badPrefix(p uint64, shift int, top phys.Addr) (found, want string, above bo
 	if p != 0 {
 		high = bits.Len64(p) - 1 + shift
 	}
-	o := phys.Order(orderBit - high) // far above maxOrder where there are bits above orderBit
+	o := phys.Order(orderBit - high) // far above maxOrder if there are bits above orderBit
 	if o > maxOrder {
 		return fmt.Sprintf("a key of %d bits", high+1), fmt.Sprintf("%d to %d", leafShift+1, orderBit+1), false
 	}

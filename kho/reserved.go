@@ -23,7 +23,7 @@ const (
 )
 
 // Region is memory that the command line reserved by name. The next kernel
-// takes it over where its own command line asks for the same name and size.
+// takes it over if its own command line asks for the same name and size.
 type Region struct {
 	Name  string
 	Range phys.Range

@@ -15,7 +15,7 @@ import (
 type Subtree struct {
 	Name string
 	Data phys.Addr
-	Size uint64 // in bytes; 0 where nothing says it
+	Size uint64 // in bytes; 0 if nothing says it
 	FDT  bool   // the data is a sound device tree
 
 	node fdt.Node // in the incoming tree, zero in a draft's own
@@ -216,7 +216,7 @@ func (d *Draft) checkSubtrees() error {
 			return bad("state of live update", fmt.Sprintf("none: no kernel of %s knows it", d.format), "finish the sessions before the kexec, or hand over to a newer kernel")
 		}
 		if s.Size == 0 {
-			// It came in without a size, so its kernel's readers know what it is.
+			// The incoming tree has no size for it, so its kernel's readers know what it is.
 			if d.format.sizeProperty != "" {
 				return bad("data of unknown size", fmt.Sprintf("a device tree, or a known kind, for %s", d.format), "leave it out, or hand over to a kernel of the same format")
 			}

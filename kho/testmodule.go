@@ -28,7 +28,7 @@ const (
 // TestObjects calls visit for every block that belongs to the kernel's test
 // module but those of its device tree - chunks and pages of the list, then
 // folios - until visit returns an error, which it returns. Each is preserved with
-// its order; none is visited where there is no such sub-tree, or one of a version
+// its order; none is visited if there is no such sub-tree, or one of a version
 // that is not known, which is carried as it is. Object says what the block is.
 func (h *Handover) TestObjects(visit func(object string, b phys.Block) error) error {
 	s, ok := h.Subtree(TestName)
@@ -72,7 +72,7 @@ func (h *Handover) testObjects(s Subtree, visit func(object string, b phys.Block
 	}
 	area, err := readVmalloc(h.space(), list.Addr, ParseVmalloc(list.Value), func(phys.Block) error { return nil })
 	if err != nil && n == VmallocSize/testFolio {
-		// Sixteen bytes are two folios as well, where they are no area.
+		// Sixteen bytes are two folios as well, if they are no area.
 		return h.testFolios(list.Addr, list.Value, visit)
 	}
 	if err != nil {

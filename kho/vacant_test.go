@@ -35,7 +35,7 @@ func TestBitmapsOfMemoryThatIsGoneCross(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			before := f.open().Map
+			before := f.open().Map()
 			slots, _, _ := f.path(phys.Block{Addr: loneBlock})
 			hang(f, slots[1])
 			h := f.open()

@@ -83,7 +83,7 @@ func (a *Area) Chunks() []phys.Addr {
 }
 
 // Odd says what no kernel writes in the descriptor or the chunks, though readers pass
-// over it; it is nil where there is nothing such.
+// over it; it is nil if there is nothing such.
 func (a *Area) Odd() error { return a.odd }
 
 // OpenVmalloc reads and proves the area that v, which was read at address at,

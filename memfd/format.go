@@ -21,8 +21,8 @@ type Format struct {
 	// Offsets in the structure, which lies at the start of a page of its own.
 	pos    uint64 // u64
 	size   uint64 // u64
-	seals  uint64 // u32, where there is one
-	flags  uint64 // u32, always 0, where there is one
+	seals  uint64 // u32, if there is one
+	flags  uint64 // u32, always 0, if there is one
 	count  uint64 // nr_folios, u64
 	folios uint64 // struct kho_vmalloc, the last field
 	sealed bool   // has seals and flags

@@ -12,7 +12,7 @@
 //
 // # Security
 //
-// The structure and the array are another kernel's allegations. [Open] proves
+// The structure and the array are untrusted. [Open] proves
 // the structure and the area, [File.Walk] each entry of the array as it meets
 // it. How large a folio is comes from the preserved-memory map alone, where the
 // next kernel takes it from too. Nothing is allocated for an entry.
@@ -67,7 +67,7 @@ type Meta struct {
 // Folio is one entry of the array: memory that holds part of the contents.
 type Folio struct {
 	Block phys.Block // address 0 stands for a hole of one page
-	Index uint64     // where it stands in the file, in pages; a multiple of its size
+	Index uint64     // its place in the file, in pages; a multiple of its size
 	Flags uint16     // Dirty, UpToDate
 	Lost  bool       // the memory is not preserved, so that nobody knows how much it was
 }
@@ -116,7 +116,7 @@ type survey struct {
 // Format returns the format that the file was read in.
 func (f *File) Format() *Format { return f.format }
 
-// Odd says what no kernel writes, though none minds it: empty where there is nothing
+// Odd says what no kernel writes, though none minds it: empty if there is nothing
 // such. It is carried as it is.
 func (f *File) Odd() string { return f.odd }
 
@@ -159,7 +159,7 @@ func (f *File) Walk(visit func(Folio) error) error {
 	return nil
 }
 
-// place proves where the folio stands in the file, given the first index that is
+// place proves the place of the folio in the file, given the first index that is
 // free, and returns the next such. at is where its entry lies.
 func (f *File) place(folio Folio, free uint64, at phys.Addr) (next uint64, err error) {
 	pages := folio.Block.Order.Pages()
@@ -215,8 +215,8 @@ func (f *File) each(claim func(phys.Block) error) error {
 }
 
 // Lost returns how many folios name memory that is not preserved, with an error about
-// the first of them, nil where there is none. Linux 6.19 and 7.0 leave such a file
-// where two sessions preserved one memfd and one of them was given up: that takes the
+// the first of them, nil if there is none. Linux 6.19 and 7.0 leave such a file
+// if two sessions preserved one memfd and one of them was given up: that takes the
 // memory out of the handover, and not out of the other session's array. In any release
 // the kernel that comes to such a folio gives up, answers EIO, and lets go of those
 // before and behind.
@@ -322,7 +322,7 @@ func (f *File) Unset() int {
 }
 
 // Contents calls visit for each stretch of the file in order, up to its size: n
-// bytes at offset off, with a window on them in data, nil where there is no
+// bytes at offset off, with a window on them in data, nil if there is no
 // memory and the bytes read as zeros.
 func (f *File) Contents(visit func(off, n uint64, data []byte) error) error {
 	at := uint64(0)

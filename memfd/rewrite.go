@@ -8,7 +8,7 @@ import (
 )
 
 // Fits reports why f cannot be handed over as as, to a kernel that takes back
-// folios of order restore at most; nil where it can.
+// folios of order restore at most; nil if it can.
 //
 // A format without seals gives every file [SealSeal] and no other. A file with
 // none is written to it all the same, for what it loses is that it may be sealed
@@ -127,9 +127,9 @@ func (f *File) repair(d *kho.Draft, file *File) (v kho.Vmalloc, err error) {
 }
 
 // Same reports how f, read back from the new handover, differs from want, the
-// file that it was rewritten from; nil where it does not. Seals are equal where
+// file that it was rewritten from; nil if it does not. Seals are equal if
 // a format on the way has none, as long as [File.Fits] let them pass. A folio that
-// [File.Rewrite] repairs must have both flags and, where it never was up to date,
+// [File.Rewrite] repairs must have both flags and, if it never was up to date,
 // zeroed memory of its own.
 func (f *File) Same(want *File) error {
 	if f.unreadable != want.unreadable {

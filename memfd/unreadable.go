@@ -11,7 +11,7 @@ import (
 // A file that cannot be given back: what is left of one that is damaged, so that the
 // next kernel has an error to answer for it, and nothing else to read. Its structure
 // says one page of contents, in an array that has no chunks. memfd_luo_retrieve then
-// gives up at kho_restore_vmalloc, which finds no pages where there should be one,
+// gives up at kho_restore_vmalloc, which finds no pages instead of one,
 // and answers EINVAL; memfd_luo_finish gives up there as well. Both let go of the
 // structure alone. No kernel writes such a file.
 

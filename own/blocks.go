@@ -13,7 +13,7 @@ import (
 //
 // It takes one bit a block, whatever the block's order, in lines of 1024 blocks
 // of one order that follow each other: at most 171 bytes a line that holds any
-// block. So its size is bounded by the number of blocks added and, where they are
+// block. So its size is bounded by the number of blocks added and, if they are
 // many, by the size of RAM: 1 TiB of blocks of order 9 takes 64 KiB of lines.
 // Memory is taken a few lines at a time and no line is ever copied. The zero
 // value is empty.
@@ -109,7 +109,7 @@ func (s *Blocks) word(k uint64) uint64 {
 	return s.last.line[k%(1<<lineShift)/64]
 }
 
-// find returns the line of key, a new one where there is none.
+// find returns the line of key, a new one if there is none.
 func (s *Blocks) find(key uint64) *line {
 	if 4*s.lines >= 3*len(s.slots) {
 		s.grow()

@@ -1,9 +1,9 @@
 // Package phys models physical memory: addresses, orders, ranges, and windows
 // through which the bytes behind an address may be read or edited.
 //
-// An address read from memory that another kernel wrote is an allegation. It
-// stays an [Addr] until a [Memory] has checked that it names RAM, and only then
-// becomes bytes. Nothing in this package follows a pointer.
+// An address read from memory that another kernel wrote is untrusted ("an
+// allegation", as Hubris calls it). It stays an [Addr] until a [Memory] has checked
+// that it names RAM, and only then becomes bytes. Nothing in this package follows a pointer.
 //
 // All addresses are x86-64 physical addresses in bytes; pages are 4096 bytes.
 package phys
@@ -71,7 +71,7 @@ func (b Block) String() string { return fmt.Sprintf("%s order %d", b.Addr, b.Ord
 // AlignDown rounds a down to a multiple of n, a power of two.
 func AlignDown(a Addr, n uint64) Addr { return a &^ Addr(n-1) }
 
-// AlignUp rounds a up to a multiple of n, a power of two; ok is false where
+// AlignUp rounds a up to a multiple of n, a power of two; ok is false if
 // that passes the end of the address space.
 func AlignUp(a Addr, n uint64) (up Addr, ok bool) {
 	up = (a + Addr(n-1)) &^ Addr(n-1)

@@ -3,7 +3,7 @@ package phys
 import "unsafe"
 
 // Direct is physical memory seen through a linear mapping: physical address a
-// stands at virtual address Base+a. It is how the stage sees memory on metal.
+// is at virtual address Base+a. It is how the stage sees memory on metal.
 //
 // Precondition: every range given to [NewDirect] is mapped readable and
 // writable at that place for as long as the Direct is in use.

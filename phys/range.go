@@ -9,7 +9,7 @@ import (
 // Range is a half-open span of physical memory: Start inclusive, End exclusive.
 type Range struct{ Start, End Addr }
 
-// Span returns the range of n bytes at a; ok is false where it wraps.
+// Span returns the range of n bytes at a; ok is false if it wraps.
 func Span(a Addr, n uint64) (r Range, ok bool) {
 	r = Range{a, a + Addr(n)}
 	return r, r.End >= a
@@ -68,14 +68,14 @@ func NewRanges(rs ...Range) Ranges {
 	return Ranges(out)
 }
 
-// Index returns the position of the first range that ends after a, len(s) where
-// none does.
+// Index returns the position of the first range that ends after a, len(s) if none
+// does.
 func (s Ranges) Index(a Addr) int {
 	return sort.Search(len(s), func(i int) bool { return s[i].End > a })
 }
 
 // Contains reports whether every byte of r is in the set. An empty r is
-// contained where its start is.
+// contained if its start is.
 func (s Ranges) Contains(r Range) bool {
 	i := s.Index(r.Start)
 	return i < len(s) && s[i].Contains(r)
