@@ -127,7 +127,7 @@ func TestAnUnreadableFileHasAFeatureHeaderToo(t *testing.T) {
 	if a, err = f.Rewrite(d, memfd.V2); err != nil {
 		t.Fatal(err)
 	}
-	h, c = commit(t, d)
+	_, c = commit(t, d)
 	if f, err = memfd.Open(c, memfd.Ref{Format: memfd.V2, Addr: a}); err != nil || !f.Unreadable() {
 		t.Errorf("as memfd-v2: %+v, %v", f, err)
 	}
