@@ -90,7 +90,7 @@ func (c *chain) readSessions(r *reader, head phys.Addr) error {
 
 func (c *chain) readFiles(r *reader, head phys.Addr, count uint64) (err error) {
 	if head != 0 && count == 0 {
-		return &phys.Error{Object: "record", Addr: r.session.Addr, Found: fmt.Sprintf("%d files in the chain at %v", count, head),
+		return &phys.Error{Object: "record", Addr: r.at, Found: fmt.Sprintf("%d files in the chain at %v", count, head),
 			Want: "no chain for no files", Hint: stops, Err: ErrCount}
 	}
 	const object = "file block"
@@ -102,7 +102,7 @@ func (c *chain) readFiles(r *reader, head phys.Addr, count uint64) (err error) {
 		}
 	}
 	if err == nil && uint64(r.n) != count {
-		err = &phys.Error{Object: "record", Addr: r.session.Addr, Found: fmt.Sprintf("count %d, but %d files in the chain at %v", count, r.n, head),
+		err = &phys.Error{Object: "record", Addr: r.at, Found: fmt.Sprintf("count %d, but %d files in the chain at %v", count, r.n, head),
 			Want: "the number of files", Hint: stops, Err: ErrCount}
 	}
 	return err

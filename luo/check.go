@@ -116,14 +116,17 @@ func (d *duplicate) fault(what string, at func(int) phys.Addr) *phys.Error {
 // then compares.
 func (st *State) checkNames() (d *duplicate, err error) {
 	seed := maphash.MakeSeed()
-	hash := func(s Session) uint64 { return maphash.Bytes(seed, s.Name) }
 	r := repeats{keys: make([]uint64, 0, st.Len())}
-	err = st.each(func(s Session) { r.keys = append(r.keys, hash(s)) })
-	if err != nil {
-		return nil, err
+	c := st.sessionRecords()
+	for i := range st.Len() {
+		rec := c.next()
+		if rec == nil {
+			return nil, phys.In(fmt.Sprintf("session %d", i), c.at, c.err)
+		}
+		r.keys = append(r.keys, maphash.Bytes(seed, st.session.nameOf(rec)))
 	}
 	r.find(func(h uint64) bool {
-		d, err = st.sameName(func(s Session) bool { return hash(s) == h })
+		d, err = st.sameName(func(s Session) bool { return maphash.Bytes(seed, s.Name) == h })
 		return d == nil && err == nil
 	})
 	return d, err

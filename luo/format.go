@@ -49,7 +49,7 @@ type form interface {
 	// readSessions proves the list of session records at head and calls
 	// r.takeSessions for each stretch of it that it reaches, until that fails.
 	readSessions(r *reader, head phys.Addr) error
-	// readFiles proves the list of the count files of r.session at head and calls
+	// readFiles proves the list of the count files of the session being read at head and calls
 	// r.takeFiles in the same way.
 	readFiles(r *reader, head phys.Addr, count uint64) error
 	// firstFile returns the offset of the first file record in the first block of a

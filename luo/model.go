@@ -207,8 +207,7 @@ func (st *State) nextSession(c *cursor, i int) (s Session, ok bool) {
 
 // sessionOf returns session i, whose record rec is at a.
 func (st *State) sessionOf(rec []byte, a phys.Addr, i int) Session {
-	name := st.session.nameField(rec)
-	return Session{Name: text(name[:len(name)-1]), Addr: a, Index: i, st: st}
+	return Session{Name: st.session.nameOf(rec), Addr: a, Index: i, st: st}
 }
 
 // String names the session for messages.

@@ -53,6 +53,10 @@ func (l *RecordLayout) nameField(rec []byte) []byte {
 	return rec[l.name : l.name+l.room : l.name+l.room]
 }
 
+// nameOf returns what kernels take for the name: all before a NUL, or all that leaves
+// room for one.
+func (l *RecordLayout) nameOf(rec []byte) []byte { return text(rec[l.name : l.name+l.room-1]) }
+
 func (l *RecordLayout) value(rec []byte) uint64  { return u64(rec[l.first:]) }
 func (l *RecordLayout) number(rec []byte) uint64 { return u64(rec[l.second:]) }
 

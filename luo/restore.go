@@ -1,7 +1,6 @@
 package luo
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -94,10 +93,12 @@ type reader struct {
 	bad    phys.Errors
 	hidden []tail
 
-	session Session // being read
-	n       int     // its files so far
-	rising  bool    // their tokens only rise
-	last    uint64  // token of the last one
+	// The session being read.
+	rec    []byte    // its record
+	at     phys.Addr // of that
+	n      int       // its files so far
+	rising bool      // their tokens only rise
+	last   uint64    // token of the last one
 
 	// The handler field of the file read last, which is proved and counted once
 	// for all files in a row that have the same.
@@ -188,10 +189,9 @@ func (r *reader) takeSessions(s stretch) error {
 	}
 	for off := 0; off < len(s.recs); off += size {
 		i := st.Len()
-		rec := s.recs[off : off+size : off+size]
-		r.session = st.sessionOf(rec, s.addr+phys.Addr(off), i)
-		if err := r.readSession(rec); err != nil {
-			if err := r.damaged(i, phys.In(r.session.String(), r.session.Addr, err)); err != nil {
+		r.rec, r.at = s.recs[off:off+size:off+size], s.addr+phys.Addr(off)
+		if err := r.readSession(); err != nil {
+			if err := r.damaged(i, r.of(i, err)); err != nil {
 				return err
 			}
 		}
@@ -210,32 +210,37 @@ func (r *reader) damaged(i int, err error) error {
 	return r.found(err)
 }
 
-// readSession reads the files of the session whose record is rec.
-func (r *reader) readSession(rec []byte) error {
-	st, s := r.st, r.session
+// of names session i, which is being read, in an error.
+func (r *reader) of(i int, err error) error {
+	return phys.In(r.st.sessionOf(r.rec, r.at, i).String(), r.at, err)
+}
+
+// readSession reads the files of the next session.
+func (r *reader) readSession() error {
+	st, i := r.st, r.st.Len()
 	if r.more() {
-		if odd := st.session.oddSession(rec); odd != nil {
-			odd.Object, odd.Addr = "record", s.Addr
-			r.odd(phys.In(s.String(), s.Addr, odd))
+		if odd := st.session.oddSession(r.rec); odd != nil {
+			odd.Object, odd.Addr = "record", r.at
+			r.odd(r.of(i, odd))
 		}
 	}
 	r.n, r.rising = 0, true
 	var err error
-	head, count := phys.Addr(st.session.value(rec)), st.session.number(rec)
+	head, count := phys.Addr(st.session.value(r.rec)), st.session.number(r.rec)
 	if head != 0 || count == 0 {
 		err = st.format.form.readFiles(r, head, count)
 	} else if r.more() {
 		// luo_file_deserialize warns, and takes the session for one without files.
-		r.odd(phys.In(s.String(), s.Addr, &phys.Error{Object: "record", Addr: s.Addr, Found: fmt.Sprintf("%d files that are nowhere", count), Want: "none", Err: ErrCount}))
+		r.odd(r.of(i, &phys.Error{Object: "record", Addr: r.at, Found: fmt.Sprintf("%d files that are nowhere", count), Want: "none", Err: ErrCount}))
 	}
 	st.nfiles += r.n
 	st.first = append(st.first, uint32(st.files.n))
 	if err != nil || r.rising {
 		return err
 	}
-	d, err := s.checkTokens(&r.tokens)
+	d, err := st.sessionOf(r.rec, r.at, i).checkTokens(&r.tokens)
 	if d != nil && r.more() {
-		r.odd(phys.In(s.String(), s.Addr, d.fault("file", func(j int) phys.Addr { return st.fileAddr(s.Index, j) })))
+		r.odd(r.of(i, d.fault("file", func(j int) phys.Addr { return st.fileAddr(i, j) })))
 	}
 	return err
 }
@@ -284,40 +289,65 @@ func (r *reader) takeFiles(s stretch) error {
 }
 
 // prove proves file records, and returns how many are sound before the first for which
-// it returns an error.
+// it returns an error. A handler is proved once for all files in a row that have it.
 func (r *reader) prove(s stretch) (sound int, err error) {
-	st, l := r.st, r.st.file
-	same := 0 // files of r.handler that are not counted yet
-	rising, last, handler := r.rising, r.last, r.handler
-	for off := 0; off < len(s.recs); off += l.size {
-		rec := s.recs[off : off+l.size]
-		token := u64(rec[l.second:])
-		rising = rising && (token > last || r.n+off == 0)
-		last = token
-		if name := rec[l.name : l.name+l.room]; !r.proved || !bytes.Equal(name, handler) {
-			st.count(text(handler), same)
-			same = 0
-			of := func(e *phys.Error) *phys.Error {
-				e.Object, e.Addr = fmt.Sprintf("%v: file %d", s, r.n+off/l.size), s.addr+phys.Addr(off)
-				return e
+	st, l := r.st, &r.st.file
+	for recs := s.recs; len(recs) > 0; {
+		if r.proved {
+			n := r.alike(recs, r.n+sound == 0)
+			st.count(text(r.handler), n)
+			sound += n
+			if recs = recs[n*l.size:]; len(recs) == 0 {
+				break
 			}
-			if e := checkText("handler", name); e != nil {
-				e.Hint = stops
-				return off / l.size, of(e)
-			}
-			if r.more() {
-				if e := checkPadding("handler", name); e != nil {
-					r.odd(of(e))
-				}
-			}
-			copy(handler, name)
-			r.proved = true
 		}
-		same++
+		name := l.nameField(recs)
+		of := func(e *phys.Error) *phys.Error {
+			e.Object, e.Addr = fmt.Sprintf("%v: file %d", s, r.n+sound), s.addr+phys.Addr(sound*l.size)
+			return e
+		}
+		if e := checkText("handler", name); e != nil {
+			e.Hint = stops
+			return sound, of(e)
+		}
+		if r.more() {
+			if e := checkPadding("handler", name); e != nil {
+				r.odd(of(e))
+			}
+		}
+		copy(r.handler, name)
+		r.proved = true
 	}
-	st.count(text(handler), same)
+	return sound, nil
+}
+
+// alike returns how many of the records at the beginning of recs have the handler
+// proved last, and finds out whether their tokens rise. first says that they begin the
+// session.
+func (r *reader) alike(recs []byte, first bool) (n int) {
+	l, last, rising := &r.st.file, r.last, r.rising
+	if *l == common.file { // the same with offsets that the compiler knows
+		const size, room, second = 64, 48, 56
+		handler := *(*[room]byte)(r.handler)
+		for ; len(recs) >= size; recs, n, first = recs[size:], n+1, false {
+			rec := (*[size]byte)(recs)
+			if *(*[room]byte)(rec[:]) != handler {
+				break
+			}
+			token := u64(rec[second:])
+			rising, last = rising && (token > last || first), token
+		}
+	} else {
+		for ; len(recs) >= l.size; recs, n, first = recs[l.size:], n+1, false {
+			if string(l.nameField(recs)) != string(r.handler) {
+				break
+			}
+			token := l.number(recs)
+			rising, last = rising && (token > last || first), token
+		}
+	}
 	r.rising, r.last = rising, last
-	return len(s.recs) / l.size, nil
+	return n
 }
 
 // String names the block for messages about a record in it.
