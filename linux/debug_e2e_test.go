@@ -18,11 +18,14 @@ import (
 // debugging is the series of the kernel that has every check for misused memory (linux/debug.config).
 const debugging = "7.3-debug"
 
-// debugMachine has room for such a kernel's shadow of memory, an eighth of it, which comes out of scratch at a handover.
-// debugWords makes the room, and turns on those checks that wait for a word.
+// debugMachine has memory enough for such a kernel. debugWords makes room in scratch for its shadow, an eighth of that, and
+// turns on those checks that wait for a word.
 var debugMachine = VM{CPUs: 1, Memory: "3G", CPU: "max,la57=off", Timeout: 40 * time.Minute}
 
-const debugWords = "kho_scratch=640M,0,384M page_owner=on page_poison=on"
+const (
+	debugWords = "kho_scratch=640M,0,384M " + checkWords
+	checkWords = "page_owner=on page_poison=on"
+)
 
 // A debugRun is one machine with the debugging kernel in it.
 type debugRun struct {
@@ -198,7 +201,7 @@ func TestKASANWithTooLittleScratch(t *testing.T) {
 	}
 	advised := match(t, log, `boot with (kho_scratch=\S+);`)
 	t.Log(advised)
-	log = travel(t, watched(t), r, advised)
+	log = travel(t, watched(t), r, advised+" "+checkWords)
 	judge(t, r, log)
 	checkChecks(t, r.Route, log)
 }

@@ -48,7 +48,7 @@ func TestTwoMemoryNodes(t *testing.T) {
 // plain one, which is the control, and Ferry does not refuse it. If the next kernel's command line names the memory, then
 // all of it arrives.
 func TestMemoryAddedWhileItRuns(t *testing.T) {
-	vm := VM{Memory: "1G,slots=1,maxmem=3G", CPU: "max,la57=off", Timeout: 10 * time.Minute, Kernel: built(t, Image(route(t, hostNew).Release(0))),
+	vm := VM{Memory: "1G,slots=1,maxmem=3G", CPU: "max,la57=off", Timeout: 4 * time.Minute, Kernel: built(t, Image(route(t, hostNew).Release(0))),
 		Args: "-object memory-backend-ram,id=more,size=1G -device pc-dimm,id=dimm,memdev=more"}
 	fates := map[string]Fate{}
 	for _, direct := range []bool{true, false} {

@@ -105,10 +105,12 @@ func (c config) inspect() error {
 	if err := c.showLeft(); err != nil {
 		return err
 	}
-	if err := finalize(); err != nil {
-		return err
+	if !c.unmade {
+		if err := finalize(); err != nil {
+			return err
+		}
 	}
-	if c.region == "" {
+	if c.region == "" || c.unmade { // where the region is, the handover says
 		return nil
 	}
 	return c.checkRegion()
