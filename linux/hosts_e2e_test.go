@@ -44,43 +44,43 @@ func TestTwoMemoryNodes(t *testing.T) {
 }
 
 // TestMemoryAddedWhileItRuns lets the kernel of a host find 1 GiB of memory that its firmware does not name, in which
-// what it preserves lies then. No kernel is told of it at a kexec: what becomes of the state is what becomes of it after a
-// plain one, which is the control, and Ferry does not refuse it. If the next kernel's command line names the memory, then
-// all of it arrives.
+// what it preserves lies then. No kernel is told of it at a kexec, and dies of it: that is the control. Ferry load knows it,
+// and whoever overrules it gets what the control gets; the stage, which is told, crosses. If the command line of the next
+// kernel names the memory, then all of it arrives.
 func TestMemoryAddedWhileItRuns(t *testing.T) {
 	vm := VM{Memory: "1G,slots=1,maxmem=3G", CPU: "max,la57=off", Timeout: 4 * time.Minute, Kernel: built(t, Image(route(t, hostNew).Release(0))),
 		Args: "-object memory-backend-ram,id=more,size=1G -device pc-dimm,id=dimm,memdev=more"}
-	fates := map[string]Fate{}
-	for _, direct := range []bool{true, false} {
-		for _, next := range []string{"", "memmap=1G@4G"} {
-			name := map[bool]string{true: "direct", false: "through Ferry"}[direct] + map[bool]string{true: ", told"}[next != ""]
-			t.Run(name, func(t *testing.T) {
-				r := Run{Route: Route{Releases: route(t, hostNew).Releases, Rounds: 1, Direct: direct}, Plan: workload.Plan{Sessions: 4, Files: 8, Big: 64, Plain: true}}
-				tree, err := r.Initrd(*build)
-				if err != nil {
-					t.Fatal(err)
-				}
-				words := r.Words() + " kho_scratch=64M,0,192M memhp_default_state=online"
-				if next != "" {
-					words += " crossing.next=" + next
-				}
-				log, err := start(t, vm, tree, words)
-				result := r.Result("added", log, err)
-				fates[name] = result.Fate
-				t.Logf("%s: %q", result.Fate, result.Words)
-				if !direct && log.Kernels()[1].Has("ferry.ram=0x") != (next == "") {
-					t.Error("the stage is told of the memory once too often, or not at all")
-				}
-				if !direct && (result.Fate == Refused || !log.Has(crossed)) {
-					t.Error("Ferry does not cross")
-				}
-				if next != "" && result.Fate != Kept {
-					t.Errorf("%s, want %s", result.Fate, Kept)
-				}
-			})
-		}
-	}
-	if fates["direct"] != fates["through Ferry"] {
-		t.Errorf("%q with Ferry, %q without", fates["through Ferry"], fates["direct"])
+	const told = "crossing.next=memmap=1G@4G"
+	for _, tt := range []struct {
+		name, words string
+		direct      bool
+		fate        Fate
+		crosses     bool
+	}{
+		{"direct", "", true, Hung, false},
+		{"direct, told", told, true, Kept, false},
+		{"through Ferry", "", false, Damaged, false},
+		{"through Ferry, forced", "crossing.force=1", false, Hung, true},
+		{"through Ferry, told", told, false, Kept, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := Run{Route: Route{Releases: route(t, hostNew).Releases, Rounds: 1, Direct: tt.direct}, Plan: workload.Plan{Sessions: 4, Files: 8, Big: 64, Plain: true}}
+			tree, err := r.Initrd(*build)
+			if err != nil {
+				t.Fatal(err)
+			}
+			log, err := start(t, vm, tree, r.Words()+" kho_scratch=64M,0,192M memhp_default_state=online "+tt.words)
+			result := r.Result("added", log, err)
+			t.Logf("%s: %q", result.Fate, result.Words)
+			if result.Fate != tt.fate || log.Has(crossed) != tt.crosses {
+				t.Errorf("%s, want %s; crosses: want %v", result.Fate, tt.fate, tt.crosses)
+			}
+			if refused := log.Has("of which the next kernel is not told, as after any kexec"); refused != (!tt.direct && tt.words != told) {
+				t.Errorf("ferry load says so: %v", refused)
+			}
+			if at, _ := log.Find("ferry: stage at "); strings.Contains(at, "ferry.ram=0x") != (tt.crosses && tt.words != told) {
+				t.Errorf("the stage is started so: %s", at)
+			}
+		})
 	}
 }

@@ -39,25 +39,11 @@ func (h host) introducedRAM(l line) line {
 	return l
 }
 
-// untold says what memory a kernel of the payload will not know of. The stage knows it, and what is preserved there crosses;
-// then this kernel finds it where it has no memory.
+// untold wants a kernel of the payload to be told of all memory. The stage knows it, and what is preserved there crosses; but
+// this kernel finds it where it has no memory, and dies before its console works, as it does after a plain kexec.
 func (k *check) untold(what, cmdline string) {
 	for _, r := range k.host.untold().Sub(boot.AddedRAM(cmdline)...) {
-		says := fmt.Sprintf("the running kernel has %s of memory at %v of which the %s is not told, as after any kexec", size(r.Size()), r, what)
-		word := fmt.Sprintf("memmap=%#x@%#x", r.Size(), uint64(r.Start))
-		if inAny(k.scratch, r) {
-			k.review.doubt(says+", and scratch lies there", "it dies without a word", "add "+word+" to its command line")
-			continue
-		}
-		k.review.warn("%s: what is preserved there is lost, or it panics; add %s to its command line", says, word)
+		k.review.doubt(fmt.Sprintf("the running kernel has %s of memory at %v of which the %s is not told, as after any kexec", size(r.Size()), r, what),
+			"it dies without a word if something is preserved there", fmt.Sprintf("add memmap=%#x@%#x to its command line", r.Size(), uint64(r.Start)))
 	}
-}
-
-func inAny(areas []phys.Range, r phys.Range) bool {
-	for _, a := range areas {
-		if a.Overlaps(r) {
-			return true
-		}
-	}
-	return false
 }

@@ -22,6 +22,7 @@ type config struct {
 	dump       int           // crossing.dump: how many of them to print
 	fragmented bool          // crossing.fragmented=1: the first kernel's memory is in pieces
 	lists      int           // crossing.lists: how many lists of kho-v1 to tell apart, instead of a crossing
+	force      bool          // crossing.force=1: ferry load overrules its doubts
 	unmade     bool          // crossing.unmade=1: a kernel without LUO is not told to make its handover
 	cases      bool          // crossing.cases=1: what the host tool makes of linux.Cases, instead of a crossing
 	more       string        // crossing.next: one word more for the kernels after the first
@@ -65,6 +66,8 @@ func parseConfig(cmdline string) (config, error) {
 			c.route.Direct = true
 		case key == "from" && value != "":
 			c.from = value
+		case key == "force" && value == "1":
+			c.force = true
 		case key == "unmade" && value == "1":
 			c.unmade = true
 		case key == "cases" && value == "1":

@@ -58,6 +58,9 @@ func (c config) load() error {
 	// Loaded, taken back, loaded again: so every run also shows that --unload works. There is no kernel to go back to: a
 	// crossing that fails has to be seen.
 	load := []string{"load", "--accept-halt", "--stage", linux.StagePath, "--cmdline", c.next(), payloadPath}
+	if c.force {
+		load = append(load, "--force")
+	}
 	if err := command(linux.FerryPath, load...); err != nil {
 		return err
 	}
