@@ -77,7 +77,7 @@ func TestDeadlineIsKeptOnEveryMachine(t *testing.T) {
 // late is what the console says when the time is up: nothing of registers or a stack,
 // which have no part in it.
 var late = regexp.MustCompile(`\nferry: the time is up, \d+\.\d{3} s after the start\n` +
-	`ferry: no kernel is ready to be started: memory stays as it is\n$`)
+	"ferry: HALTED: the time that was set is up; memory intact; do: dump the memory for `ferry inspect`, then restart the machine\n$")
 
 // TestDeadlineIsSeenWithoutATimer: by a program that makes system calls.
 func TestDeadlineIsSeenWithoutATimer(t *testing.T) {

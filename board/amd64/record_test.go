@@ -69,9 +69,9 @@ func TestFailuresLeaveARecord(t *testing.T) {
 		{"deadlock", 2, record.CauseExit, 1, "fatal error: all goroutines are asleep", ""},
 		{"kernel", 62, record.CauseException, 1, "fault in the kernel", "ferry: fatal: fault in the kernel"},
 		{"stack", 62, record.CauseException, 1, "fault in the kernel", "main.endless"},
-		{"spin", 62, record.CauseDeadline, 1, "the time that was set is up", "memory stays as it is"},
+		{"spin", 62, record.CauseDeadline, 1, "the time that was set is up", "; memory intact; do: "},
 		{"memory", 0, memory, 1, full, ""},
-		{"twice", 62, record.CauseException, 2, "fault in the kernel", "ferry: failed again"},
+		{"twice", 62, record.CauseException, 2, "fault in the kernel", "ferry: HALTED: failed again, "},
 	} {
 		t.Run(c.how, func(t *testing.T) {
 			t.Parallel()

@@ -86,6 +86,12 @@ func Exit(code int) {
 	end(nil, record.CauseExit, uint64(code), "the program ended before it started a kernel")
 }
 
+// advice ends the verdict of a machine that halts.
+const advice = "; memory intact; do: dump the memory for `ferry inspect`, then restart the machine\n"
+
+// exitRuntime is the exit code of Go's runtime after an error that nothing recovers.
+const exitRuntime = 2
+
 // end calls finish, on the kernel stack where Go code calls.
 func end(c *Context, cause record.Cause, code uint64, what string) {
 	if mach.inKernel != 0 {
@@ -139,7 +145,13 @@ func finish(c *Context, cause record.Cause, code uint64, what string) {
 		m.depart(&m.fallback)
 	}
 	rec.Outcome = uint32(record.OutcomeHalted)
-	stand(code)
+	if cause != record.CauseExit || code == exitRuntime {
+		Print("ferry: HALTED: ") // else the program has said why it ends
+		Print(what)
+		printStep()
+		Print(advice)
+	}
+	endRun(code)
 }
 
 // printLate says that the deadline has passed: nothing is broken, so that neither
@@ -155,9 +167,6 @@ func (m *machine) printLate() {
 	Print(" s after the start")
 	printStep()
 	Print("\n")
-	if m.fallbackSet == 0 {
-		Print("ferry: no kernel is ready to be started: memory stays as it is\n")
-	}
 }
 
 // printStep names the step, if there is one.
@@ -216,6 +225,7 @@ func failAgain(c *Context) {
 		s[0], s[1], s[2], s[3], s[4], s[5] = c.Vector, c.Error, c.RIP, c.RSP, c.CR2, tsc()
 	}
 	rec.Outcome = uint32(record.OutcomeHalted)
-	Print("\nferry: failed again, halted\n")
-	stand(exitFatal)
+	Print("\nferry: HALTED: failed again, while it ended")
+	Print(advice)
+	endRun(exitFatal)
 }
