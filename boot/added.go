@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ferry/boot/protocol"
 	"ferry/phys"
 )
 
@@ -92,17 +93,8 @@ func MapOf(page []byte) E820 {
 	if len(page) < phys.PageSize {
 		return nil
 	}
-	n := min(int(page[offE820Entries]), e820Max)
-	m, _ := E820(nil).parse(page[offE820 : offE820+e820Size*n])
-	return m
-}
-
-// add appends RAM, as long as there is room for it.
-func (m E820) add(ram []phys.Range) E820 {
-	for _, r := range ram {
-		if len(m) < maxE820-1 {
-			m = append(m, Entry{r, E820RAM})
-		}
-	}
-	return m
+	var e820 protocol.Map
+	n := min(int(page[protocol.OffE820Entries]), protocol.E820Max)
+	take(&e820, page[protocol.OffE820:protocol.OffE820+protocol.E820Size*n])
+	return entries(&e820)
 }

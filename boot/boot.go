@@ -19,6 +19,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"ferry/boot/protocol"
 	"ferry/phys"
 )
 
@@ -31,66 +32,9 @@ var (
 	ErrNoRoom    = errors.New("boot: no room")
 )
 
-// Offsets in the zero page, from which the setup header takes 0x1f1 onward at
-// the same offsets as in an image.
 const (
-	offRSDP         = 0x070 // u64 acpi_rsdp_addr
-	offExtInitrd    = 0x0c0 // u32 upper half of ramdisk_image
-	offExtInitrdLen = 0x0c4 // u32 upper half of ramdisk_size
-	offExtCmdline   = 0x0c8 // u32 upper half of cmd_line_ptr
-	offCCBlob       = 0x13c // u32 cc_blob_address
-	offEFI          = 0x1c0 // struct efi_info, 32 bytes
-	offScratch      = 0x1e4 // u32 for the 32-bit entry
-	offE820Entries  = 0x1e8 // u8
-	offSentinel     = 0x1ef // u8, zero in a page made by a careful loader
-	offHeader       = 0x1f1 // struct setup_header
-	offHeaderMax    = 0x290 // the header ends here at the latest
-	offE820         = 0x2d0 // struct boot_e820_entry[128]
-
-	offSetupSects   = 0x1f1 // u8
-	offSyssize      = 0x1f4 // u32, units of 16 bytes
-	offBootFlag     = 0x1fe // u16 0xaa55
-	offHeaderLen    = 0x201 // u8, header ends at 0x202 + this
-	offMagic        = 0x202 // "HdrS"
-	offVersion      = 0x206 // u16
-	offRelease      = 0x20e // u16, offset of the release string less 0x200
-	offLoader       = 0x210 // u8 type_of_loader
-	offLoadflags    = 0x211 // u8
-	offCode32       = 0x214 // u32
-	offInitrd       = 0x218 // u32
-	offInitrdLen    = 0x21c // u32
-	offHeapEnd      = 0x224 // u16
-	offCmdline      = 0x228 // u32
-	offInitrdMax    = 0x22c // u32
-	offAlignment    = 0x230 // u32
-	offRelocatable  = 0x234 // u8 relocatable_kernel
-	offXloadflags   = 0x236 // u16
-	offCmdlineSize  = 0x238 // u32
-	offSubarch      = 0x23c // u32
-	offSubarchData  = 0x240 // u64
-	offSetupData    = 0x250 // u64
-	offPrefAddress  = 0x258 // u64
-	offInitSize     = 0x260 // u32
-	minHeaderLength = 0x264 // protocol 2.10 and later have init_size
-
-	e820Size = 20  // bytes of an entry: address u64, size u64, type u32
-	e820Max  = 128 // entries in the zero page
-)
-
-const (
-	loadedHigh = 1 << 0 // loadflags
-	kaslrFlag  = 1 << 1
-	canUseHeap = 1 << 7
-	xlf64      = 1 << 0 // xloadflags
-	xlfAbove4G = 1 << 1
-	xlf5Level  = 1 << 5
-
-	xlfMemEncryption = 1 << 7
-
-	entry64     = 0x200 // of the protected-mode code
-	loaderKexec = 0xd0  // type_of_loader as kexec_file_load sets it
-	fourGiB     = 1 << 32
-	maxPhys     = 1 << 52 // architectural limit of physical addresses
+	fourGiB = 1 << 32
+	maxPhys = protocol.MaxPhys
 )
 
 func u16(b []byte, off int) uint16      { return binary.LittleEndian.Uint16(b[off:]) }

@@ -6,12 +6,12 @@ import (
 	"math/bits"
 
 	"ferry/boot/opened"
+	"ferry/boot/protocol"
 	"ferry/phys"
 )
 
 // Limits on what an image may ask for.
 const (
-	minProtocol  = 0x20c   // as kexec_file_load: the 64-bit entry was introduced with 2.12
 	minImage     = 1024    // two sectors, up to the end of the setup header
 	maxAlignment = 1 << 30 // larger than any kernel's
 	maxRelease   = 256     // bytes of the release string that are shown
@@ -51,47 +51,44 @@ func ParseKernel(image []byte) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	setup := (int(image[offSetupSects]) + 1) * 512
-	if image[offSetupSects] == 0 {
-		setup = (4 + 1) * 512
-	}
+	setup := int(protocol.SetupSize(image[protocol.OffSetupSects]))
 	if len(image) <= setup {
 		return nil, refuse(fmt.Sprintf("%d bytes", len(image)), "more than the %d of the setup part", setup)
 	}
 	k.Release, k.code = release(image, setup), image[setup:]
-	return k, k.check(uint64(u32(image, offSyssize)) * 16)
+	return k, k.check(uint64(u32(image, protocol.OffSyssize)) * 16)
 }
 
 // parseHeader checks the setup header, which stands in b where it stands in an
 // image.
 func parseHeader(b []byte) (*Kernel, error) {
-	headerEnd := offMagic + int(b[offHeaderLen])
-	loadflags, xloadflags := b[offLoadflags], u16(b, offXloadflags)
+	headerEnd := protocol.OffMagic + int(b[protocol.OffHeaderLen])
+	loadflags, xloadflags := b[protocol.OffLoadflags], u16(b, protocol.OffXloadflags)
 	switch {
-	case u16(b, offBootFlag) != 0xaa55:
-		return nil, refuse(fmt.Sprintf("boot flag %#x at 0x1fe", u16(b, offBootFlag)), "0xaa55, this is no bzImage")
-	case string(b[offMagic:offMagic+4]) != "HdrS":
-		return nil, refuse(fmt.Sprintf("signature %s at 0x202", phys.Quote(b[offMagic:offMagic+4])), `"HdrS", this is no bzImage`)
-	case u16(b, offVersion) < minProtocol:
-		return nil, refuse(fmt.Sprintf("boot protocol %#x", u16(b, offVersion)), "at least %#x", minProtocol)
-	case loadflags&loadedHigh == 0:
+	case u16(b, protocol.OffBootFlag) != protocol.BootFlag:
+		return nil, refuse(fmt.Sprintf("boot flag %#x at 0x1fe", u16(b, protocol.OffBootFlag)), "0xaa55, this is no bzImage")
+	case string(b[protocol.OffMagic:protocol.OffMagic+4]) != protocol.Magic:
+		return nil, refuse(fmt.Sprintf("signature %s at 0x202", phys.Quote(b[protocol.OffMagic:protocol.OffMagic+4])), `"HdrS", this is no bzImage`)
+	case u16(b, protocol.OffVersion) < protocol.Version212:
+		return nil, refuse(fmt.Sprintf("boot protocol %#x", u16(b, protocol.OffVersion)), "at least %#x", protocol.Version212)
+	case loadflags&protocol.LoadedHigh == 0:
 		return nil, refuse("a zImage, loaded low", "a bzImage")
-	case xloadflags&xlf64 == 0:
+	case xloadflags&protocol.XLFKernel64 == 0:
 		return nil, refuse(fmt.Sprintf("xloadflags %#x without a 64-bit entry", xloadflags), "a 64-bit kernel")
-	case headerEnd < minHeaderLength || headerEnd > offHeaderMax:
-		return nil, refuse(fmt.Sprintf("setup header up to %#x", headerEnd), "%#x to %#x", minHeaderLength, offHeaderMax)
+	case headerEnd < protocol.HeaderEnd210 || headerEnd > protocol.OffHeaderMax:
+		return nil, refuse(fmt.Sprintf("setup header up to %#x", headerEnd), "%#x to %#x", protocol.HeaderEnd210, protocol.OffHeaderMax)
 	}
 	return &Kernel{
-		Protocol:    u16(b, offVersion),
-		InitSize:    pageUp(uint64(u32(b, offInitSize))),
-		Alignment:   uint64(u32(b, offAlignment)),
-		PrefAddress: phys.Addr(u64(b, offPrefAddress)),
-		Relocatable: b[offRelocatable] != 0,
-		Above4G:     xloadflags&xlfAbove4G != 0,
-		FiveLevel:   xloadflags&xlf5Level != 0,
-		CmdlineMax:  uint64(u32(b, offCmdlineSize)),
-		InitrdMax:   phys.Addr(u32(b, offInitrdMax)),
-		header:      b[offHeader:headerEnd:headerEnd],
+		Protocol:    u16(b, protocol.OffVersion),
+		InitSize:    pageUp(uint64(u32(b, protocol.OffInitSize))),
+		Alignment:   uint64(u32(b, protocol.OffAlignment)),
+		PrefAddress: phys.Addr(u64(b, protocol.OffPrefAddress)),
+		Relocatable: b[protocol.OffRelocatable] != 0,
+		Above4G:     xloadflags&protocol.XLFAbove4G != 0,
+		FiveLevel:   xloadflags&protocol.XLF5Level != 0,
+		CmdlineMax:  uint64(u32(b, protocol.OffCmdlineSize)),
+		InitrdMax:   phys.Addr(u32(b, protocol.OffInitrdMax)),
+		header:      b[protocol.OffHeader:headerEnd:headerEnd],
 	}, nil
 }
 
@@ -131,7 +128,7 @@ func (k *Kernel) InitrdLimit() phys.Addr {
 
 // release reads the release string, which lies in the setup part.
 func release(b []byte, setup int) string {
-	at := int(u16(b, offRelease)) + 0x200
+	at := int(u16(b, protocol.OffRelease)) + 0x200
 	if at == 0x200 || at >= setup {
 		return ""
 	}

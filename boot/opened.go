@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ferry/boot/opened"
+	"ferry/boot/protocol"
 	"ferry/phys"
 )
 
@@ -28,9 +29,9 @@ func ParseOpened(part []byte) (*Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKernel, err)
 	}
-	var b [offHeaderMax]byte
-	if len(o.Setup) > copy(b[offHeader:], o.Setup) {
-		return nil, refuse(fmt.Sprintf("setup header of %d bytes", len(o.Setup)), "at most %d", offHeaderMax-offHeader)
+	var b [protocol.OffHeaderMax]byte
+	if len(o.Setup) > copy(b[protocol.OffHeader:], o.Setup) {
+		return nil, refuse(fmt.Sprintf("setup header of %d bytes", len(o.Setup)), "at most %d", protocol.OffHeaderMax-protocol.OffHeader)
 	}
 	k, err := parseHeader(b[:])
 	if err != nil {

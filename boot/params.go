@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"strings"
 
+	"ferry/boot/protocol"
 	"ferry/phys"
 )
 
@@ -46,25 +47,28 @@ func Read(mem phys.Memory, zeroPage phys.Addr) (*Params, error) {
 	p := &Params{ZeroPage: zeroPage}
 	copy(p.Page[:], b)
 	page := p.Page[:]
-	if string(page[offMagic:offMagic+4]) != "HdrS" {
-		return nil, damaged("boot: zero page", zeroPage, fmt.Sprintf("signature %s at 0x202", phys.Quote(page[offMagic:offMagic+4])),
+	if string(page[protocol.OffMagic:protocol.OffMagic+4]) != protocol.Magic {
+		return nil, damaged("boot: zero page", zeroPage, fmt.Sprintf("signature %s at 0x202", phys.Quote(page[protocol.OffMagic:protocol.OffMagic+4])),
 			`"HdrS"`, ErrZeroPage)
 	}
 	var d damages
-	entries := min(int(page[offE820Entries]), e820Max)
-	p.E820, err = p.E820.parse(page[offE820 : offE820+e820Size*entries])
-	d.add("boot: e820 map", zeroPage+offE820, err)
+	n := min(int(page[protocol.OffE820Entries]), protocol.E820Max)
+	var e820 protocol.Map
+	err = take(&e820, page[protocol.OffE820:protocol.OffE820+protocol.E820Size*n])
+	d.add("boot: e820 map", zeroPage+protocol.OffE820, err)
 	d.add("boot", zeroPage, p.readCmdline(mem))
 	d.add("boot", zeroPage, p.readInitrd(mem))
-	p.SetupData, err = walk(mem, zeroPage+offSetupData, phys.Addr(u64(page, offSetupData)))
+	p.SetupData, err = walk(mem, zeroPage+protocol.OffSetupData, phys.Addr(u64(page, protocol.OffSetupData)))
 	d.add("boot", zeroPage, err)
 	for _, n := range p.SetupData {
 		if n.Type == SetupE820Ext {
-			p.E820, err = p.E820.parse(n.Data)
-			d.add("boot: e820 extension", n.Addr, err)
+			d.add("boot: e820 extension", n.Addr, take(&e820, n.Data))
 		}
 	}
-	p.E820 = p.E820.add(AddedRAM(p.Cmdline))
+	for _, r := range AddedRAM(p.Cmdline) {
+		e820.Add(uint64(r.Start), r.Size(), E820RAM)
+	}
+	p.E820 = entries(&e820)
 	return p, d.err()
 }
 
@@ -102,7 +106,7 @@ func (d damages) Unwrap() []error { return d }
 // readCmdline looks for the end of the command line page by page, because nothing
 // says how long it is, and copies it then.
 func (p *Params) readCmdline(mem phys.Memory) error {
-	at := phys.Addr(split(p.Page[:], offCmdline, offExtCmdline))
+	at := phys.Addr(split(p.Page[:], protocol.OffCmdline, protocol.OffExtCmdline))
 	if at == 0 {
 		return nil
 	}
@@ -129,8 +133,8 @@ func (p *Params) readCmdline(mem phys.Memory) error {
 
 // readInitrd checks that the initrd is RAM.
 func (p *Params) readInitrd(mem phys.Memory) error {
-	at := phys.Addr(split(p.Page[:], offInitrd, offExtInitrd))
-	size := split(p.Page[:], offInitrdLen, offExtInitrdLen)
+	at := phys.Addr(split(p.Page[:], protocol.OffInitrd, protocol.OffExtInitrd))
+	size := split(p.Page[:], protocol.OffInitrdLen, protocol.OffExtInitrdLen)
 	if at == 0 || size == 0 {
 		return nil
 	}
@@ -143,7 +147,7 @@ func (p *Params) readInitrd(mem phys.Memory) error {
 
 // RSDP returns the address of the ACPI root pointer, or 0 where the next kernel
 // must search for it.
-func (p *Params) RSDP() phys.Addr { return phys.Addr(u64(p.Page[:], offRSDP)) }
+func (p *Params) RSDP() phys.Addr { return phys.Addr(u64(p.Page[:], protocol.OffRSDP)) }
 
 // Screen returns struct screen_info, 64 bytes.
 func (p *Params) Screen() []byte { return p.Page[:0x40:0x40] }
@@ -151,7 +155,7 @@ func (p *Params) Screen() []byte { return p.Page[:0x40:0x40] }
 // EFI returns what the zero page says of EFI firmware; ok is false where the
 // machine was not started by it.
 func (p *Params) EFI() (e EFI, ok bool) {
-	b := p.Page[offEFI : offEFI+32]
+	b := p.Page[protocol.OffEFI : protocol.OffEFI+32]
 	e = EFI{
 		Signature:   string(b[:4]),
 		SystemTable: phys.Addr(split(b, 4, 24)),

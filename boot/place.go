@@ -3,6 +3,7 @@ package boot
 import (
 	"fmt"
 
+	"ferry/boot/protocol"
 	"ferry/phys"
 )
 
@@ -88,14 +89,14 @@ func (p *Params) Place(n Next) (*Plan, error) {
 		if plan.Kernel, err = room.take("kernel", k.InitSize, k.Alignment, k.PrefAddress, !k.Relocatable); err != nil {
 			return nil, phys.In("next", from.At, err)
 		}
-		plan.Entry = plan.Kernel.Start + entry64
+		plan.Entry = plan.Kernel.Start + protocol.Entry64
 	}
 	if err := plan.placeInitrd(n, room.below(k.InitrdLimit())); err != nil {
 		return nil, phys.In("next", n.Initrd.At, err)
 	}
 	size := phys.PageSize + uint64(len(n.Cmdline)) + 1
 	for _, d := range plan.nodes {
-		size = alignNode(size) + nodeHeader + uint64(len(d.Data))
+		size = alignNode(size) + protocol.NodeHeader + uint64(len(d.Data))
 	}
 	if plan.Block, err = room.take("zero page", pageUp(size), phys.PageSize, 0, false); err != nil {
 		return nil, phys.In("next", p.ZeroPage, err)

@@ -3,31 +3,27 @@ package boot
 import (
 	"fmt"
 
+	"ferry/boot/protocol"
 	"ferry/phys"
 )
 
-// Types of setup_data nodes, arch/x86/include/uapi/asm/setup_data.h.
+// Types of setup_data nodes.
 const (
-	SetupE820Ext  = 1
-	SetupEFI      = 4
-	SetupCCBlob   = 7 // of a guest whose memory is encrypted
-	SetupIMA      = 8
-	SetupRNGSeed  = 9
-	SetupKHO      = 10
-	SetupIndirect = 1 << 31
+	SetupE820Ext  = protocol.SetupE820Ext
+	SetupEFI      = protocol.SetupEFI
+	SetupCCBlob   = protocol.SetupCCBlob // of a guest whose memory is encrypted
+	SetupIMA      = protocol.SetupIMA
+	SetupRNGSeed  = protocol.SetupRNGSeed
+	SetupKHO      = protocol.SetupKHO
+	SetupIndirect = protocol.SetupIndirect
 )
 
 // KHOSize is the length of a [SetupKHO] node's payload in bytes. Package kho
 // knows what it says.
 const KHOSize = 32
 
-const (
-	setupNone  = 0 // no loader writes one: it is what a pointer to anything else finds
-	maxNodes   = 64
-	maxSeeds   = 8  // of type SetupRNGSeed: a loader writes one
-	nodeHeader = 16 // next u64, type u32, len u32
-	nodeAlign  = 8
-)
+// maxSeeds bounds the nodes of type SetupRNGSeed: a loader writes one.
+const maxSeeds = 8
 
 // Node is one element of the setup_data list. Data is a window on the memory of
 // whoever wrote the node; it must not be changed.
@@ -39,7 +35,7 @@ type Node struct {
 
 // Range returns the bytes of the node, its header included.
 func (n Node) Range() phys.Range {
-	return phys.Range{Start: n.Addr, End: n.Addr + nodeHeader + phys.Addr(len(n.Data))}
+	return phys.Range{Start: n.Addr, End: n.Addr + protocol.NodeHeader + phys.Addr(len(n.Data))}
 }
 
 // Indirect decodes struct setup_indirect: a node of type [SetupIndirect] that
@@ -71,27 +67,27 @@ func walk(mem phys.Memory, link, head phys.Addr) (nodes []Node, err error) {
 	seeds := 0
 	for at := head; at != 0; {
 		object := fmt.Sprintf("setup_data node %d", len(nodes))
-		if len(nodes) == maxNodes {
-			return nodes, damaged(object, at, "another node", fmt.Sprintf("a list of at most %d", maxNodes), ErrSetupData)
+		if len(nodes) == protocol.MaxNodes {
+			return nodes, damaged(object, at, "another node", fmt.Sprintf("a list of at most %d", protocol.MaxNodes), ErrSetupData)
 		}
 		for i, n := range nodes {
 			if n.Addr == at {
 				return nodes, damaged(object, at, fmt.Sprintf("the address of node %d", i), "a list without cycle", ErrSetupData)
 			}
 		}
-		if !at.Aligned(nodeAlign) {
-			return nodes, damaged(object, at, "address not aligned", fmt.Sprintf("a multiple of %d", nodeAlign), ErrSetupData)
+		if !at.Aligned(protocol.NodeAlign) {
+			return nodes, damaged(object, at, "address not aligned", fmt.Sprintf("a multiple of %d", protocol.NodeAlign), ErrSetupData)
 		}
-		h, err := mem.View(at, nodeHeader)
+		h, err := mem.View(at, protocol.NodeHeader)
 		if err != nil {
 			return nodes, phys.In(object, at, err)
 		}
-		n := Node{Addr: at, Type: u32(h, 8)}
-		if n.Type == setupNone {
+		n := Node{Addr: at, Type: u32(h, protocol.OffNodeType)}
+		if n.Type == protocol.SetupNone {
 			return nodes, damaged(object, at, "type 0", "a node that some loader wrote", ErrSetupData)
 		}
-		if size := u32(h, 12); size > 0 {
-			if n.Data, err = mem.View(at+nodeHeader, uint64(size)); err != nil {
+		if size := u32(h, protocol.OffNodeLen); size > 0 {
+			if n.Data, err = mem.View(at+protocol.NodeHeader, uint64(size)); err != nil {
 				return nodes, phys.In(fmt.Sprintf("%s: type %d, %d bytes", object, n.Type, size), at, err)
 			}
 		}

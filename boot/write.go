@@ -3,6 +3,7 @@ package boot
 import (
 	"fmt"
 
+	"ferry/boot/protocol"
 	"ferry/phys"
 )
 
@@ -54,20 +55,20 @@ func (plan *Plan) fillBlock(b []byte) {
 	base := uint64(plan.Block.Start)
 	clear(b)
 	plan.fillZeroPage(b[:phys.PageSize])
-	join(b, offCmdline, offExtCmdline, base+phys.PageSize)
+	join(b, protocol.OffCmdline, protocol.OffExtCmdline, base+phys.PageSize)
 	at := uint64(phys.PageSize + copy(b[phys.PageSize:], plan.next.Cmdline) + 1)
 
-	link := b[offSetupData:] // where the address of the next node goes
+	link := b[protocol.OffSetupData:] // where the address of the next node goes
 	for _, d := range plan.nodes {
 		at = alignNode(at)
 		put64(link, 0, base+at)
 		link = b[at:]
-		put32(link, 8, d.Type)
-		put32(link, 12, uint32(len(d.Data)))
+		put32(link, protocol.OffNodeType, d.Type)
+		put32(link, protocol.OffNodeLen, uint32(len(d.Data)))
 		if d.Type == SetupKHO {
-			plan.handover = plan.Block.Start + phys.Addr(at+nodeHeader)
+			plan.handover = plan.Block.Start + phys.Addr(at+protocol.NodeHeader)
 		}
-		at += nodeHeader + uint64(copy(link[nodeHeader:], d.Data))
+		at += protocol.NodeHeader + uint64(copy(link[protocol.NodeHeader:], d.Data))
 	}
 }
 
@@ -77,27 +78,27 @@ func (plan *Plan) fillBlock(b []byte) {
 func (plan *Plan) fillZeroPage(b []byte) {
 	old := plan.params.Page[:]
 	copy(b, old)
-	clear(b[offHeader:offHeaderMax])
-	copy(b[offHeader:], plan.kernel.header)
+	clear(b[protocol.OffHeader:protocol.OffHeaderMax])
+	copy(b[protocol.OffHeader:], plan.kernel.header)
 
-	b[offSentinel] = 0
-	put32(b, offScratch, 0)
-	b[offE820Entries] = min(b[offE820Entries], e820Max)
-	if b[offLoader] = old[offLoader]; b[offLoader] == 0 {
-		b[offLoader] = loaderKexec
+	b[protocol.OffSentinel] = 0
+	put32(b, protocol.OffScratch, 0)
+	b[protocol.OffE820Entries] = min(b[protocol.OffE820Entries], protocol.E820Max)
+	if b[protocol.OffLoader] = old[protocol.OffLoader]; b[protocol.OffLoader] == 0 {
+		b[protocol.OffLoader] = protocol.LoaderKexec
 	}
-	b[offLoadflags] &= loadedHigh // no heap: the 16-bit code is not run
+	b[protocol.OffLoadflags] &= protocol.LoadedHigh // no heap: the 16-bit code is not run
 	if plan.kernel.opened != nil {
 		plan.leaveAsDecompressor(b)
 	}
-	put32(b, offSubarch, u32(old, offSubarch))
-	put64(b, offSubarchData, u64(old, offSubarchData))
-	put64(b, offSetupData, 0)
+	put32(b, protocol.OffSubarch, u32(old, protocol.OffSubarch))
+	put64(b, protocol.OffSubarchData, u64(old, protocol.OffSubarchData))
+	put64(b, protocol.OffSetupData, 0)
 	if plan.Kernel.Start < fourGiB {
-		put32(b, offCode32, uint32(plan.Kernel.Start))
+		put32(b, protocol.OffCode32, uint32(plan.Kernel.Start))
 	}
-	join(b, offInitrd, offExtInitrd, uint64(plan.Initrd.Start))
-	join(b, offInitrdLen, offExtInitrdLen, plan.Initrd.Size())
+	join(b, protocol.OffInitrd, protocol.OffExtInitrd, uint64(plan.Initrd.Start))
+	join(b, protocol.OffInitrdLen, protocol.OffExtInitrdLen, plan.Initrd.Size())
 }
 
 // leaveAsDecompressor sets what the kernel's own decompressor sets in the zero page.
@@ -105,10 +106,10 @@ func (plan *Plan) fillZeroPage(b []byte) {
 // the same places.
 func (plan *Plan) leaveAsDecompressor(b []byte) {
 	if plan.randomised {
-		b[offLoadflags] |= kaslrFlag // steers what the kernel randomises by itself
+		b[protocol.OffLoadflags] |= protocol.KASLR // steers what the kernel randomises by itself
 	}
-	b[offXloadflags] &^= xlfMemEncryption
-	put32(b, offCCBlob, 0)
+	b[protocol.OffXloadflags] &^= protocol.XLFMemEncryption
+	put32(b, protocol.OffCCBlob, 0)
 }
 
 // Hand gives the kernel of a plan that was written another handover than the one

@@ -4,6 +4,8 @@ import (
 	"debug/elf"
 	"fmt"
 	"io"
+
+	"ferry/linker/header"
 )
 
 // maxFlat bounds the memory image; a stray segment address shows as a huge one.
@@ -82,8 +84,8 @@ func loadable(f *elf.File) ([]*elf.Prog, error) {
 	switch {
 	case len(loads) == 0:
 		return nil, fmt.Errorf("no loadable segment")
-	case len(loads) > MaxSegments:
-		return nil, fmt.Errorf("%d loadable segments, want at most %d", len(loads), MaxSegments)
+	case len(loads) > header.MaxSegments:
+		return nil, fmt.Errorf("%d loadable segments, want at most %d", len(loads), header.MaxSegments)
 	case base(loads[0]) > loads[0].Vaddr:
 		return nil, fmt.Errorf("segment %#x: no page below it for the header page", loads[0].Vaddr)
 	}
@@ -113,8 +115,8 @@ func firstPage(f *elf.File, base uint64) error {
 }
 
 // segment describes l, less the header page.
-func (p *Params) segment(l *elf.Prog) (Segment, error) {
-	s := Segment{Start: l.Vaddr, FileEnd: l.Vaddr + l.Filesz, MemEnd: l.Vaddr + l.Memsz}
+func (p *Params) segment(l *elf.Prog) (header.Segment, error) {
+	s := header.Segment{Start: l.Vaddr, FileEnd: l.Vaddr + l.Filesz, MemEnd: l.Vaddr + l.Memsz}
 	s.Start = max(s.Start, p.Base+PageSize)
 	if s.FileEnd < s.Start {
 		return s, fmt.Errorf("segment %#x: holds nothing beyond the header page", l.Vaddr)
@@ -122,7 +124,7 @@ func (p *Params) segment(l *elf.Prog) (Segment, error) {
 	for _, m := range []struct {
 		elf  elf.ProgFlag
 		ours uint64
-	}{{elf.PF_X, FlagExec}, {elf.PF_W, FlagWrite}, {elf.PF_R, FlagRead}} {
+	}{{elf.PF_X, header.Exec}, {elf.PF_W, header.Write}, {elf.PF_R, header.Read}} {
 		if l.Flags&m.elf != 0 {
 			s.Flags |= m.ours
 		}
@@ -133,7 +135,7 @@ func (p *Params) segment(l *elf.Prog) (Segment, error) {
 // checkEntry proves that the 64-bit entry jumps to code of the image.
 func (p *Params) checkEntry(entry uint64) error {
 	for _, s := range p.Segments {
-		if s.Flags&FlagExec != 0 && s.Start <= entry && entry < s.FileEnd {
+		if s.Flags&header.Exec != 0 && s.Start <= entry && entry < s.FileEnd {
 			return nil
 		}
 	}

@@ -10,13 +10,7 @@
 // and only where a BIOS loader starts it. The protected-mode part is the memory
 // image of the program, byte for byte from its base address: bytes that the ELF
 // file maps at virtual address v stand at offset v-base. Its first page, where a
-// Go program keeps its ELF header, is replaced by the header page:
-//
-//	0x000  32-bit entry: flat segments, ESI = zero page
-//	0x200  64-bit entry: RSI = zero page, identity mapped; jumps to the ELF entry
-//	0x7e0  kernel_info of the boot protocol
-//	0x800  image parameters, see [Params]
-//	0xfa0  whose payloads the stage takes, see [Trust]
+// Go program keeps its ELF header, is replaced by the header page of package header.
 //
 // The image is position independent up to the ELF entry: it runs at the physical
 // address that the loader chose, with the program counter at load + (v-base).
@@ -28,51 +22,27 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+
+	"ferry/linker/header"
 )
 
-// Sizes and places in the image, in bytes.
+// Sizes and places, in bytes.
 const (
-	PageSize     = 4096
-	Entry64      = 0x200      // offset of the 64-bit entry in the protected-mode part
-	ParamsOffset = 0x800      // offset of the image parameters in the protected-mode part
-	TailSize     = 64 << 10   // end of the stage's memory, for page tables and stack of the 32-bit entry
-	MinWorkSize  = 1 << 20    // memory that a stage must have beyond its file bytes and the tail
-	Alignment    = 2 << 20    // physical alignment that the image asks of its loader
-	PrefAddress  = 16 << 20   // lowest address at which loaders should place it
-	InitSize     = 64 << 20   // default size of the stage's memory
-	maxInitSize  = 0xfffff000 // init_size is a 32-bit field
+	PageSize    = header.PageSize
+	MinWorkSize = 1 << 20    // memory that a stage must have beyond its file bytes and the tail
+	Alignment   = 2 << 20    // physical alignment that the image asks of its loader
+	PrefAddress = 16 << 20   // lowest address at which loaders should place it
+	InitSize    = 64 << 20   // default size of the stage's memory
+	maxInitSize = 0xfffff000 // init_size is a 32-bit field
 )
 
-// Magic opens the image parameters: "FERRYIMG" read as a little endian number.
-const Magic = 0x474d495952524546
-
-// Segment flags in the image parameters, those of ELF.
-const (
-	FlagExec  = 1
-	FlagWrite = 2
-	FlagRead  = 4
-)
-
-// Params is what the image says about itself at [ParamsOffset] of its
-// protected-mode part: 64-bit little endian numbers in the order of the fields,
-// the number of segments before the segments.
+// Params is what the image says about itself in its header page.
 type Params struct {
 	Base     uint64 // virtual address of the header page
 	InitSize uint64 // bytes of RAM from the load address that belong to the stage
 	FileSize uint64 // bytes of the protected-mode part, a multiple of the page size
-	Segments []Segment
+	Segments []header.Segment
 }
-
-// Segment is one mapped piece of the program. Start is page aligned; [FileEnd,
-// MemEnd) is zero-initialised and reads as zero only after the board saw to it.
-type Segment struct {
-	Start, FileEnd, MemEnd uint64 // virtual addresses
-	Flags                  uint64 // FlagExec, FlagWrite, FlagRead
-}
-
-// MaxSegments is the most that an image may have: what the board has room for, which
-// is less than the header page has.
-const MaxSegments = 16
 
 // Options are the choices of the one who builds an image.
 type Options struct {
@@ -113,7 +83,7 @@ func Link(r io.ReaderAt, o Options) ([]byte, error) {
 
 // checkSize proves that the stage's memory holds the image and some room to work.
 func (p *Params) checkSize() error {
-	need := p.FileSize + TailSize + MinWorkSize
+	need := p.FileSize + header.TailSize + MinWorkSize
 	switch {
 	case p.InitSize%PageSize != 0 || p.InitSize > maxInitSize:
 		return fmt.Errorf("init size %#x: want a multiple of %#x of at most %#x", p.InitSize, PageSize, uint64(maxInitSize))
@@ -130,28 +100,28 @@ func headerPage(page []byte, p *Params, entry uint64) error {
 	if err != nil {
 		return fmt.Errorf("32-bit entry: %w", err)
 	}
-	if len(stub) > Entry64 {
+	if len(stub) > header.Entry64 {
 		return fmt.Errorf("32-bit entry of %d bytes reaches into the 64-bit entry", len(stub))
 	}
 	clear(page)
 	copy(page, stub)
 
 	const jump = 5 // e9 and the distance from the next instruction
-	distance := int64(entry-p.Base) - Entry64 - jump
+	distance := int64(entry-p.Base) - header.Entry64 - jump
 	if distance != int64(int32(distance)) {
 		return fmt.Errorf("entry %#x is too far from the image base %#x", entry, p.Base)
 	}
-	page[Entry64] = 0xe9 // jmp rel32
-	binary.LittleEndian.PutUint32(page[Entry64+1:], uint32(distance))
+	page[header.Entry64] = 0xe9 // jmp rel32
+	binary.LittleEndian.PutUint32(page[header.Entry64+1:], uint32(distance))
 
-	kernelInfo(page[kernelInfoOffset:])
-	p.put(page[ParamsOffset:])
+	kernelInfo(page[header.KernelInfo:])
+	p.put(page[header.Params:])
 	return nil
 }
 
 // put writes the image parameters.
 func (p *Params) put(b []byte) {
-	words := []uint64{Magic, p.Base, p.InitSize, p.FileSize, uint64(len(p.Segments))}
+	words := []uint64{header.Magic, p.Base, p.InitSize, p.FileSize, uint64(len(p.Segments))}
 	for _, s := range p.Segments {
 		words = append(words, s.Start, s.FileEnd, s.MemEnd, s.Flags)
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"ferry/linker/header"
 )
 
 //go:embed testdata/probe64.lst
@@ -83,14 +85,14 @@ func TestLinkPlacesSegmentsAtTheirDistanceFromTheBase(t *testing.T) {
 		t.Error("the protected-mode part is not the program's memory image")
 	}
 	if got := readParams(t, flat); !cmp.Equal(got, Params{Base: testBase, InitSize: 8 << 20, FileSize: 5 * PageSize,
-		Segments: []Segment{
-			{testBase + PageSize, testBase + PageSize + 300, testBase + PageSize + 300, FlagRead | FlagExec},
-			{testBase + 3*PageSize, testBase + 4*PageSize + 1, testBase + 8*PageSize, FlagRead | FlagWrite},
+		Segments: []header.Segment{
+			{Start: testBase + PageSize, FileEnd: testBase + PageSize + 300, MemEnd: testBase + PageSize + 300, Flags: header.Read | header.Exec},
+			{Start: testBase + 3*PageSize, FileEnd: testBase + 4*PageSize + 1, MemEnd: testBase + 8*PageSize, Flags: header.Read | header.Write},
 		}}) {
 		t.Errorf("parameters %#x", got)
 	}
-	if d := int32(binary.LittleEndian.Uint32(flat[Entry64+1:])); flat[Entry64] != 0xe9 || Entry64+5+d != PageSize+7 {
-		t.Errorf("64-bit entry %x does not jump to the program's entry", flat[Entry64:Entry64+5])
+	if d := int32(binary.LittleEndian.Uint32(flat[header.Entry64+1:])); flat[header.Entry64] != 0xe9 || header.Entry64+5+d != PageSize+7 {
+		t.Errorf("64-bit entry %x does not jump to the program's entry", flat[header.Entry64:header.Entry64+5])
 	}
 	if !bytes.Contains(image[:setupSize], []byte("1.2.3\x00")) {
 		t.Error("the version is not in the setup part")
@@ -99,7 +101,7 @@ func TestLinkPlacesSegmentsAtTheirDistanceFromTheBase(t *testing.T) {
 
 func TestTrustIsTheEndOfTheHeaderPage(t *testing.T) {
 	var segs []seg
-	for i := range uint64(MaxSegments) {
+	for i := range uint64(header.MaxSegments) {
 		segs = append(segs, seg{typ: elf.PT_LOAD, vaddr: testBase + (1+i)*PageSize, flags: rx, bytes: []byte{0xf4}})
 	}
 	image, err := Link(bytes.NewReader(file(testBase+PageSize, segs...)), Options{})
@@ -107,14 +109,14 @@ func TestTrustIsTheEndOfTheHeaderPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	area, err := Trust(image)
-	if err != nil || len(area) != TrustSize || !bytes.Equal(area, make([]byte, TrustSize)) {
+	if err != nil || len(area) != header.TrustSize || !bytes.Equal(area, make([]byte, header.TrustSize)) {
 		t.Fatalf("area % x, %v, of an image with as many segments as there may be", area, err)
 	}
 	if &area[0] != &image[setupSize+0xfa0] {
 		t.Error("the area is not at 0xfa0 of the header page")
 	}
 	for name, bad := range map[string][]byte{
-		"no image": nil, "cut short": image[:setupSize+PageSize-1], "no stage": append(make([]byte, setupSize+ParamsOffset+1), image...),
+		"no image": nil, "cut short": image[:setupSize+PageSize-1], "no stage": append(make([]byte, setupSize+header.Params+1), image...),
 	} {
 		if _, err := Trust(bad); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -125,13 +127,13 @@ func TestTrustIsTheEndOfTheHeaderPage(t *testing.T) {
 // readParams decodes what put wrote, as the board does.
 func readParams(t *testing.T, flat []byte) (p Params) {
 	t.Helper()
-	word := func(i int) uint64 { return binary.LittleEndian.Uint64(flat[ParamsOffset+8*i:]) }
-	if word(0) != Magic || !bytes.HasPrefix(flat[ParamsOffset:], []byte("FERRYIMG")) {
+	word := func(i int) uint64 { return binary.LittleEndian.Uint64(flat[0x800+8*i:]) }
+	if word(0) != header.Magic || !bytes.HasPrefix(flat[0x800:], []byte("FERRYIMG")) {
 		t.Fatalf("magic %#x", word(0))
 	}
 	p = Params{Base: word(1), InitSize: word(2), FileSize: word(3)}
 	for i := range int(word(4)) {
-		p.Segments = append(p.Segments, Segment{word(5 + 4*i), word(6 + 4*i), word(7 + 4*i), word(8 + 4*i)})
+		p.Segments = append(p.Segments, header.Segment{Start: word(5 + 4*i), FileEnd: word(6 + 4*i), MemEnd: word(7 + 4*i), Flags: word(8 + 4*i)})
 	}
 	return p
 }
@@ -143,7 +145,7 @@ func TestLinkReplacesTheELFHeaderPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := readParams(t, image[setupSize:])
-	want := []Segment{{testBase + PageSize, testBase + PageSize + 64, testBase + PageSize + 64, FlagRead | FlagExec}}
+	want := []header.Segment{{Start: testBase + PageSize, FileEnd: testBase + PageSize + 64, MemEnd: testBase + PageSize + 64, Flags: header.Read | header.Exec}}
 	if p.Base != testBase || !cmp.Equal(p.Segments, want) {
 		t.Errorf("base %#x, segments %#x, want the header page left out", p.Base, p.Segments)
 	}
@@ -209,7 +211,7 @@ func TestLinkRefuses(t *testing.T) {
 	arm := file(testBase+PageSize, code)
 	arm[18] = byte(elf.EM_AARCH64)
 	var many []seg
-	for i := range uint64(MaxSegments + 1) {
+	for i := range uint64(header.MaxSegments + 1) {
 		many = append(many, at(testBase+PageSize*(i+1), rx))
 	}
 	for _, c := range []struct {

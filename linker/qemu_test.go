@@ -74,7 +74,7 @@ func TestImageRunsWhereverItIsLoaded(t *testing.T) {
 	}
 	clear(image[setupSize:])
 	for _, at := range []uint32{0x200000, 0x5001000, 0xb800000} {
-		binary.LittleEndian.PutUint32(image[code32Start:], at)
+		binary.LittleEndian.PutUint32(image[0x214:], at)
 		out, code := boot(t, image, "MACHINE=pc", fmt.Sprintf("QEMU_ARGS=-device loader,file=%s,addr=%#x,force-raw=on", flat, at))
 		checkProbe(t, fmt.Sprintf("at %#x", at), out, code)
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"ferry/board/amd64/internal/kernel"
+	"ferry/boot/protocol"
 	"ferry/phys"
 )
 
@@ -33,10 +34,10 @@ func Boot() Info {
 
 // Types of e820 entries, Documentation/arch/x86/zero-page.rst.
 const (
-	E820RAM      = kernel.E820RAM
-	E820Reserved = kernel.E820Reserved
-	E820ACPI     = kernel.E820ACPI
-	E820NVS      = kernel.E820NVS
+	E820RAM      = protocol.E820RAM
+	E820Reserved = protocol.E820Reserved
+	E820ACPI     = protocol.E820ACPI
+	E820NVS      = protocol.E820NVS
 )
 
 // Region is one entry of the firmware's memory map.
@@ -50,8 +51,8 @@ type Region struct {
 func E820() []Region {
 	rs := make([]Region, kernel.RegionCount())
 	for i := range rs {
-		start, size, kind := kernel.RegionAt(uint64(i))
-		rs[i] = Region{phys.Range{Start: phys.Addr(start), End: phys.Addr(start + size)}, uint32(kind)}
+		r := kernel.RegionAt(uint64(i))
+		rs[i] = Region{phys.Range{Start: phys.Addr(r.Addr), End: phys.Addr(r.Addr + r.Size)}, uint32(r.Type)}
 	}
 	return rs
 }

@@ -14,7 +14,7 @@ import (
 
 	"ferry/internal/pairwise"
 	"ferry/internal/qemu"
-	"ferry/linker"
+	"ferry/linker/header"
 )
 
 // What `make test-boot` builds first, with the toolchain that TAMAGO names or the
@@ -229,7 +229,7 @@ func TestDamagedImageSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	const setup = 4096
-	b[setup+linker.ParamsOffset] ^= 1
+	b[setup+header.Params] ^= 1
 	damaged := filepath.Join(t.TempDir(), "damaged")
 	if err := os.WriteFile(damaged, b, 0o600); err != nil {
 		t.Fatal(err)

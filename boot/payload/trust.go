@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"ferry/boot/minisign"
+	"ferry/linker/header"
 	"ferry/phys"
 )
 
@@ -173,7 +174,7 @@ func candidate(rest string) uint64 {
 //	24  key, 32 bytes
 //	56  lowest release, text, zero padded
 //	88  SHA-256 of the 88 bytes before, its first 8 bytes
-const TrustSize = 96
+const TrustSize = header.TrustSize
 
 const (
 	trustMagic   = "FERRYKEY"

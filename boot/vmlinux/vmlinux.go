@@ -22,6 +22,7 @@ import (
 	"fmt"
 
 	"ferry/boot"
+	"ferry/boot/protocol"
 )
 
 // Reasons for which an image is refused.
@@ -89,7 +90,7 @@ func Decompress(image []byte) (compression string, vmlinux []byte, err error) {
 	if _, err := boot.ParseKernel(image); err != nil {
 		return "", nil, err
 	}
-	payload, err := payload(image)
+	payload, err := compressed(image)
 	if err != nil {
 		return "", nil, err
 	}
@@ -102,22 +103,13 @@ func Decompress(image []byte) (compression string, vmlinux []byte, err error) {
 	return compression, vmlinux, nil
 }
 
-// Fields of the setup header that name the payload: offsets in the image. Both
-// are there since boot protocol 2.08; boot.ParseKernel wants 2.12.
-const (
-	offSetupSects    = 0x1f1 // u8
-	offPayload       = 0x248 // u32, from the start of the protected-mode part
-	offPayloadLength = 0x24c // u32, bytes, the size that follows the stream among them
-)
-
-// payload returns the compressed kernel of an image that boot.ParseKernel took.
-func payload(image []byte) ([]byte, error) {
-	setup := (uint64(image[offSetupSects]) + 1) * 512
-	if image[offSetupSects] == 0 {
-		setup = (4 + 1) * 512
-	}
-	offset := uint64(binary.LittleEndian.Uint32(image[offPayload:]))
-	length := uint64(binary.LittleEndian.Uint32(image[offPayloadLength:]))
+// compressed returns the compressed kernel of an image that boot.ParseKernel took.
+// The fields that name it are there since boot protocol 2.08; boot.ParseKernel wants
+// 2.12.
+func compressed(image []byte) ([]byte, error) {
+	setup := protocol.SetupSize(image[protocol.OffSetupSects])
+	offset := uint64(binary.LittleEndian.Uint32(image[protocol.OffPayload:]))
+	length := uint64(binary.LittleEndian.Uint32(image[protocol.OffPayloadLength:]))
 	if offset == 0 || length == 0 {
 		return nil, fmt.Errorf("%w: its header names none, this is no Linux kernel", ErrPayload)
 	}

@@ -76,8 +76,8 @@ func bzImage(payload []byte) []byte {
 	le.PutUint32(b[0x230:], 2<<20)
 	b[0x234] = 1
 	le.PutUint16(b[0x236:], 0x63)
-	le.PutUint32(b[offPayload:], offset)
-	le.PutUint32(b[offPayloadLength:], uint32(len(payload)))
+	le.PutUint32(b[0x248:], offset)
+	le.PutUint32(b[0x24c:], uint32(len(payload)))
 	le.PutUint32(b[0x260:], 256<<20)
 	return append(b, payload...)
 }
@@ -186,11 +186,11 @@ func TestOpenRefuses(t *testing.T) {
 		image      []byte
 	}{
 		{"no bzImage", "1024", boot.ErrKernel, []byte("ELF")},
-		{"a stage", "no Linux kernel", ErrPayload, edit(offPayload, 0)},
-		{"an empty payload", "no Linux kernel", ErrPayload, edit(offPayloadLength, 0)},
-		{"a payload beyond the end", "cut short", ErrDamaged, edit(offPayloadLength, uint32(len(good)))},
-		{"a payload that starts beyond the end", "cut short", ErrDamaged, edit(offPayload, 1<<32-1)},
-		{"a length that wraps", "cut short", ErrDamaged, edit(offPayloadLength, 1<<32-1)},
+		{"a stage", "no Linux kernel", ErrPayload, edit(0x248, 0)},
+		{"an empty payload", "no Linux kernel", ErrPayload, edit(0x24c, 0)},
+		{"a payload beyond the end", "cut short", ErrDamaged, edit(0x24c, uint32(len(good)))},
+		{"a payload that starts beyond the end", "cut short", ErrDamaged, edit(0x248, 1<<32-1)},
+		{"a length that wraps", "cut short", ErrDamaged, edit(0x24c, 1<<32-1)},
 		{"another compression", "starts with 28 b5 2f fc", ErrCompression, bzImage([]byte("\x28\xb5\x2f\xfc and more"))},
 		{"a magic and nothing else", "3 bytes", ErrDamaged, bzImage([]byte("\x1f\x8b\x08"))},
 		{"more than we take", "536870913 bytes", ErrSize, bzImage(large)},

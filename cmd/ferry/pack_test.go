@@ -13,7 +13,7 @@ import (
 
 	"ferry/boot"
 	"ferry/boot/payload"
-	"ferry/linker"
+	"ferry/linker/header"
 )
 
 // formatsF are the strings of a kernel of Linux 7.3.
@@ -62,7 +62,7 @@ func stageImage(edits ...func(b []byte)) []byte {
 	le := binary.LittleEndian
 	b[0x1f1] = setup/512 - 1
 	le.PutUint32(b[0x1f4:], code/16)
-	le.PutUint64(b[setup+linker.ParamsOffset:], linker.Magic)
+	le.PutUint64(b[setup+header.Params:], header.Magic)
 	for _, edit := range edits {
 		edit(b)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ferry/boot"
+	"ferry/boot/protocol"
 	"ferry/phys"
 )
 
@@ -32,12 +33,11 @@ func (h host) systemRAM() phys.Ranges {
 // hadInitrd reports whether the running kernel was started with an initrd, as its zero page says (ramdisk_size of the boot
 // protocol, and ext_ramdisk_size).
 func (h host) hadInitrd() bool {
-	const size, high = 0x21c, 0x0c4
 	b, err := fs.ReadFile(h.root, "sys/kernel/boot_params/data")
-	if err != nil || len(b) < size+4 {
+	if err != nil || len(b) < protocol.OffInitrdLen+4 {
 		return false
 	}
-	return binary.LittleEndian.Uint32(b[size:]) != 0 || binary.LittleEndian.Uint32(b[high:]) != 0
+	return binary.LittleEndian.Uint32(b[protocol.OffInitrdLen:]) != 0 || binary.LittleEndian.Uint32(b[protocol.OffExtInitrdLen:]) != 0
 }
 
 // version returns what tells builds of one release of the running kernel apart, "#1 SMP ...", empty where nobody says.

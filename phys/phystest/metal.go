@@ -8,6 +8,7 @@ import (
 
 	"ferry/board/amd64"
 	"ferry/board/amd64/boardtest"
+	"ferry/boot/protocol"
 	"ferry/phys"
 )
 
@@ -33,12 +34,6 @@ func New(t testing.TB, ram ...phys.Range) phys.Memory {
 	return m
 }
 
-// Places in struct boot_params, Documentation/arch/x86/zero-page.rst.
-const (
-	zpExtInitrd, zpExtInitrdSize = 0x0c0, 0x0c4
-	zpInitrd, zpInitrdSize       = 0x218, 0x21c
-)
-
 // occupied returns what the loader put into RAM and a test must not touch.
 func occupied() []phys.Range {
 	info := amd64.Boot()
@@ -54,7 +49,7 @@ func occupied() []phys.Range {
 	field := func(low, high int) uint64 {
 		return uint64(binary.LittleEndian.Uint32(b[low:])) | uint64(binary.LittleEndian.Uint32(b[high:]))<<32
 	}
-	if r, ok := phys.Span(phys.Addr(field(zpInitrd, zpExtInitrd)), field(zpInitrdSize, zpExtInitrdSize)); ok {
+	if r, ok := phys.Span(phys.Addr(field(protocol.OffInitrd, protocol.OffExtInitrd)), field(protocol.OffInitrdLen, protocol.OffExtInitrdLen)); ok {
 		rs = append(rs, r)
 	}
 	return rs

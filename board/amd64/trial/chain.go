@@ -9,19 +9,8 @@ import (
 	"strings"
 
 	"ferry/board/amd64"
+	"ferry/boot/protocol"
 	"ferry/phys"
-)
-
-// Places in a bzImage and in struct boot_params.
-const (
-	setupSectors = 0x1f1
-	entry64      = 0x200
-	extCmdline   = 0x0c8
-	cmdline      = 0x228
-	extInitrd    = 0x0c0
-	initrd       = 0x218
-	extInitrdLen = 0x0c4
-	initrdLen    = 0x21c
 )
 
 // chain starts the bzImage that lies in the initrd at the first address, with
@@ -64,11 +53,11 @@ func place(address, words string) (entry, zp phys.Addr, err error) {
 	wide := func(low, high int) uint64 {
 		return uint64(le.Uint32(old[low:])) | uint64(le.Uint32(old[high:]))<<32
 	}
-	image, err := mem.View(phys.Addr(wide(initrd, extInitrd)), wide(initrdLen, extInitrdLen))
+	image, err := mem.View(phys.Addr(wide(protocol.OffInitrd, protocol.OffExtInitrd)), wide(protocol.OffInitrdLen, protocol.OffExtInitrdLen))
 	if err != nil {
 		return 0, 0, err
 	}
-	flat := image[(int(image[setupSectors])+1)*512:]
+	flat := image[protocol.SetupSize(image[protocol.OffSetupSects]):]
 	to, err := mem.Edit(phys.Addr(at), uint64(len(flat)))
 	if err != nil {
 		return 0, 0, err
@@ -84,7 +73,7 @@ func place(address, words string) (entry, zp phys.Addr, err error) {
 	clear(page)
 	copy(page, words)
 	copy(page[phys.PageSize:], old)
-	le.PutUint32(page[phys.PageSize+cmdline:], uint32(line))
-	le.PutUint32(page[phys.PageSize+extCmdline:], uint32(line>>32))
-	return phys.Addr(at + entry64), zp, nil
+	le.PutUint32(page[phys.PageSize+protocol.OffCmdline:], uint32(line))
+	le.PutUint32(page[phys.PageSize+protocol.OffExtCmdline:], uint32(line>>32))
+	return phys.Addr(at + protocol.Entry64), zp, nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"ferry/boot"
 	"ferry/boot/opened"
+	"ferry/boot/protocol"
 )
 
 // ErrOpen is wrapped by the reasons for which a kernel is not opened.
@@ -30,13 +31,6 @@ var ErrOpen = errors.New("extract: not opened")
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrOpen, fmt.Errorf(format, args...))
 }
-
-// Setup header of a bzImage.
-const (
-	offHeader    = 0x1f1
-	offHeaderLen = 0x201 // u8, the header ends at 0x202 + this
-	headerStart  = 0x202
-)
 
 // kaslr is a message of the decompressor of a kernel that moves itself
 // (CONFIG_RANDOMIZE_BASE), which stands uncompressed in its image.
@@ -64,7 +58,7 @@ func Open(image, vmlinux []byte) (*opened.Image, error) {
 	}
 	i := &opened.Image{
 		Link: f.link, Memory: f.memory, Entry: f.entry, Alignment: k.Alignment, Space: opened.FixedSpace,
-		Setup:   bytes.Clone(image[offHeader : headerStart+int(image[offHeaderLen])]),
+		Setup:   bytes.Clone(image[protocol.OffHeader : protocol.OffMagic+int(image[protocol.OffHeaderLen])]),
 		Release: k.Release,
 		Bytes:   f.image,
 	}

@@ -1,10 +1,11 @@
 package kernel
 
+import "ferry/boot/protocol"
+
 // The ACPI tables are read for one thing, the port of the PM timer, which counts
 // at 3.58 MHz on machines whose interval timer is gone. ACPI 6.5, 5.2.
 
 const (
-	zpRSDP       = 0x070
 	rsdpMagic    = 0x2052545020445352 // "RSD PTR "
 	signatureFAC = 0x50434146         // "FACP"
 	fadtPMTimer  = 76
@@ -48,7 +49,7 @@ func (m *machine) cover(a, n uint64) bool {
 // findRSDP returns the root pointer: the loader's word for it, or what stands in
 // the BIOS area.
 func (m *machine) findRSDP() uint64 {
-	if a := *word(DirectMap + m.zeroPage + zpRSDP); a != 0 && m.cover(a, 36) {
+	if a := *word(DirectMap + m.zeroPage + protocol.OffRSDP); a != 0 && m.cover(a, 36) {
 		return a
 	}
 	for a := uint64(0xe0000); a < 0x100000; a += 16 {

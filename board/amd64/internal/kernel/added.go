@@ -1,11 +1,13 @@
 package kernel
 
+import "ferry/boot/protocol"
+
 // readAddedRAM takes over the RAM that the command line names beside the map, as
 // package boot reads it: memmap=size@start, by which Linux is told of memory that the
 // firmware does not call RAM, and ferry.ram=, by which ferry load names what the
 // kernel before has and kexec does not pass on.
 func (m *machine) readAddedRAM() {
-	first := m.regions
+	first := m.e820.Count
 	for i := uint64(0); i < m.cmdlineLen; {
 		if m.blankAt(i) {
 			i++
@@ -38,8 +40,8 @@ func (m *machine) addRAM(i uint64) {
 		size, next, ok := m.bytesAt(i)
 		if ok && m.cmdline[next&(maxCmdline-1)] == '@' {
 			start, end, ok := m.bytesAt(next + 1)
-			if ok && start <= physicalEnd && size <= physicalEnd-start {
-				m.addRegion(start, size, E820RAM)
+			if ok && start <= protocol.MaxPhys && size <= protocol.MaxPhys-start {
+				m.addRegion(start, size, protocol.E820RAM)
 			}
 			next = end
 		}

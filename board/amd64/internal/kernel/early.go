@@ -1,58 +1,39 @@
 package kernel
 
-import "unsafe"
+import (
+	"unsafe"
 
-// imageMagic opens the image parameters: linker.Magic.
-const imageMagic = 0x474d495952524546
-
-// Places in the header page, see package linker.
-const (
-	paramBase     = 0x808
-	paramInitSize = 0x810
-	paramFileSize = 0x818
-	paramCount    = 0x820
-	paramSegments = 0x828
+	"ferry/boot/protocol"
+	"ferry/linker/header"
 )
 
-// The area of the header page that says whose payloads the image takes.
+// The header page, for the assembler and its callers: see package header.
 const (
-	TrustOffset = 0xfa0
-	TrustSize   = 96
+	imageMagic    = header.Magic
+	paramMagic    = header.Params
+	paramBase     = header.Base
+	paramInitSize = header.InitSize
+	paramFileSize = header.FileSize
+	maxSegments   = header.MaxSegments
+	tailSize      = header.TailSize
 )
 
 const (
-	maxSegments  = 16   // linker.MaxSegments
 	messageBytes = 48   // of each of the entry's messages
 	stackGuard   = 1024 // bytes of kernel stack kept for functions without a stack check
+
+	maxE820Ext = 64 << 20 // bytes of all E820_EXT nodes that are read
+	maxSeed    = 4096     // bytes of a seed that are used
 )
 
-// Segment is a piece of the image: virtual addresses, Start page aligned.
-// [FileEnd, MemEnd) reads as zero.
-type Segment struct{ Start, FileEnd, MemEnd, Flags uint64 }
+// Segment is a piece of the image.
+type Segment = header.Segment
 
 // Flags of a [Segment].
 const (
-	SegmentExec  = 1
-	SegmentWrite = 2
-	SegmentRead  = 4
-)
-
-// Places in the zero page, Documentation/arch/x86/zero-page.rst.
-const (
-	zpExtCmdline   = 0x0c8
-	zpE820Count    = 0x1e8
-	zpCmdline      = 0x228
-	zpSetupData    = 0x250
-	zpE820         = 0x2d0
-	zpE820Size     = 20
-	zpE820Max      = 128
-	setupE820Ext   = 1
-	setupRNGSeed   = 9
-	maxSetupData   = 64
-	setupDataBytes = 16       // next, type, length
-	maxE820Ext     = 64 << 20 // bytes of all E820_EXT nodes that are read
-	maxSeed        = 4096     // bytes of a seed that are used
-	physicalEnd    = 1 << 52  // architectural limit of physical addresses
+	SegmentExec  = header.Exec
+	SegmentWrite = header.Write
+	SegmentRead  = header.Read
 )
 
 // early builds the page tables. It runs at the image's physical address under the
@@ -67,12 +48,12 @@ func early(m *machine) bool {
 	m.base = *word(load + paramBase)
 	m.initSize = *word(load + paramInitSize)
 	m.fileSize = *word(load + paramFileSize)
-	m.segmentCount = *word(load + paramCount)
+	m.segmentCount = *word(load + header.Count)
 	if m.segmentCount > maxSegments {
 		return false
 	}
 	for i := uint64(0); i < m.segmentCount; i++ {
-		p, s := load+paramSegments+i*32, &m.segments[i&(maxSegments-1)]
+		p, s := load+header.Segments+i*header.SegmentSize, &m.segments[i&(maxSegments-1)]
 		s.Start, s.FileEnd, s.MemEnd, s.Flags = *word(p), *word(p + 8), *word(p + 16), *word(p + 24)
 	}
 
@@ -113,54 +94,22 @@ func (m *machine) physical(va uint64) uint64 { return va - m.base + m.load }
 
 // copyE820 takes the memory map over from the zero page.
 func (m *machine) copyE820() {
-	n := uint64(*byteAt(m.zeroPage + zpE820Count))
-	if n > zpE820Max {
-		n = zpE820Max
+	n := uint64(*byteAt(m.zeroPage + protocol.OffE820Entries))
+	if n > protocol.E820Max {
+		n = protocol.E820Max
 	}
 	for i := uint64(0); i < n; i++ {
-		m.addE820(m.zeroPage + zpE820 + i*zpE820Size)
+		m.addE820(m.zeroPage + protocol.OffE820 + i*protocol.E820Size)
 	}
 }
 
-// addE820 takes one entry over. It never calls RAM what has another type: such an
-// entry that passes the end of physical addresses is kept as reserved up to there,
-// and the last place is reserved from the first to the last byte of all for which
-// there is no room. Package boot reads the map by the same rules.
+// addE820 takes over the entry at a.
 func (m *machine) addE820(a uint64) {
-	m.addRegion(*word(a), *word(a + 8), uint64(*half(a + 16)))
+	m.addRegion(*word(a), *word(a + protocol.OffE820Bytes), uint64(*half(a + protocol.OffE820Type)))
 }
 
-func (m *machine) addRegion(addr, size, kind uint64) {
-	end := addr + size
-	if end < addr || end > physicalEnd {
-		if kind == E820RAM || addr >= physicalEnd {
-			return
-		}
-		end, kind = physicalEnd, E820Reserved
-	}
-	if end == addr {
-		return
-	}
-	if m.regions < maxRegions-1 {
-		m.e820[m.regions&(maxRegions-1)] = e820entry{addr, end - addr, kind}
-		m.regions++
-		return
-	}
-	if kind == E820RAM {
-		return
-	}
-	rest := &m.e820[maxRegions-1]
-	if m.regions == maxRegions {
-		if rest.addr < addr {
-			addr = rest.addr
-		}
-		if rest.addr+rest.size > end {
-			end = rest.addr + rest.size
-		}
-	}
-	rest.addr, rest.size, rest.kind = addr, end-addr, E820Reserved
-	m.regions = maxRegions
-}
+// addRegion takes over one region of the memory map.
+func (m *machine) addRegion(addr, size, kind uint64) { m.e820.Add(addr, size, kind) }
 
 // mapImage maps the segments' file bytes, each with no more rights than it asks
 // for. Who runs on the board decides about the zero-initialised ones.
@@ -206,12 +155,9 @@ func (m *machine) mapArea(area uint64) bool {
 // mapRAM puts RAM, ACPI tables and the first MiB, where the BIOS keeps its own,
 // into the direct map, all of it read-only; only entries from the given one on.
 func (m *machine) mapRAM(from uint64) bool {
-	for i := from; i < m.regions; i++ {
-		e := &m.e820[i&(maxRegions-1)]
-		if e.kind == E820RAM || e.kind == E820ACPI || e.kind == E820NVS {
-			if !m.direct(e.addr, e.addr+e.size) {
-				return false
-			}
+	for i := from; i < m.e820.Count; i++ {
+		if e := m.e820.At(i); e.Mapped() && !m.direct(e.Addr, e.Addr+e.Size) {
+			return false
 		}
 	}
 	return m.direct(0, 1<<20) && m.direct(m.zeroPage, m.zeroPage+PageSize)

@@ -12,12 +12,6 @@
 #define MSR_FS_BASE 0xc0000100
 #define MSR_GS_BASE 0xc0000101
 
-// Image parameters in the header page, written by linker/.
-#define PARAM_MAGIC 0x800
-#define PARAM_BASE 0x808
-#define PARAM_INIT_SIZE 0x810
-#define PARAM_FILE_SIZE 0x818
-
 #define SET_MSR \ // CX: number, AX: value; clobbers DX
 	MOVQ AX, DX \
 	SHRQ $32, DX \
@@ -60,17 +54,17 @@ TEXT ·Start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	LEAQ runtime·text(SB), R13
 	SUBQ $const_PageSize, R13 // load address
 	MOVQ $const_imageMagic, AX
-	CMPQ AX, PARAM_MAGIC(R13)
+	CMPQ AX, const_paramMagic(R13)
 	JNE  dead
 	SUBQ R13, R15
-	ADDQ PARAM_BASE(R13), R15 // continuation, virtual
+	ADDQ const_paramBase(R13), R15 // continuation, virtual
 
 	// The board's own memory is the last of the stage's, below what the 32-bit
 	// entry may have put there.
-	MOVQ PARAM_INIT_SIZE(R13), R12
+	MOVQ const_paramInitSize(R13), R12
 	SUBQ $(const_tailSize+const_areaSize), R12
 	JCS  dead
-	CMPQ R12, PARAM_FILE_SIZE(R13)
+	CMPQ R12, const_paramFileSize(R13)
 	JCS  dead
 	ADDQ R13, R12
 	MOVQ R12, DI

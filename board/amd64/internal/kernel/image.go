@@ -1,17 +1,11 @@
 package kernel
 
+import "ferry/boot/protocol"
+
 // DirectMap is the virtual address at which physical address 0 would stand: all
 // RAM is mapped there linearly, readable, not executable, and writable only if
 // [Unlock] has said so.
 const DirectMap = 0xffff_8000_0000_0000
-
-// Types of e820 entries, Documentation/arch/x86/zero-page.rst.
-const (
-	E820RAM      = 1
-	E820Reserved = 2
-	E820ACPI     = 3
-	E820NVS      = 4
-)
 
 // ImageBase returns the virtual address of the image's header page.
 func ImageBase() uint64 { return mach.base }
@@ -23,14 +17,10 @@ func ZeroPage() uint64 { return mach.zeroPage }
 func Stage() (start, size uint64) { return mach.load, mach.initSize }
 
 // RegionCount returns the number of entries of the memory map.
-func RegionCount() uint64 { return mach.regions }
+func RegionCount() uint64 { return mach.e820.Count }
 
-// RegionAt returns entry i of the memory map, with a physical address and a size in
-// bytes.
-func RegionAt(i uint64) (start, size, kind uint64) {
-	e := &mach.e820[i&(maxRegions-1)]
-	return e.addr, e.size, e.kind
-}
+// RegionAt returns entry i of the memory map.
+func RegionAt(i uint64) protocol.Region { return *mach.e820.At(i) }
 
 // MemoryUse returns the bytes of the stage's memory that are used, and the most that
 // ever were.

@@ -57,12 +57,12 @@ func buildJump() bool {
 // does, and in a page of tables for each 512 GiB.
 func (m *machine) identity() bool {
 	step := levelSize(level2M)
-	for i := uint64(0); i < m.regions; i++ {
-		e := &m.e820[i&(maxRegions-1)]
-		if e.kind != E820RAM && e.kind != E820ACPI && e.kind != E820NVS {
+	for i := uint64(0); i < m.e820.Count; i++ {
+		e := m.e820.At(i)
+		if !e.Mapped() {
 			continue
 		}
-		if !m.identical(e.addr&^(step-1), (e.addr+e.size+step-1)&^(step-1)) {
+		if !m.identical(e.Addr&^(step-1), (e.Addr+e.Size+step-1)&^(step-1)) {
 			return false
 		}
 	}

@@ -32,9 +32,9 @@ func (m *machine) tablePages() uint64 {
 	if m.gigabyte != 0 {
 		reach = 39
 	}
-	for i := uint64(0); i < m.regions; i++ {
-		if e := &m.e820[i&(maxRegions-1)]; e.kind == E820RAM || e.kind == E820ACPI || e.kind == E820NVS {
-			n += 6 + e.size>>(reach&63)*2
+	for i := uint64(0); i < m.e820.Count; i++ {
+		if e := m.e820.At(i); e.Mapped() {
+			n += 6 + e.Size>>(reach&63)*2
 		}
 	}
 	return n

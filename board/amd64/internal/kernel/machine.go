@@ -4,6 +4,8 @@ import (
 	"unsafe"
 
 	"github.com/usbarmory/tamago/soc/intel/uart"
+
+	"ferry/boot/protocol"
 )
 
 // Virtual places of the board's own memory, each run of pages with unmapped
@@ -25,20 +27,13 @@ const (
 	fatalSize   = 0x2000
 	nmiSize     = 64 // of the fatal stack's far end
 	areaSize    = machineSize + stackSize + trapSize + fatalSize
-	tailSize    = 0x10000 // of the 32-bit entry: linker.TailSize
 )
 
-// Sizes of what the loader may pass.
-const (
-	maxRegions = 1024 // e820 entries kept; Linux passes 128 and SETUP_E820_EXT the rest
-	maxCmdline = 4096
-)
+// maxCmdline bounds the command line, in bytes.
+const maxCmdline = 4096
 
 // PageSize is the size of a page in bytes.
 const PageSize = 4096
-
-// e820entry is a region of the firmware's map: bytes.
-type e820entry struct{ addr, size, kind uint64 }
 
 // lapicState is what the local APIC's registers held when it was found.
 type lapicState struct{ base, spurious, timer, divide uint64 }
@@ -86,8 +81,7 @@ type machine struct {
 	levels                 uint64 // 4 or 5
 	encrypted              uint64 // what encrypts memory, see encryption.go
 
-	e820       [maxRegions]e820entry
-	regions    uint64
+	e820       protocol.Map
 	cmdline    [maxCmdline]byte
 	cmdlineLen uint64
 

@@ -1,5 +1,7 @@
 package kernel
 
+import "ferry/boot/protocol"
+
 // setup runs at the image's own addresses, with the board's tables, before the
 // code that takes over.
 func setup() {
@@ -84,7 +86,7 @@ func (m *machine) maskPIC() {
 // needed later.
 func (m *machine) readCmdline() {
 	zp := m.zeroPage + DirectMap
-	a := uint64(*half(zp + zpCmdline)) | uint64(*half(zp + zpExtCmdline))<<32
+	a := uint64(*half(zp + protocol.OffCmdline)) | uint64(*half(zp + protocol.OffExtCmdline))<<32
 	if a == 0 {
 		return
 	}
@@ -106,28 +108,28 @@ func (m *machine) readCmdline() {
 // list ends at the first node that is not in memory.
 func (m *machine) readSetupData() {
 	left := uint64(maxE820Ext)
-	a := *word(m.zeroPage + DirectMap + zpSetupData)
-	for i := 0; a != 0 && i < maxSetupData; i++ {
-		if !m.directCovers(a, setupDataBytes) {
+	a := *word(m.zeroPage + DirectMap + protocol.OffSetupData)
+	for i := 0; a != 0 && i < protocol.MaxNodes; i++ {
+		if !m.directCovers(a, protocol.NodeHeader) {
 			return
 		}
-		kind, size := *half(DirectMap + a + 8), uint64(*half(DirectMap + a + 12))
-		data := a + setupDataBytes
+		kind, size := *half(DirectMap + a + protocol.OffNodeType), uint64(*half(DirectMap + a + protocol.OffNodeLen))
+		data := a + protocol.NodeHeader
 		if !m.directCovers(data, size) {
 			return
 		}
 		switch kind {
-		case setupE820Ext:
+		case protocol.SetupE820Ext:
 			if size > left {
 				return
 			}
 			left -= size
-			first := m.regions
-			for n := uint64(0); n+zpE820Size <= size; n += zpE820Size {
+			first := m.e820.Count
+			for n := uint64(0); n+protocol.E820Size <= size; n += protocol.E820Size {
 				m.addE820(DirectMap + data + n)
 			}
 			m.mapRAM(first)
-		case setupRNGSeed:
+		case protocol.SetupRNGSeed:
 			for n := uint64(0); n < size && n < maxSeed; n++ {
 				m.pool.writeByte(*byteAt(DirectMap + data + n))
 			}

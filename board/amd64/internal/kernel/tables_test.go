@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"testing"
 	"unsafe"
+
+	"ferry/boot/protocol"
 )
 
 const (
@@ -34,7 +36,7 @@ func newBench(t *testing.T, pages, levels, gigabyte uint64) *bench {
 
 // entry820 adds an entry to the memory map as the zero page has it.
 func (b *bench) entry820(addr, size uint64, kind uint32) {
-	var e [zpE820Size]byte
+	var e [protocol.E820Size]byte
 	binary.LittleEndian.PutUint64(e[:], addr)
 	binary.LittleEndian.PutUint64(e[8:], size)
 	binary.LittleEndian.PutUint32(e[16:], kind)
@@ -69,15 +71,15 @@ func TestIdentityMapsEveryByteWithTheLargestPages(t *testing.T) {
 		regions []region
 		large   uint64 // pages of 1 GiB, where the processor has them
 	}{
-		{"whole pages", []region{{0, 4 * gib, E820RAM}}, 4},
-		{"a PC", []region{{0, 0x9fc00, E820RAM}, {1 * mib, 3*gib - 128*1024, E820RAM}, {3*gib - 128*1024, 3 * gib, E820ACPI}, {4 * gib, 9 * gib, E820RAM}}, 7},
-		{"a small range first", []region{{gib + 5*mib, gib + 6*mib, E820NVS}, {0, 3 * gib, E820RAM}}, 2},
-		{"a small range last", []region{{0, 3 * gib, E820RAM}, {gib + 5*mib, gib + 6*mib, E820ACPI}}, 3},
-		{"ranges that meet inside a page", []region{{gib, gib + 512*mib, E820RAM}, {gib + 512*mib, 3 * gib, E820RAM}}, 1},
-		{"ranges that overlap", []region{{gib, 2*gib + 512*mib, E820RAM}, {2 * gib, 4 * gib, E820RAM}}, 2},
-		{"a range inside a page", []region{{gib + 2*mib, gib + 4*mib, E820RAM}}, 0},
-		{"reserved memory", []region{{0, gib, E820RAM}, {gib, 4 * gib, E820Reserved}}, 1},
-		{"over the border of 512 GiB", []region{{510*gib + 512*mib, 514 * gib, E820RAM}}, 3},
+		{"whole pages", []region{{0, 4 * gib, protocol.E820RAM}}, 4},
+		{"a PC", []region{{0, 0x9fc00, protocol.E820RAM}, {1 * mib, 3*gib - 128*1024, protocol.E820RAM}, {3*gib - 128*1024, 3 * gib, protocol.E820ACPI}, {4 * gib, 9 * gib, protocol.E820RAM}}, 7},
+		{"a small range first", []region{{gib + 5*mib, gib + 6*mib, protocol.E820NVS}, {0, 3 * gib, protocol.E820RAM}}, 2},
+		{"a small range last", []region{{0, 3 * gib, protocol.E820RAM}, {gib + 5*mib, gib + 6*mib, protocol.E820ACPI}}, 3},
+		{"ranges that meet inside a page", []region{{gib, gib + 512*mib, protocol.E820RAM}, {gib + 512*mib, 3 * gib, protocol.E820RAM}}, 1},
+		{"ranges that overlap", []region{{gib, 2*gib + 512*mib, protocol.E820RAM}, {2 * gib, 4 * gib, protocol.E820RAM}}, 2},
+		{"a range inside a page", []region{{gib + 2*mib, gib + 4*mib, protocol.E820RAM}}, 0},
+		{"reserved memory", []region{{0, gib, protocol.E820RAM}, {gib, 4 * gib, protocol.E820Reserved}}, 1},
+		{"over the border of 512 GiB", []region{{510*gib + 512*mib, 514 * gib, protocol.E820RAM}}, 3},
 	} {
 		for _, levels := range []uint64{4, 5} {
 			for _, gigabyte := range []uint64{0, 1} {
@@ -85,7 +87,7 @@ func TestIdentityMapsEveryByteWithTheLargestPages(t *testing.T) {
 				want := map[uint64]bool{0: true}
 				for _, r := range c.regions {
 					b.entry820(r.addr, r.end-r.addr, r.kind)
-					for a := r.addr &^ (2*mib - 1); r.kind != E820Reserved && a < r.end; a += 2 * mib {
+					for a := r.addr &^ (2*mib - 1); r.kind != protocol.E820Reserved && a < r.end; a += 2 * mib {
 						want[a] = true
 					}
 				}
@@ -115,12 +117,12 @@ func TestIdentityMapsEveryByteWithTheLargestPages(t *testing.T) {
 // few pages, and running out of them is reported.
 func TestIdentityOf16TiBFitsTheStage(t *testing.T) {
 	b := newBench(t, 64, 4, 1)
-	b.entry820(4*gib, 16<<40, E820RAM)
+	b.entry820(4*gib, 16<<40, protocol.E820RAM)
 	if !b.identity() || b.framesUsed > 40 {
 		t.Errorf("%d pages of tables", b.framesUsed)
 	}
 	b = newBench(t, 64, 4, 0)
-	b.entry820(4*gib, 16<<40, E820RAM)
+	b.entry820(4*gib, 16<<40, protocol.E820RAM)
 	if b.identity() {
 		t.Error("16 TiB in pages of 2 MiB fit 64 pages of tables")
 	}
@@ -164,8 +166,8 @@ func TestConsoleSpeedIsReadFromTheCommandLine(t *testing.T) {
 // TestIdentityEndsWithTheDirectMap: what it does not reach is no memory here.
 func TestIdentityEndsWithTheDirectMap(t *testing.T) {
 	b := newBench(t, 256, 5, 1)
-	b.entry820(DirectEnd-2*gib, 4*gib, E820RAM)
-	b.entry820(DirectEnd+8*gib, 4*gib, E820RAM)
+	b.entry820(DirectEnd-2*gib, 4*gib, protocol.E820RAM)
+	b.entry820(DirectEnd+8*gib, 4*gib, protocol.E820RAM)
 	if !b.identity() {
 		t.Fatal("no page left")
 	}
@@ -212,27 +214,32 @@ func TestDirectMapCoversNoAddressBeyondIt(t *testing.T) {
 	}
 }
 
+// region820 is a region of the map.
+func region820(addr, size, kind uint64) protocol.Region {
+	return protocol.Region{Addr: addr, Size: size, Type: kind}
+}
+
 // TestE820NeverMakesRAMOfReservedMemory: the same cases as package boot has.
 func TestE820NeverMakesRAMOfReservedMemory(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		addr, size uint64
 		kind       uint32
-		want       e820entry // size 0: none
+		want       protocol.Region // size 0: none
 	}{
-		{"reserved that wraps", 512 * mib, 1<<64 - 1, 2, e820entry{512 * mib, 1<<52 - 512*mib, 2}},
-		{"reserved above all", 512 * mib, 1 << 53, 2, e820entry{512 * mib, 1<<52 - 512*mib, 2}},
-		{"ACPI tables that wrap", 512 * mib, 1<<64 - 1, 3, e820entry{512 * mib, 1<<52 - 512*mib, 2}},
-		{"RAM that wraps", 512 * mib, 1<<64 - 1, 1, e820entry{}},
-		{"RAM above all", 512 * mib, 1 << 53, 1, e820entry{}},
-		{"RAM to the end", 512 * mib, 1<<52 - 512*mib, 1, e820entry{512 * mib, 1<<52 - 512*mib, 1}},
-		{"reserved where nothing is", 1 << 52, 4096, 2, e820entry{}},
-		{"reserved of no bytes", 512 * mib, 0, 2, e820entry{}},
+		{"reserved that wraps", 512 * mib, 1<<64 - 1, 2, region820(512*mib, 1<<52-512*mib, 2)},
+		{"reserved above all", 512 * mib, 1 << 53, 2, region820(512*mib, 1<<52-512*mib, 2)},
+		{"ACPI tables that wrap", 512 * mib, 1<<64 - 1, 3, region820(512*mib, 1<<52-512*mib, 2)},
+		{"RAM that wraps", 512 * mib, 1<<64 - 1, 1, protocol.Region{}},
+		{"RAM above all", 512 * mib, 1 << 53, 1, protocol.Region{}},
+		{"RAM to the end", 512 * mib, 1<<52 - 512*mib, 1, region820(512*mib, 1<<52-512*mib, 1)},
+		{"reserved where nothing is", 1 << 52, 4096, 2, protocol.Region{}},
+		{"reserved of no bytes", 512 * mib, 0, 2, protocol.Region{}},
 	} {
 		b := newBench(t, 2, 4, 0)
 		b.entry820(c.addr, c.size, c.kind)
-		if b.e820[0] != c.want || (b.regions == 1) != (c.want.size > 0) {
-			t.Errorf("%s: %d entries, %#x, want %#x", c.name, b.regions, b.e820[0], c.want)
+		if b.e820.Regions[0] != c.want || (b.e820.Count == 1) != (c.want.Size > 0) {
+			t.Errorf("%s: %d entries, %#x, want %#x", c.name, b.e820.Count, b.e820.Regions[0], c.want)
 		}
 	}
 
@@ -246,10 +253,10 @@ func TestE820NeverMakesRAMOfReservedMemory(t *testing.T) {
 	b.entry820(0x2000_0000, 0x1000, 2)
 	b.entry820(0x2400_0000, 0x10000, 7)
 	b.entry820(0x2100_0000, 0x1000, 20)
-	if want := (e820entry{0x2000_0000, 0x401_0000, 2}); b.regions != 1024 || b.e820[1023] != want {
-		t.Errorf("%d entries, the last %#x, want %#x", b.regions, b.e820[1023], want)
+	if want := (region820(0x2000_0000, 0x401_0000, 2)); b.e820.Count != 1024 || b.e820.Regions[1023] != want {
+		t.Errorf("%d entries, the last %#x, want %#x", b.e820.Count, b.e820.Regions[1023], want)
 	}
-	if want := (e820entry{0x2f00_0000, 0x1000, 20}); b.e820[1022] != want {
-		t.Errorf("entry 1022 is %#x, want %#x", b.e820[1022], want)
+	if want := (region820(0x2f00_0000, 0x1000, 20)); b.e820.Regions[1022] != want {
+		t.Errorf("entry 1022 is %#x, want %#x", b.e820.Regions[1022], want)
 	}
 }
