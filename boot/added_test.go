@@ -6,21 +6,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ferry/boot"
+	"ferry/boot/cmdline"
 	"ferry/phys"
 )
-
-func TestBytesAreReadAsLinuxReadsThem(t *testing.T) {
-	for s, want := range map[string]uint64{"4096": 4096, "64K": 64 << 10, "512M": 512 << 20, "3g": 3 << 30, "0x10000000": 0x10000000, "0x1e": 0x1e, "010": 8, "1Gx": 1 << 30} {
-		if got, ok := boot.ParseBytes(s); !ok || got != want {
-			t.Errorf("%q: %v, %v; want %v", s, got, ok, want)
-		}
-	}
-	for _, s := range []string{"", "nopentium", "M", "99999999999999999999", "16777216T"} {
-		if got, ok := boot.ParseBytes(s); ok {
-			t.Errorf("%q: %v", s, got)
-		}
-	}
-}
 
 // Each row of the command line, and the RAM that it adds. The board has the same rows.
 func TestRAMOfTheCommandLine(t *testing.T) {
@@ -42,6 +30,9 @@ func TestRAMOfTheCommandLine(t *testing.T) {
 		{"xmemmap=1G@4G memmaps=1G@4G mem=1G@4G", nil},
 		{`x="a memmap=1G@4G"`, nil},
 		{"-- memmap=1G@4G", nil},
+		{`"--" memmap=1G@4G`, nil},
+		{`memmap="1G@4G"`, four},
+		{"memmap=1Gx@4G", nil},
 		{"memmap=1G@0xfffffffffffff000 memmap=1G@4194304G", nil},
 	} {
 		if d := cmp.Diff(tt.want, boot.AddedRAM(tt.line)); d != "" {
@@ -78,7 +69,7 @@ func TestRAMWordSaysWhatIsRead(t *testing.T) {
 		t.Errorf("%s: %v", word, got)
 	}
 	for value, want := range map[string]bool{"1G@4G": true, "1G@4G,": false, "1G": false, "": false, "1G@4G,x": false} {
-		if boot.IsRAM(value) != want {
+		if cmdline.OnlyRAM(value) != want {
 			t.Errorf("%q: RAM %v, want %v", value, !want, want)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"ferry/boot/cmdline"
 	"ferry/boot/opened"
 	"ferry/boot/protocol"
 	"ferry/phys"
@@ -57,18 +58,18 @@ var decompressors = []string{"mem=", "memmap=", "mem_encrypt=", "acpi_rsdp="}
 // Enterable says why an opened kernel is not to be entered with a command line on a
 // processor, by an error that wraps [ErrOpened]; nil: it is. inScratch is set if it
 // is placed in scratch, where no pages of 1 GiB are lost by it.
-func (k *Kernel) Enterable(cmdline string, cpu Processor, inScratch bool) error {
+func (k *Kernel) Enterable(line string, cpu Processor, inScratch bool) error {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrOpened, fmt.Sprintf(format, args...))
 	}
 	if cpu.Encrypted {
 		return refuse("memory is encrypted, as in a guest of SEV or TDX")
 	}
-	if want := cpu.HasFiveLevel && !hasWord(cmdline, "no5lvl"); want != cpu.FiveLevel {
+	if want := cpu.HasFiveLevel && !hasWord(line, "no5lvl"); want != cpu.FiveLevel {
 		return refuse("the machine runs with %d levels of page tables, and its decompressor would turn on %d",
 			map[bool]int{false: 4, true: 5}[cpu.FiveLevel], map[bool]int{false: 4, true: 5}[want])
 	}
-	if word := Steered(cmdline, inScratch); word != "" {
+	if word := Steered(line, inScratch); word != "" {
 		return refuse("%s on its command line is for its decompressor", word)
 	}
 	return nil
@@ -76,8 +77,8 @@ func (k *Kernel) Enterable(cmdline string, cpu Processor, inScratch bool) error 
 
 // Steered returns a word of a command line by which a decompressor places the kernel
 // elsewhere than Ferry would, or leaves another state; empty if there is none.
-func Steered(cmdline string, inScratch bool) string {
-	for word := range strings.FieldsFuncSeq(cmdline, isBlank) {
+func Steered(line string, inScratch bool) string {
+	for word := range cmdline.Early(line) {
 		bare := strings.TrimLeft(word, `"`)
 		for _, prefix := range decompressors {
 			if strings.HasPrefix(bare, prefix) {
@@ -93,17 +94,14 @@ func Steered(cmdline string, inScratch bool) string {
 
 // hasWord reports whether a word stands in a command line by itself, as the
 // decompressor's cmdline_find_option_bool looks for it.
-func hasWord(cmdline, word string) bool {
-	for w := range strings.FieldsFuncSeq(cmdline, isBlank) {
+func hasWord(line, word string) bool {
+	for w := range cmdline.Early(line) {
 		if w == word {
 			return true
 		}
 	}
 	return false
 }
-
-// isBlank is what the decompressor takes for the space between two words.
-func isBlank(c rune) bool { return c <= ' ' }
 
 // choose returns the kernel in the form in which it is to be started. A damaged part
 // is an error, whatever else is there; form says why an opened kernel that is whole is

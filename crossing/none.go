@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"ferry/boot"
+	"ferry/boot/cmdline"
 	"ferry/phys"
 )
 
@@ -90,7 +90,7 @@ func (s *Started) announced() error {
 func turnedOn(line string) (word string) {
 	for _, name := range []string{"liveupdate", "kho"} {
 		on := ""
-		for o := range boot.Options(line) {
+		for o := range cmdline.Options(line) {
 			if o.Name != name {
 				continue
 			}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"ferry/boot"
+	"ferry/boot/cmdline"
 	"ferry/boot/payload"
 	"ferry/phys"
 )
@@ -70,9 +70,9 @@ const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, fe
 // of a name wins. An unknown name or value is an error: a misspelled policy
 // must not silently become another one. The options returned with an error hold
 // what was understood.
-func ParseOptions(cmdline string) (o Options, bad error) {
+func ParseOptions(line string) (o Options, bad error) {
 	o = Options{Mode: Cross, Deadline: defaultDeadline}
-	for word := range boot.Options(cmdline) {
+	for word := range cmdline.Options(line) {
 		name, ours := strings.CutPrefix(word.Name, prefix)
 		if !ours {
 			continue
@@ -92,7 +92,7 @@ func ParseOptions(cmdline string) (o Options, bad error) {
 			o.ExpectSessions, _ = strconv.ParseUint(word.Value, 10, 32)
 		case name == "deadline" && isDeadline(word.Value):
 			o.Deadline, _ = time.ParseDuration(word.Value)
-		case name == "ram" && boot.IsRAM(word.Value): // for the board and package boot
+		case name == "ram" && cmdline.OnlyRAM(word.Value): // for the board and package boot
 		case bad == nil:
 			bad = fmt.Errorf("command line: %s: want %s", phys.Quote(word.Word), words)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"ferry/boot"
+	"ferry/boot/cmdline"
 	"ferry/boot/payload"
 	"ferry/kho"
 	"ferry/phys"
@@ -195,17 +196,17 @@ func (s *Started) identify(r *Report) {
 
 // candidate returns a kernel of the payload. Without a command line of its own it gets
 // that of the stage.
-func (s *Started) candidate(info payload.KernelInfo, kernel, initrd payload.File, cmdline *string) candidate {
+func (s *Started) candidate(info payload.KernelInfo, kernel, initrd payload.File, own *string) candidate {
 	c := candidate{release: info.Release, gen: ByName(info.Generation), Next: boot.Next{
 		Kernel:    s.part(kernel),
 		Initrd:    s.part(initrd),
-		Cmdline:   boot.Without(s.params.Cmdline, prefix),
+		Cmdline:   cmdline.Without(s.params.Cmdline, prefix),
 		Seed:      make([]byte, 32),
 		Random:    s.m.Random,
 		Processor: s.m.Processor,
 	}}
-	if cmdline != nil {
-		c.Cmdline = *cmdline
+	if own != nil {
+		c.Cmdline = *own
 	}
 	s.m.Random(c.Seed)
 	return c

@@ -1,8 +1,6 @@
 package amd64
 
 import (
-	"strings"
-
 	"ferry/board/amd64/internal/kernel"
 	"ferry/boot/protocol"
 	"ferry/phys"
@@ -21,14 +19,10 @@ type Info struct {
 // Boot returns how the image was started.
 func Boot() Info {
 	load, size := kernel.Stage()
-	var line strings.Builder
-	for i := uint64(0); kernel.CmdlineAt(i) != 0; i++ {
-		line.WriteByte(kernel.CmdlineAt(i))
-	}
 	return Info{
 		ZeroPage: phys.Addr(kernel.ZeroPage()),
 		Stage:    phys.Range{Start: phys.Addr(load), End: phys.Addr(load + size)},
-		Cmdline:  line.String(),
+		Cmdline:  kernel.Cmdline(),
 	}
 }
 

@@ -133,7 +133,7 @@ func (h host) checkLUO() error {
 		}
 		line, _ := h.cmdline()
 		do := "boot a kernel that has CONFIG_LIVEUPDATE, and mount devtmpfs on /dev"
-		if !hasWord(line, "liveupdate=on", "liveupdate=1", "liveupdate=y") {
+		if !enabled(line, "liveupdate") {
 			do = "boot with liveupdate=on"
 		}
 		return &problem{"the live update orchestrator is off: no /dev/liveupdate", do, nil}
@@ -166,7 +166,7 @@ func (h host) scratch() ([]phys.Range, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		line, _ := h.cmdline()
 		do := "boot with kho=on; the kernel's log says why if it already is"
-		if hasWord(line, "kho=off", "kho=0", "kho=n") {
+		if on, said := turned(line, "kho"); said && !on {
 			do = "boot with kho=on: this kernel was told kho=off"
 		}
 		if _, err := fs.Stat(h.root, debugfs+"/kho"); err == nil {
@@ -230,9 +230,9 @@ func (h host) numbers(name string) ([]uint64, error) {
 	return ns, nil
 }
 
-// hasWord reports whether one of the words stands in the command line.
-func hasWord(line string, words ...string) bool {
-	for _, field := range strings.Fields(line) {
+// hasWord reports whether one of the words is among the flags of a processor.
+func hasWord(flags string, words ...string) bool {
+	for _, field := range strings.Fields(flags) {
 		for _, word := range words {
 			if field == word {
 				return true

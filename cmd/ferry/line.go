@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ferry/boot"
+	"ferry/boot/cmdline"
 	"ferry/phys"
 )
 
@@ -21,7 +22,7 @@ func (c *loadCmd) line(running string) line {
 		l = line{*c.Cmdline, "from --cmdline"}
 	}
 	if c.Append != "" {
-		l = line{boot.Append(l.text, c.Append), l.from + " and --append"}
+		l = line{cmdline.Append(l.text, c.Append), l.from + " and --append"}
 	}
 	return l
 }
@@ -31,7 +32,7 @@ func (l line) passedOn(own *string) line {
 	if own != nil {
 		return line{*own, "in the payload"}
 	}
-	return line{boot.Without(l.text, "ferry."), l.from}
+	return line{cmdline.Without(l.text, "ferry."), l.from}
 }
 
 // dropped warns of what the operator says to a kernel that does not get it.
@@ -40,33 +41,39 @@ func (r *review) dropped(c *loadCmd, what string, own *string) {
 		return
 	}
 	for flag, text := range map[string]*string{"--cmdline": c.Cmdline, "--append": &c.Append} {
-		if text != nil && boot.Without(*text, "ferry.") != "" {
-			r.warn("the %s does not get %q of %s: the payload has a command line for it", what, boot.Without(*text, "ferry."), flag)
+		if text != nil && cmdline.Without(*text, "ferry.") != "" {
+			r.warn("the %s does not get %q of %s: the payload has a command line for it", what, cmdline.Without(*text, "ferry."), flag)
 		}
 	}
 }
 
 // enabled reports whether the last word of this name turns something on, as kstrtobool of Linux reads it.
-func enabled(cmdline, name string) (on bool) {
-	for o := range boot.Options(cmdline) {
+func enabled(text, name string) (on bool) {
+	on, _ = turned(text, name)
+	return on
+}
+
+// turned is enabled, and reports whether any word says so or the opposite.
+func turned(text, name string) (on, said bool) {
+	for o := range cmdline.Options(text) {
 		if o.Name != name || o.Value == "" {
 			continue
 		}
 		switch v := strings.ToLower(o.Value); {
 		case v[0] == 'y', v[0] == 't', v[0] == '1', strings.HasPrefix(v, "on"):
-			on = true
+			on, said = true, true
 		case v[0] == 'n', v[0] == 'f', v[0] == '0', strings.HasPrefix(v, "of"):
-			on = false
+			on, said = false, true
 		}
 	}
-	return on
+	return on, said
 }
 
 // live wants a line to turn on what the running one does: without it the kernel keeps what is preserved, and nobody can ask
 // for it.
-func (r *review) live(what, cmdline, running string) {
+func (r *review) live(what, text, running string) {
 	for _, name := range []string{"kho", "liveupdate"} {
-		if enabled(running, name) && !enabled(cmdline, name) {
+		if enabled(running, name) && !enabled(text, name) {
 			r.doubt(fmt.Sprintf("the command line of the %s has no %s=on, which the running kernel has", what, name),
 				"its memory stays preserved, and nobody can take it over", fmt.Sprintf("add %s=on", name))
 		}
@@ -74,23 +81,23 @@ func (r *review) live(what, cmdline, running string) {
 }
 
 // memory wants a line to leave in all memory in which something may be preserved: scratch, and what the running kernel has.
-func (r *review) memory(what, cmdline, running string, scratch []phys.Range, ram phys.Ranges) {
+func (r *review) memory(what, text, running string, scratch []phys.Range, ram phys.Ranges) {
 	top := phys.Addr(0)
 	if len(ram) > 0 {
 		top = ram[len(ram)-1].End
 	}
-	known := slices.Collect(boot.Options(running))
-	for o := range boot.Options(cmdline) {
+	known := slices.Collect(cmdline.Options(running))
+	for o := range cmdline.Options(text) {
 		word := o.Name + "=" + o.Value
-		if o.Name == "memmap" && !slices.ContainsFunc(known, func(k boot.Option) bool { return k.Name == o.Name && k.Value == o.Value }) &&
-			!(boot.IsRAM(o.Value) && has(ram, boot.AddedRAM(o.Word))) {
+		if o.Name == "memmap" && !slices.ContainsFunc(known, func(k cmdline.Option) bool { return k.Name == o.Name && k.Value == o.Value }) &&
+			!(cmdline.OnlyRAM(o.Value) && has(ram, boot.AddedRAM(o.Word))) {
 			r.doubt(fmt.Sprintf("the command line of the %s has %s, which the running kernel has not", what, word),
 				"what is preserved there is lost, or the kernel dies without a word", "leave it out")
 		}
 		if o.Name != "mem" {
 			continue
 		}
-		n, ok := boot.ParseBytes(o.Value)
+		n, ok := cmdline.ParseBytes(o.Value)
 		limit := phys.Addr(n)
 		if !ok {
 			continue
@@ -121,16 +128,16 @@ func has(ram phys.Ranges, all []phys.Range) bool {
 }
 
 // root warns of a root file system that a kernel finds only with an initrd, and of none where the running kernel has one.
-func (r *review) root(what, cmdline, running string, initrd []byte) {
-	of := func(cmdline string) (root string) {
-		for o := range boot.Options(cmdline) {
+func (r *review) root(what, text, running string, initrd []byte) {
+	of := func(text string) (root string) {
+		for o := range cmdline.Options(text) {
 			if o.Name == "root" {
 				root = o.Value
 			}
 		}
 		return root
 	}
-	root := of(cmdline)
+	root := of(text)
 	if root == "" && of(running) != "" {
 		r.warn("the command line of the %s has no root=, which the running kernel has", what)
 	}

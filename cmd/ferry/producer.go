@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"ferry/boot"
+	"ferry/boot/cmdline"
 	"ferry/boot/payload"
 	"ferry/boot/vmlinux"
 	"ferry/crossing"
@@ -96,7 +96,7 @@ func (p producer) word() string {
 // introduced is the line with a word on who hands over, unless it has one.
 func (p producer) introduced(l line, o crossing.Options) line {
 	if w := p.word(); w != "" && o.From == "" {
-		l.text = boot.Append(l.text, w)
+		l.text = cmdline.Append(l.text, w)
 	}
 	return l
 }
@@ -116,7 +116,7 @@ func (k *check) producer(m payload.Manifest) {
 		k.review.doubt(fmt.Sprintf("%s%s, and %v", said.by, said.name, p), "the stage refuses what memory shows to be another kernel's, which is a failure",
 			"leave it out: ferry load tells the stage which kernel runs")
 		if k.options.From == "" {
-			k.line.text = boot.Without(k.line.text, "ferry.from")
+			k.line.text = cmdline.Without(k.line.text, "ferry.from")
 		}
 	}
 }

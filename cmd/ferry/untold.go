@@ -5,6 +5,7 @@ import (
 	"io/fs"
 
 	"ferry/boot"
+	"ferry/boot/cmdline"
 	"ferry/phys"
 )
 
@@ -34,15 +35,15 @@ func wholePages(rs phys.Ranges) (all phys.Ranges) {
 // introducedRAM is the line with a word on RAM that neither a map nor the line names.
 func (h host) introducedRAM(l line) line {
 	if more := h.untold().Sub(boot.AddedRAM(l.text)...); len(more) > 0 {
-		l.text = boot.Append(l.text, boot.RAMWord(more))
+		l.text = cmdline.Append(l.text, boot.RAMWord(more))
 	}
 	return l
 }
 
 // untold wants a kernel of the payload to be told of all memory. The stage knows it, and what is preserved there crosses; but
 // this kernel finds it where it has no memory, and dies before its console works, as it does after a plain kexec.
-func (k *check) untold(what, cmdline string) {
-	for _, r := range k.host.untold().Sub(boot.AddedRAM(cmdline)...) {
+func (k *check) untold(what, line string) {
+	for _, r := range k.host.untold().Sub(boot.AddedRAM(line)...) {
 		k.review.doubt(fmt.Sprintf("the running kernel has %s of memory at %v of which the %s is not told, as after any kexec", size(r.Size()), r, what),
 			"it dies without a word if something is preserved there", fmt.Sprintf("add memmap=%#x@%#x to its command line", r.Size(), uint64(r.Start)))
 	}

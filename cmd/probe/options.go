@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ferry/boot"
+	"ferry/boot/cmdline"
 	"ferry/cmd/probe/standin"
 	"ferry/phys"
 )
@@ -33,11 +33,11 @@ type options struct {
 }
 
 // parse reads the probe's words.
-func parse(cmdline string) (options, error) {
+func parse(line string) (options, error) {
 	o := options{role: "a", from: standin.F, to: standin.F, expect: crossed, shape: standin.Shape{Sessions: 1, Files: 1, RegionOrder: 9}}
 	numbers := map[string]*int{"probe.sessions": &o.shape.Sessions, "probe.files": &o.shape.Files,
 		"probe.fill": &o.shape.Fill, "probe.regions": &o.shape.Regions, "probe.tests": &o.shape.Tests, "probe.node": &o.node}
-	for w := range boot.Options(cmdline) {
+	for w := range cmdline.Options(line) {
 		var err error
 		switch {
 		case strings.HasPrefix(w.Name, "ferry."):

@@ -31,6 +31,9 @@ func TestRAMOfTheCommandLine(t *testing.T) {
 		{"xmemmap=1G@4G memmaps=1G@4G mem=1G@4G", nil},
 		{`x="a memmap=1G@4G"`, nil},
 		{"-- memmap=1G@4G", nil},
+		{`"--" memmap=1G@4G`, nil},
+		{`memmap="1G@4G"`, []protocol.Region{four}},
+		{"memmap=1Gx@4G", nil},
 		{"--x memmap=1G@4G", []protocol.Region{four}},
 		{"memmap=1G@0xfffffffffffff000 memmap=1G@4194304G memmap=99999999999999999999@4G memmap=16777216T@4G", nil},
 	} {

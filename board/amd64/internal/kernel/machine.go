@@ -146,10 +146,10 @@ func SegmentCount() uint64 { return mach.segmentCount }
 // SegmentAt returns segment i of the image.
 func SegmentAt(i uint64) Segment { return mach.segments[i&(maxSegments-1)] }
 
-// CmdlineAt returns byte i of the kernel command line, 0 after its end.
-func CmdlineAt(i uint64) byte {
-	if i >= mach.cmdlineLen {
-		return 0
-	}
-	return mach.cmdline[i&(maxCmdline-1)]
+// Cmdline returns the kernel command line, without a copy: it never changes.
+func Cmdline() string { return mach.commandLine() }
+
+func (m *machine) commandLine() string {
+	line := m.cmdline[:m.cmdlineLen&(maxCmdline-1)]
+	return *(*string)(unsafe.Pointer(&line)) // a slice begins as a string does
 }

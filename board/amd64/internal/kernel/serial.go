@@ -6,6 +6,7 @@ import (
 	"github.com/usbarmory/tamago/soc/intel/uart"
 
 	"ferry/board/record"
+	"ferry/boot/cmdline"
 )
 
 // Base ports of the four serial ports that every PC firmware agrees on.
@@ -37,20 +38,21 @@ const (
 // with console=ttySn, of the first without one, and the divisor for the speed that
 // follows the name, 0 without one.
 func (m *machine) consolePort() (port uint16, divisor uint64) {
-	const key = "console=ttyS"
 	port = com1
-	for i := uint64(0); i+uint64(len(key)) < m.cmdlineLen; i++ {
-		n := uint64(0)
-		for n < uint64(len(key)) && m.cmdline[(i+n)&(maxCmdline-1)] == key[n] {
-			n++
+	line := m.commandLine()
+	for i := 0; ; {
+		w, ok := cmdline.Next(line, i)
+		if !ok || w.Dashes(line) {
+			return port, divisor
 		}
-		if n < uint64(len(key)) {
-			continue
-		}
-		if end := m.cmdline[(i+n+1)&(maxCmdline-1)]; end != ',' && end != ' ' && end != '\t' && end != '\n' && end != 0 {
+		i = w.End
+		const name = "ttyS"
+		digit := w.Value + len(name)
+		after := m.cmdlineAt(digit + 1)
+		if !w.Named(line, "console") || !w.ValueStarts(line, name) || digit+1 < w.ValueEnd && after != ',' {
 			continue // ttyS10 is not ttyS1
 		}
-		switch m.cmdline[(i+n)&(maxCmdline-1)] {
+		switch m.cmdlineAt(digit) {
 		case '0':
 			port = com1
 		case '1':
@@ -62,10 +64,12 @@ func (m *machine) consolePort() (port uint16, divisor uint64) {
 		default:
 			continue
 		}
-		divisor = m.baudDivisor(i + n + 1)
+		divisor = m.baudDivisor(digit + 1)
 	}
-	return port, divisor
 }
+
+// cmdlineAt returns a byte of the command line, 0 behind its end.
+func (m *machine) cmdlineAt(i int) byte { return m.cmdline[uint(i)&(maxCmdline-1)] }
 
 // openConsole sets the console's port to 8N1. Without a speed on the command line it
 // keeps the one that it has from the firmware or the old kernel.
@@ -88,15 +92,15 @@ func (m *machine) openConsole() {
 }
 
 // baudDivisor returns the divisor for the speed that follows at i in the command
-// line, as in ttyS0,9600n8; 0 where there is none that the port can do.
-func (m *machine) baudDivisor(i uint64) uint64 {
-	if m.cmdline[i&(maxCmdline-1)] != ',' {
+// line, as in ttyS0,9600n8; 0 if there is none that the port can do.
+func (m *machine) baudDivisor(i int) uint64 {
+	if m.cmdlineAt(i) != ',' {
 		return 0
 	}
 	baud := uint64(0)
 	for baud <= uartHz {
 		i++
-		d := m.cmdline[i&(maxCmdline-1)] - '0'
+		d := m.cmdlineAt(i) - '0'
 		if d > 9 {
 			break
 		}

@@ -136,6 +136,7 @@ func TestConsoleIsThePortThatIsNamedLast(t *testing.T) {
 	}{
 		{"", com1, 0}, {"quiet", com1, 0}, {"console=ttyS0", com1, 0}, {"console=ttyS1", com2, 0}, {"console=ttyS2 quiet", com3, 0},
 		{"console=ttyS3,9600n8", com4, 12}, {"console=ttyS1,57600 console=ttyS2", com3, 0}, {"console=ttyS1\tquiet", com2, 0},
+		{`x="a console=ttyS1" b`, com1, 0}, {"-- console=ttyS1", com1, 0}, {"netconsole=ttyS1", com1, 0}, {`console="ttyS1,9600"`, com2, 12},
 		{"console=ttyS10", com1, 0}, {"console=ttyS10,9600", com1, 0}, {"console=ttyS1 console=ttyS20", com2, 0},
 		{"console=ttyS4", com1, 0}, {"console=ttyS", com1, 0}, {"console=tty0", com1, 0}, {"console=ttyS1x", com1, 0},
 	} {

@@ -1,6 +1,9 @@
 package syscalls
 
-import "ferry/board/amd64/internal/kernel"
+import (
+	"ferry/board/amd64/internal/kernel"
+	"ferry/boot/cmdline"
+)
 
 // The first thread's stack starts out as Linux leaves it for a program: argument
 // count, arguments, environment, auxiliary vector.
@@ -69,20 +72,21 @@ func buildArguments() uint64 {
 	b.string("ferry\x00")
 	argc := uint64(1)
 
-	i := afterDashes()
-	for {
-		var more bool
-		if i, more = b.argument(i); !more {
+	line := kernel.Cmdline()
+	for _, i := cmdline.Init(line); ; {
+		w, ok := cmdline.Next(line, i)
+		if !ok {
 			break
 		}
-		argc++
+		b.argument(line, w.Start, w.End)
+		argc, i = argc+1, w.End
 	}
 	b.word(0)
 	*word(vec) = argc
 
-	b.environment()
+	b.environment(line)
 	b.word(b.text)
-	b.string(memoryLimit)
+	b.string(memoryLimit + "=")
 	b.number(kernel.GoMemory())
 	b.byte(0)
 	b.word(0)
@@ -98,82 +102,46 @@ func buildArguments() uint64 {
 	return vec
 }
 
-// afterDashes returns where the command line's program arguments start: after a
-// word "--".
-func afterDashes() uint64 {
-	for i := uint64(0); kernel.CmdlineAt(i) != 0; i++ {
-		if kernel.CmdlineAt(i) == '-' && kernel.CmdlineAt(i+1) == '-' && isSpace(kernel.CmdlineAt(i+2)) &&
-			(i == 0 || isSpace(kernel.CmdlineAt(i-1))) {
-			return i + 2
-		}
-	}
-	return 1 << 20
-}
-
-// startsAt reports whether the command line has s at position i.
-func startsAt(i uint64, s string) bool {
-	for n := 0; n < len(s); n++ {
-		if kernel.CmdlineAt(i+uint64(n)) != s[n] {
-			return false
-		}
-	}
-	return true
-}
-
-// isSpace reports whether c ends a word; 0 is the end of the command line.
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == 0 }
-
-// argument copies the next word from position i on. Double quotes hold blanks
-// together.
-func (b *builder) argument(i uint64) (next uint64, ok bool) {
-	for kernel.CmdlineAt(i) != 0 && isSpace(kernel.CmdlineAt(i)) {
-		i++
-	}
-	if kernel.CmdlineAt(i) == 0 {
-		return i, false
-	}
+// argument adds a string: bytes of the command line, less its quotes.
+func (b *builder) argument(line string, start, end int) {
 	b.word(b.text)
-	for quoted := false; ; i++ {
-		c := kernel.CmdlineAt(i)
-		if c == 0 || isSpace(c) && !quoted {
-			break
-		}
-		if c == '"' {
-			quoted = !quoted
-			continue
-		}
-		b.byte(c)
-	}
+	b.unquoted(line, start, end)
 	b.byte(0)
-	return i, true
+}
+
+// unquoted copies bytes of the command line, less its quotes.
+func (b *builder) unquoted(line string, start, end int) {
+	for i := uint(start); i < uint(end) && i < uint(len(line)); i++ {
+		if c := line[i]; c != '"' {
+			b.byte(c)
+		}
+	}
 }
 
 // memoryLimit is the variable by which the runtime takes its limit. Only the board
 // sets it: the runtime ends the program if it cannot read the value, and this early
 // there is no fallback.
-const memoryLimit = "GOMEMLIMIT="
+const memoryLimit = "GOMEMLIMIT"
 
-// environment passes on words before the dashes that look like NAME=value, the
-// name in capitals: GODEBUG, GOTRACEBACK, GOGC; but not GOMEMLIMIT.
-func (b *builder) environment() {
-	for i, end := uint64(0), afterDashes(); i < end && kernel.CmdlineAt(i) != 0; {
-		n := i
-		for c := kernel.CmdlineAt(n); c >= 'A' && c <= 'Z' || c == '_' && n > i; c = kernel.CmdlineAt(n) {
-			n++
+// environment passes on the words of the kernel that look like NAME=value, the name
+// in capitals: GODEBUG, GOTRACEBACK, GOGC; but not GOMEMLIMIT.
+func (b *builder) environment(line string) {
+	for i := 0; ; {
+		w, ok := cmdline.Next(line, i)
+		if !ok || w.Dashes(line) {
+			return
 		}
-		if n > i && kernel.CmdlineAt(n) == '=' {
-			before, name := *b, i
-			if i, _ = b.argument(i); startsAt(name, memoryLimit) {
-				*b = before
-				kernel.Print("ferry: GOMEMLIMIT follows from the stage's memory; the command line's is ignored\n")
-			}
-			continue
-		}
-		for !isSpace(kernel.CmdlineAt(i)) {
-			i++
-		}
-		for kernel.CmdlineAt(i) != 0 && isSpace(kernel.CmdlineAt(i)) {
-			i++
+		i = w.End
+		switch {
+		case !w.Variable(line):
+		case w.Named(line, memoryLimit):
+			kernel.Print("ferry: GOMEMLIMIT follows from the stage's memory; the command line's is ignored\n")
+		default:
+			b.word(b.text)
+			b.unquoted(line, w.Name, w.NameEnd)
+			b.byte('=')
+			b.unquoted(line, w.Value, w.ValueEnd)
+			b.byte(0)
 		}
 	}
 }
