@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"ferry/boot"
+	"ferry/boot/cmdline"
 	"ferry/kho"
 	"ferry/luo"
 	"ferry/phys"
@@ -216,10 +216,9 @@ func (w *WayOut) cold() boot.Next {
 	if err != nil || uint64(len(next.Cmdline)) <= k.CmdlineMax {
 		return next // an error is found when the kernel is placed
 	}
-	line := next.Cmdline[:k.CmdlineMax+1]
-	line = line[:max(strings.LastIndexByte(line, ' '), 0)]
+	line, rest := cmdline.Cut(next.Cmdline, int(k.CmdlineMax))
 	w.report.note("the command line has %d bytes, the next kernel takes %d: it boots without %s",
-		len(next.Cmdline), k.CmdlineMax, phys.Quote(next.Cmdline[len(line):]))
+		len(next.Cmdline), k.CmdlineMax, phys.Quote(rest))
 	next.Cmdline = line
 	return next
 }
