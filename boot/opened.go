@@ -8,7 +8,6 @@ import (
 	"ferry/boot/cmdline"
 	"ferry/boot/opened"
 	"ferry/boot/protocol"
-	"ferry/phys"
 )
 
 // ErrOpened is wrapped by the reasons for which an opened kernel is not to be
@@ -121,33 +120,20 @@ func (n *Next) choose() (k *Kernel, from Part, form string, err error) {
 	return k, n.Kernel, form, err
 }
 
-// placeOpened chooses where an opened kernel goes among what nothing else has, and
-// by how much its addresses are moved: by chance, as its decompressor would.
-func (plan *Plan) placeOpened(n Next, room *room) (err error) {
-	k := plan.kernel
-	room = room.below(opened.MaxAddr)
-	if k.opened.Randomised() && n.Random != nil && !hasWord(n.Cmdline, "nokaslr") {
-		free := room.pieces(k.PrefAddress)
-		if at, slide := k.opened.Choose(free, n.Random); !at.Empty() {
-			plan.Kernel, plan.slide, plan.randomised = at, slide, true
-			plan.Form = fmt.Sprintf("it is entered opened, at one of %d places with one of %d offsets", k.opened.Places(free), k.opened.Slides())
-			return nil
-		}
+// byChance chooses a place for an opened kernel, and by how much its addresses are
+// moved, as its decompressor would: among what nothing else has. It reports whether
+// there is a place and chance has a say.
+func (plan *Plan) byChance(need Need, room *room) bool {
+	o, n := plan.kernel.opened, &plan.next
+	if n.Random == nil || hasWord(n.Cmdline, "nokaslr") {
+		return false
 	}
-	plan.Form = "it is entered opened, where it was linked to be"
-	plan.Kernel, err = room.take("kernel", k.InitSize, k.Alignment, k.PrefAddress, false)
-	return err
-}
-
-// pieces returns what is free at or above low.
-func (r *room) pieces(low phys.Addr) (free []phys.Range) {
-	low = max(low, r.floor)
-	for _, area := range r.areas {
-		for _, f := range area {
-			if f = (phys.Range{Start: max(f.Start, low), End: min(f.End, r.limit)}); !f.Empty() {
-				free = append(free, f)
-			}
-		}
+	free := room.pieces(need)
+	at, slide := o.Choose(free, n.Random)
+	if at.Empty() {
+		return false
 	}
-	return free
+	plan.Kernel, plan.slide, plan.randomised = at, slide, true
+	plan.Form = fmt.Sprintf("it is entered opened, at one of %d places with one of %d offsets", o.Places(free), o.Slides())
+	return true
 }

@@ -10,10 +10,10 @@ import (
 // Part is one file of the payload.
 type Part struct {
 	Bytes []byte
-	At    phys.Addr // where Bytes lies; 0 where it is no physical memory that placing could meet
+	At    phys.Addr // where Bytes lies; 0 if it is no physical memory that placing could meet
 }
 
-// Range returns the physical memory of the part, empty where At is 0.
+// Range returns the physical memory of the part, empty if At is 0.
 func (p Part) Range() phys.Range {
 	if p.At == 0 {
 		return phys.Range{}
@@ -51,8 +51,8 @@ type Next struct {
 // Plan says where everything goes. Nothing is written before [Plan.Write].
 type Plan struct {
 	Kernel        phys.Range // load address, and the memory that the kernel takes there: a bzImage's init_size
-	Initrd        phys.Range // exact bytes; empty where there is none
-	InitrdInPlace bool       // the initrd is used where the payload has it
+	Initrd        phys.Range // exact bytes; empty if there is none
+	InitrdInPlace bool       // the initrd is used where it lies in the payload
 	Block         phys.Range // zero page, command line and setup_data nodes, in this order
 	ZeroPage      phys.Addr  // RSI at the entry
 	Entry         phys.Addr  // 64-bit entry
@@ -84,36 +84,65 @@ func (p *Params) Place(n Next) (*Plan, error) {
 		return nil, phys.In("next kernel", from.At, err)
 	}
 	plan := &Plan{Release: k.Release, Form: form, params: p, kernel: k, next: n, nodes: p.carried(n)}
-	room := p.room(n, k)
-	if k.opened == nil {
-		if plan.Kernel, err = room.take("kernel", k.InitSize, k.Alignment, k.PrefAddress, !k.Relocatable); err != nil {
-			return nil, phys.In("next", from.At, err)
+	room := p.room(n)
+	copied := uint64(len(n.Initrd.Bytes))
+	if in := n.Initrd.Range(); !in.Empty() && k.TakesInitrdAt(in) && room.allowed.Contains(pages(in)) {
+		plan.Initrd, plan.InitrdInPlace, copied = in, true, 0
+	}
+	for _, need := range k.Needs(copied, plan.blockSize()) {
+		if err := plan.place(need, room); err != nil {
+			return nil, phys.In("next", plan.source(need, from), err)
 		}
-		plan.Entry = plan.Kernel.Start + protocol.Entry64
-	}
-	if err := plan.placeInitrd(n, room.below(k.InitrdLimit())); err != nil {
-		return nil, phys.In("next", n.Initrd.At, err)
-	}
-	size := phys.PageSize + uint64(len(n.Cmdline)) + 1
-	for _, d := range plan.nodes {
-		size = alignNode(size) + protocol.NodeHeader + uint64(len(d.Data))
-	}
-	if plan.Block, err = room.take("zero page", pageUp(size), phys.PageSize, 0, false); err != nil {
-		return nil, phys.In("next", p.ZeroPage, err)
 	}
 	plan.ZeroPage = plan.Block.Start
-	if k.opened != nil {
-		// The last: the initrd has fewer places to go.
-		if err := plan.placeOpened(n, room); err != nil {
-			return nil, phys.In("next", from.At, err)
-		}
+	if plan.Entry = plan.Kernel.Start + protocol.Entry64; k.opened != nil {
 		plan.Entry = plan.Kernel.Start + phys.Addr(k.opened.Entry)
 	}
 	return plan, nil
 }
 
+// place finds a place for one thing.
+func (plan *Plan) place(need Need, room *room) error {
+	if need.Chance && plan.byChance(need, room) {
+		return nil
+	}
+	at, err := room.take(need)
+	switch need.What {
+	case NeedKernel:
+		plan.Kernel = at
+		if plan.kernel.opened != nil {
+			plan.Form = "it is entered opened, where it was linked to be"
+		}
+	case NeedInitrd:
+		plan.Initrd = phys.Range{Start: at.Start, End: at.Start + phys.Addr(need.Size)}
+	case NeedBlock:
+		plan.Block = at
+	}
+	return err
+}
+
+// source returns where what is placed comes from, for errors.
+func (plan *Plan) source(need Need, kernel Part) phys.Addr {
+	switch need.What {
+	case NeedInitrd:
+		return plan.next.Initrd.At
+	case NeedBlock:
+		return plan.params.ZeroPage
+	}
+	return kernel.At
+}
+
+// blockSize returns the bytes of zero page, command line and setup_data nodes.
+func (plan *Plan) blockSize() uint64 {
+	size := phys.PageSize + uint64(len(plan.next.Cmdline)) + 1
+	for _, d := range plan.nodes {
+		size = alignNode(size) + protocol.NodeHeader + uint64(len(d.Data))
+	}
+	return size
+}
+
 // Accepts checks what the image says of itself against a command line and
-// against the processor: fiveLevel is set where it runs with five levels of page
+// against the processor: fiveLevel is set if it runs with five levels of page
 // tables. [Params.Place] refuses what Accepts refuses; a tool that prepares a
 // crossing asks before there is anything to lose. The error wraps [ErrKernel] or
 // [ErrCmdline].
@@ -125,22 +154,6 @@ func (k *Kernel) Accepts(cmdline string, fiveLevel bool) error {
 		return fmt.Errorf("%w: %d bytes, the kernel takes %d", ErrCmdline, len(cmdline), k.CmdlineMax)
 	}
 	return nil
-}
-
-// placeInitrd uses the initrd where it lies or finds room for a copy. Linux
-// gives the initrd's pages back later: in place it must start a page.
-func (plan *Plan) placeInitrd(n Next, room *room) (err error) {
-	size := uint64(len(n.Initrd.Bytes))
-	if size == 0 {
-		return nil
-	}
-	if in := n.Initrd.Range(); n.Initrd.At.Aligned(phys.PageSize) && room.allows(in) {
-		plan.Initrd, plan.InitrdInPlace = in, true
-		return nil
-	}
-	at, err := room.take("initrd", pageUp(size), phys.PageSize, 0, false)
-	plan.Initrd = phys.Range{Start: at.Start, End: at.Start + phys.Addr(size)}
-	return err
 }
 
 // carried returns the nodes that the next kernel gets: fresh entropy and the

@@ -113,11 +113,12 @@ func (k *check) all(image []byte) (err error) {
 			return fmt.Errorf("payload %s: rollback kernel: %w", k.cmd.Payload, err)
 		}
 		// It is placed before the next one, which then may take its place.
-		if _, err := placeAll(k.scratch, needs(k.stage, back, k.archive, 0), back, k.parts.RollbackInitrd); err != nil {
+		if _, err := placeAll(k.scratch, k.stage, back, k.archive, 0, k.parts.RollbackInitrd); err != nil {
 			return fmt.Errorf("rollback kernel: %w", err)
 		}
 	}
-	if k.places, err = placeAll(k.scratch, needs(k.stage, next, k.archive, k.host.pool(k.from(m), crossing.ByName(m.Kernel.Generation))), next, k.parts.Initrd); err != nil {
+	pool := k.host.pool(k.from(m), crossing.ByName(m.Kernel.Generation))
+	if k.places, err = placeAll(k.scratch, k.stage, next, k.archive, pool, k.parts.Initrd); err != nil {
 		return err
 	}
 	b.outcome, b.reason = k.failure(m)

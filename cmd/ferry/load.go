@@ -11,7 +11,6 @@ import (
 
 	"ferry/boot"
 	"ferry/kho"
-	"ferry/phys"
 )
 
 type loadCmd struct {
@@ -80,26 +79,21 @@ func (c *checked) print(out io.Writer, h host) {
 	say := sayer(out)
 	pool := uint64(0)
 	for _, p := range c.places {
-		if p.need.name == poolName {
-			pool += p.need.size
+		if p.What == poolName {
+			pool += p.Size
 			continue
 		}
 		where := "room at"
-		if p.need.chance {
+		if p.Chance {
 			where = "anywhere, for example at"
 		}
-		say(p.need.name, fmt.Sprintf("%s, %s %s", size(p.need.size), where, p.at))
+		say(p.What, fmt.Sprintf("%s, %s %s", size(p.Size), where, p.at))
 	}
 	say(poolName, fmt.Sprintf("%s, cut off scratch in pieces of %s", size(pool), size(kho.PieceSize)))
 	c.review.print(say)
 	c.briefing.print(say)
 	fmt.Fprintln(out, "loaded: the next kexec goes through Ferry")
 	fmt.Fprintln(out, "start it with: "+h.starter())
-}
-
-type placed struct {
-	need need
-	at   phys.Range
 }
 
 // openStage reads what the stage says of itself.

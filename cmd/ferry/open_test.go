@@ -114,20 +114,20 @@ func TestOpenedKernelIsPlacedTheLast(t *testing.T) {
 	stage := &boot.Kernel{InitSize: 64 * mib, Alignment: 2 * mib, PrefAddress: 16 * mib}
 	area := phys.Range{Start: 0x20000000, End: 0x20000000 + 128*mib}
 	off := payload.File{Data: make([]byte, 20*mib), Offset: 4100} // not on a page
-	places, err := placeAll([]phys.Range{area}, needs(stage, kernel, 24*mib, 0), kernel, off)
+	places, err := placeAll([]phys.Range{area}, stage, kernel, 24*mib, 0, off)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
 	for _, p := range places {
-		names = append(names, p.need.name)
+		names = append(names, p.What)
 	}
 	if got, want := strings.Join(names[5:], ", "), "copy of its initrd, its zero page and command line, next kernel"; got != want {
 		t.Errorf("placed in the order %q, want %q", got, want)
 	}
 	last := places[len(places)-1]
-	if !last.at.Start.Aligned(2*mib) || last.at.Size() != openedtest.Memory || !last.need.chance {
-		t.Errorf("kernel at %v: %+v", last.at, last.need)
+	if !last.at.Start.Aligned(2*mib) || last.at.Size() != openedtest.Memory || !last.Chance {
+		t.Errorf("kernel at %v: %+v", last.at, last.Need)
 	}
 }
 

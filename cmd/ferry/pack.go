@@ -91,7 +91,7 @@ func (c *packCmd) pack(out io.Writer) error {
 	say := sayer(text(out, files...))
 	say("next kernel is packed", form)
 	for _, n := range needs {
-		say(n.name, size(n.size))
+		say(n.What, size(n.Size))
 	}
 	say("scratch that a crossing takes", fmt.Sprintf("%s, %s", size(total(needs)), advice(needs)))
 	r.print(say)
@@ -171,10 +171,10 @@ func (c *packCmd) briefing(m payload.Manifest, kernels []*packed, reason string)
 
 // room returns what a crossing takes with the larger of the kernels, of which one at a time is placed, and refuses what
 // does not fit where the operator said how much there is.
-func (c *packCmd) room(stage *boot.Kernel, kernels []*packed, archive uint64) (most []need, err error) {
+func (c *packCmd) room(stage *boot.Kernel, kernels []*packed, archive uint64) (most []boot.Need, err error) {
 	for _, k := range kernels {
 		for _, form := range k.forms(c.Form) {
-			needs := needs(stage, form, archive, leastPool)
+			needs := needs(stage, form, archive, leastPool, 0)
 			if c.Room != 0 {
 				area, _ := phys.Span(256*mib, c.Room*mib)
 				if _, err := place([]phys.Range{area}, needs); err != nil {

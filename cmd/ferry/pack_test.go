@@ -301,7 +301,7 @@ func TestLoadChecksBothFilesAndTheHost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(ready.places) != len(needs(&boot.Kernel{}, &boot.Kernel{}, 0, leastPool)) {
+			if len(ready.places) != len(needs(&boot.Kernel{}, &boot.Kernel{}, 0, leastPool, 0)) {
 				t.Errorf("%d places for the parts", len(ready.places))
 			}
 		})
