@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 	"time"
@@ -26,7 +27,7 @@ type checked struct {
 
 // check looks at everything that can be known before the load: Ferry's words of the command line, both files and what
 // the next kernel asks for, KHO, LUO, and the room in scratch. After the kexec the stage could only halt or fall back.
-func (c *loadCmd) check(h host) (*checked, error) {
+func (c *loadCmd) check(h host, f files) (*checked, error) {
 	running, err := h.cmdline()
 	if err != nil {
 		return nil, err
@@ -38,7 +39,7 @@ func (c *loadCmd) check(h host) (*checked, error) {
 	}
 	runs := h.producer()
 	l = h.introducedRAM(runs.introduced(l, options))
-	image, err := os.ReadFile(c.Stage)
+	image, err := io.ReadAll(f.stage)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func (c *loadCmd) check(h host) (*checked, error) {
 		return nil, &problem{fmt.Sprintf("command line of %d bytes, at most %d", len(l.text), int64(stage.CmdlineMax)-1-elfcorehdr),
 			"give a shorter one with --cmdline", nil}
 	}
-	archive, unmap, err := mapped(c.Payload)
+	archive, unmap, err := mapped(f.payload)
 	if err != nil {
 		return nil, err
 	}
@@ -279,18 +280,13 @@ func leastDeadline(archive uint64) time.Duration {
 }
 
 // mapped returns the contents of a file in place, and what gives them back.
-func mapped(name string) (b []byte, unmap func(), err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
+func mapped(f *os.File) (b []byte, unmap func(), err error) {
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {
 		return nil, func() {}, err
 	}
 	if b, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_PRIVATE); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
+		return nil, nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	return b, func() { unix.Munmap(b) }, nil
 }

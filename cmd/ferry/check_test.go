@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/klauspost/cpuid/v2"
 
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
@@ -65,7 +68,7 @@ func (tr trip) check(t *testing.T) (*checked, error) {
 	}
 	c := tr.load
 	c.Stage, c.Payload = put(t, "s", stageImage(func(b []byte) { binary.LittleEndian.PutUint32(b[0x238:], 4095) })), put(t, "p", archive.Bytes())
-	return c.check(host{root})
+	return c.checkOpened(host{root})
 }
 
 // swapped puts another word into an archive.
@@ -317,12 +320,77 @@ func TestHostSaysWhatTheNextKexecStarts(t *testing.T) {
 // A payload that is cut short while it is mapped is an error, and no crash.
 func TestAPayloadThatShrinksIsNamed(t *testing.T) {
 	name := put(t, "p", make([]byte, 1<<20))
-	b, unmap, err := mapped(name)
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, unmap, err := mapped(f)
 	must(t, err)
 	defer unmap()
 	must(t, os.Truncate(name, 0))
 	err = undisturbed(name, func() error { _ = payload.NewPart(b); return nil })
 	if err == nil || !strings.Contains(err.Error(), "cut short while it was read") {
 		t.Error(err)
+	}
+}
+
+// checkOpened is check with files of its own.
+func (c *loadCmd) checkOpened(h host) (*checked, error) {
+	f, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	return c.check(h, f)
+}
+
+// A host on which something happens as soon as it is looked at.
+type watched struct {
+	fstest.MapFS
+	then func()
+}
+
+func (w *watched) Open(name string) (fs.File, error) {
+	if w.then != nil {
+		w.then()
+		w.then = nil
+	}
+	return w.MapFS.Open(name)
+}
+
+// TestLoadTakesTheFilesThatItChecked: others take their names while it looks at the host.
+func TestLoadTakesTheFilesThatItChecked(t *testing.T) {
+	if err := (host{live()}).checkEncrypted(cpuid.CPU.Supports); err != nil {
+		t.Skip(err)
+	}
+	var archive bytes.Buffer
+	must(t, pack.Write(&archive, payload.Manifest{Kernel: payload.KernelInfo{Generation: "F"}}, bzImage(), nil))
+	good := map[string][]byte{"stage": stageImage(), "payload": archive.Bytes()}
+	for name := range good {
+		t.Run(name, func(t *testing.T) {
+			c := loadCmd{Stage: put(t, "stage", good["stage"]), Payload: put(t, "payload", good["payload"]), AcceptHalt: true}
+			path := map[string]string{"stage": c.Stage, "payload": c.Payload}[name]
+			other := put(t, "other", []byte("another file"))
+			h := host{&watched{live(), func() {
+				if err := os.Rename(other, path); err != nil {
+					t.Error(err)
+				}
+			}}}
+			loaded := false
+			err := c.load(h, io.Discard, func(f files, _ string) error {
+				loaded = true
+				for name, file := range map[string]*os.File{"stage": f.stage, "payload": f.payload} {
+					b, err := io.ReadAll(io.NewSectionReader(file, 0, 1<<30))
+					if err != nil || !bytes.Equal(b, good[name]) {
+						t.Errorf("the kernel reads another %s: %d bytes, %v", name, len(b), err)
+					}
+				}
+				return nil
+			})
+			if err != nil && !strings.Contains(err.Error(), "none is loaded") || !loaded {
+				t.Errorf("loaded %v: %v", loaded, err)
+			}
+		})
 	}
 }

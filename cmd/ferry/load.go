@@ -39,32 +39,49 @@ func (c *loadCmd) Run() error {
 	if c.Payload == "" || c.Stage == "" {
 		return errors.New("want --stage and a payload, or --unload")
 	}
-	if err := c.load(h, os.Stdout); err != nil {
+	if err := c.load(h, os.Stdout, kexecFileLoad); err != nil {
 		return fmt.Errorf("%w\nferry: now %s", err, h.now())
 	}
 	return nil
 }
 
-func (c *loadCmd) load(h host, out io.Writer) error {
-	stage, err := os.Open(c.Stage)
-	if err != nil {
-		return err
-	}
-	defer stage.Close()
-	payload, err := os.Open(c.Payload)
-	if err != nil {
-		return err
-	}
-	defer payload.Close()
+// files are what is loaded. Each is opened once: what is checked is what the kernel reads, whatever takes its name meanwhile.
+type files struct{ stage, payload *os.File }
 
+func (c *loadCmd) open() (f files, err error) {
+	if f.stage, err = os.Open(c.Stage); err != nil {
+		return f, err
+	}
+	if f.payload, err = os.Open(c.Payload); err != nil {
+		f.stage.Close()
+	}
+	return f, err
+}
+
+func (f files) close() {
+	f.stage.Close()
+	f.payload.Close()
+}
+
+// kexecFileLoad gives both files to the kernel, which reads them from their beginning.
+func kexecFileLoad(f files, line string) error {
+	return unix.KexecFileLoad(int(f.stage.Fd()), int(f.payload.Fd()), line, 0)
+}
+
+func (c *loadCmd) load(h host, out io.Writer, kexec func(f files, line string) error) error {
+	f, err := c.open()
+	if err != nil {
+		return err
+	}
+	defer f.close()
 	if err := h.checkEncrypted(cpuid.CPU.Supports); err != nil {
 		return err
 	}
-	ready, err := c.check(h)
+	ready, err := c.check(h, f)
 	if err != nil {
 		return err
 	}
-	if err := unix.KexecFileLoad(int(stage.Fd()), int(payload.Fd()), ready.line, 0); err != nil {
+	if err := kexec(f, ready.line); err != nil {
 		return explain(err, "load")
 	}
 	if loaded, known := h.loaded(); known && !loaded {

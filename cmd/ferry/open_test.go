@@ -160,7 +160,7 @@ func TestLoadKnowsWhetherTheKernelIsEnteredOpened(t *testing.T) {
 			}
 			c := loadCmd{Stage: put(t, "s", stageImage(func(b []byte) { binary.LittleEndian.PutUint32(b[0x238:], 4095) })), Payload: name, Append: tt.words, Force: tt.force}
 			h := host{root}
-			ready, err := c.check(h)
+			ready, err := c.checkOpened(h)
 			if (err == nil) != (tt.refuses == "") || err != nil && !strings.Contains(err.Error(), tt.refuses) {
 				t.Fatalf("%v, want %q", err, tt.refuses)
 			}

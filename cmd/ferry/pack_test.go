@@ -246,7 +246,7 @@ func TestLoadChecksWhatTheNextKernelTakes(t *testing.T) {
 				root["proc/cpuinfo"].Data = []byte("flags\t\t: fpu la57 lm\n")
 			}
 			c := loadCmd{Stage: put(t, "s", stage), Payload: out, Cmdline: given(tt.cmdline)}
-			_, err := c.check(host{root})
+			_, err := c.checkOpened(host{root})
 			if (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
@@ -291,7 +291,7 @@ func TestLoadChecksBothFilesAndTheHost(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := loadCmd{Stage: put(t, "s", tt.stage), Payload: put(t, "p", tt.payload), Cmdline: given(tt.cmdline), AcceptHalt: true}
-			ready, err := c.check(host{live()})
+			ready, err := c.checkOpened(host{live()})
 			if tt.want != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("error %v, want one with %q", err, tt.want)

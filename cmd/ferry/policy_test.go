@@ -115,7 +115,7 @@ func TestLoadChecksTheRollbackKernel(t *testing.T) {
 				root = live()
 			}
 			c := loadCmd{Stage: put(t, "s", stageImage(func(b []byte) { b[0x238], b[0x239] = 0xff, 0x0f })), Payload: pack(tt.back), Cmdline: &long}
-			_, err := c.check(host{root})
+			_, err := c.checkOpened(host{root})
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}

@@ -91,12 +91,12 @@ func TestImageTakesWhatWasSignedForItAlone(t *testing.T) {
 		{"altered", "kernel has SHA-256"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := (&loadCmd{Stage: at("stage"), Payload: at(tt.name)}).check(host{live()})
+			_, err := (&loadCmd{Stage: at("stage"), Payload: at(tt.name)}).checkOpened(host{live()})
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
 			damaged := tt.name == "altered"
-			if _, err := (&loadCmd{Stage: stage, Payload: at(tt.name)}).check(host{live()}); (err != nil) != damaged {
+			if _, err := (&loadCmd{Stage: stage, Payload: at(tt.name)}).checkOpened(host{live()}); (err != nil) != damaged {
 				t.Errorf("an image without a key: %v", err)
 			}
 		})
@@ -113,11 +113,11 @@ func TestLoadKnowsWhatASignatureLeavesToTheCommandLine(t *testing.T) {
 	runMinisign(t, dir, "-S", "-s", "key.sec", "-m", "m.json", "-t", "for the test")
 	must(t, (&sealCmd{Payload: at("p"), Signature: at("m.json.minisig"), Stage: at("stage")}).seal(io.Discard))
 	c := loadCmd{Stage: at("stage"), Payload: at("p"), Append: "ferry.mode=pass", AcceptHalt: true}
-	if _, err := c.check(host{live()}); err == nil || !strings.Contains(err.Error(), "nobody signed that") {
+	if _, err := c.checkOpened(host{live()}); err == nil || !strings.Contains(err.Error(), "nobody signed that") {
 		t.Error(err)
 	}
 	c.Append = "ferry.on-error=cold ferry.expect-sessions=7"
-	ready, err := c.check(host{live()})
+	ready, err := c.checkOpened(host{live()})
 	must(t, err)
 	said := ready.said()
 	for _, want := range []string{"change nothing", "after a failure                  halt: ", ": for the test\n"} {
