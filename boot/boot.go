@@ -4,10 +4,10 @@
 //
 // What came in was written by kexec_file_load of the kernel before us, or by a
 // boot loader: the zero page (struct boot_params), the command line, the list of
-// setup_data nodes, the initrd. It is foreign: every address is checked by
+// setup_data nodes, the initrd. It is untrusted: every address is checked by
 // [phys.Memory] before it is followed, lists are bounded, and nothing is
 // allocated in a size that memory claims. The image of the next kernel comes
-// from the payload and is treated the same way.
+// from the payload and is treated alike.
 //
 // Sources: Documentation/arch/x86/boot.rst and zero-page.rst, and from Linux
 // 7.3 arch/x86/include/uapi/asm/bootparam.h, setup_data.h, and

@@ -29,7 +29,7 @@ type Kernel struct {
 	Above4G     bool      // the kernel and what it is handed may lie above 4 GiB
 	FiveLevel   bool      // may be entered with five levels of page tables
 	CmdlineMax  uint64    // bytes of the command line without terminator
-	InitrdMax   phys.Addr // highest address of the initrd's last byte where Above4G is false
+	InitrdMax   phys.Addr // highest address of the initrd's last byte if Above4G is false
 
 	header []byte         // setup header, from 0x1f1
 	code   []byte         // protected-mode part of a bzImage
@@ -59,7 +59,7 @@ func ParseKernel(image []byte) (*Kernel, error) {
 	return k, k.check(uint64(u32(image, protocol.OffSyssize)) * 16)
 }
 
-// parseHeader checks the setup header, which stands in b where it stands in an
+// parseHeader checks the setup header, which lies in b where it lies in an
 // image.
 func parseHeader(b []byte) (*Kernel, error) {
 	headerEnd := protocol.OffMagic + int(b[protocol.OffHeaderLen])

@@ -21,13 +21,13 @@ type Params struct {
 	Page      [phys.PageSize]byte // copy of the zero page
 	E820      E820                // the zero page's entries, those of SETUP_E820_EXT, and the RAM that the command line adds
 	Cmdline   string
-	CmdlineAt phys.Range // with the terminator; empty where there is none
-	Initrd    phys.Range // empty where there is none
+	CmdlineAt phys.Range // with the terminator; empty if there is none
+	Initrd    phys.Range // empty if there is none
 	SetupData []Node     // in the order of the list
 }
 
 // EFI is struct efi_info of the zero page: what a kernel started from EFI
-// firmware hands to the next one. Signature is "EL64" where it is in use.
+// firmware hands to the next one. Signature is "EL64" if it is in use.
 type EFI struct {
 	Signature   string
 	SystemTable phys.Addr
@@ -36,9 +36,9 @@ type EFI struct {
 	DescVersion uint32
 }
 
-// Read collects everything that the zero page refers to. Where parts of it are
-// damaged, it returns all that can be read together with an error that names
-// each of them; without a zero page it returns none.
+// Read collects everything that the zero page refers to. If parts of it are damaged,
+// it returns all that can be read together with an error that names each of them;
+// without a zero page it returns nil.
 func Read(mem phys.Memory, zeroPage phys.Addr) (*Params, error) {
 	b, err := mem.View(zeroPage, phys.PageSize)
 	if err != nil {
@@ -104,7 +104,7 @@ func (d damages) Error() string {
 func (d damages) Unwrap() []error { return d }
 
 // readCmdline looks for the end of the command line page by page, because nothing
-// says how long it is, and copies it then.
+// says how long it is, and then copies it.
 func (p *Params) readCmdline(mem phys.Memory) error {
 	at := phys.Addr(split(p.Page[:], protocol.OffCmdline, protocol.OffExtCmdline))
 	if at == 0 {
@@ -145,14 +145,14 @@ func (p *Params) readInitrd(mem phys.Memory) error {
 	return nil
 }
 
-// RSDP returns the address of the ACPI root pointer, or 0 where the next kernel
+// RSDP returns the address of the ACPI root pointer, or 0 if the next kernel
 // must search for it.
 func (p *Params) RSDP() phys.Addr { return phys.Addr(u64(p.Page[:], protocol.OffRSDP)) }
 
 // Screen returns struct screen_info, 64 bytes.
 func (p *Params) Screen() []byte { return p.Page[:0x40:0x40] }
 
-// EFI returns what the zero page says of EFI firmware; ok is false where the
+// EFI returns what the zero page says of EFI firmware; ok is false if the
 // machine was not started by it.
 func (p *Params) EFI() (e EFI, ok bool) {
 	b := p.Page[protocol.OffEFI : protocol.OffEFI+32]
@@ -166,9 +166,9 @@ func (p *Params) EFI() (e EFI, ok bool) {
 	return e, ok && (e.Signature == "EL64" || e.Signature == "EL32")
 }
 
-// KHO returns the payload of the handover node, or nil where none came. More
+// KHO returns the payload of the handover node, or nil if there is none. More
 // than one node, or one of another length, is an error; so is a node of its length
-// whose type is one bit from its own, where no other is there: a handover that is
+// whose type is one bit from its own, if no other is there: a handover that is
 // overlooked is lost.
 func (p *Params) KHO() (*[KHOSize]byte, error) {
 	var found *[KHOSize]byte

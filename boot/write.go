@@ -7,7 +7,7 @@ import (
 	"ferry/phys"
 )
 
-// Write copies everything to its place. It fails before the first byte where any
+// Write copies everything to its place. It fails before the first byte if any
 // place is not RAM that mem lets us write; after that it cannot fail. The kernel
 // clears or ignores what lies between the end of its code and the end of its place.
 func (plan *Plan) Write(mem phys.Memory) error {
@@ -102,7 +102,7 @@ func (plan *Plan) fillZeroPage(b []byte) {
 }
 
 // leaveAsDecompressor sets what the kernel's own decompressor sets in the zero page.
-// It also finds the ACPI root pointer where none is named; the kernel itself looks in
+// It also finds the ACPI root pointer if none is named; the kernel itself looks in
 // the same places.
 func (plan *Plan) leaveAsDecompressor(b []byte) {
 	if plan.randomised {

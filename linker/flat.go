@@ -93,7 +93,7 @@ func loadable(f *elf.File) ([]*elf.Prog, error) {
 }
 
 // base returns the virtual address of the header page: the page of the ELF
-// header where the lowest segment maps it, and the page below otherwise.
+// header if the lowest segment maps it, and the page below otherwise.
 func base(lowest *elf.Prog) uint64 {
 	if lowest.Off == 0 {
 		return lowest.Vaddr

@@ -7,7 +7,7 @@
 // protocol 2.15, Documentation/arch/x86/boot.rst in the Linux source.
 //
 // A bzImage has two parts. The setup part (4 KiB, setup.go) runs in 16-bit mode
-// and only where a BIOS loader starts it. The protected-mode part is the memory
+// and only if a BIOS loader starts it. The protected-mode part is the memory
 // image of the program, byte for byte from its base address: bytes that the ELF
 // file maps at virtual address v stand at offset v-base. Its first page, where a
 // Go program keeps its ELF header, is replaced by the header page of package header.

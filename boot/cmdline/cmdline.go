@@ -73,16 +73,16 @@ func Without(line, prefix string) string {
 	return b.String()
 }
 
-// Cut returns the beginning of a command line that has at most max bytes, and the
+// Cut returns the beginning of a command line that has at most limit bytes, and the
 // rest: no word is cut in two.
-func Cut(line string, max int) (fits, rest string) {
-	if len(line) <= max {
+func Cut(line string, limit int) (fits, rest string) {
+	if len(line) <= limit {
 		return line, ""
 	}
 	end := 0
 	for i := 0; ; {
 		w, ok := Next(line, i)
-		if !ok || w.End > max {
+		if !ok || w.End > limit {
 			return line[:end], line[end:]
 		}
 		i, end = w.End, w.End

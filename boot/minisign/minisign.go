@@ -2,7 +2,7 @@
 // file, or over the BLAKE2b digest of one, by the keys and with the program of
 // https://jedisct1.github.io/minisign/, which Debian has.
 //
-// Signatures come along with what they sign and are foreign; keys were set by
+// Signatures come along with what they sign and are untrusted; keys were set by
 // the one who built the image or runs the host tool. Nothing here knows a secret
 // key. The package runs in the stage and needs the standard library alone.
 package minisign

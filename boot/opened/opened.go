@@ -3,7 +3,7 @@
 // vmlinux itself and the kernel's own decompressor never runs. Package extract makes
 // it of a bzImage; here it is read, placed and relocated as that decompressor does.
 //
-// The part comes with the payload and is foreign: lengths, counts and places are
+// The part comes with the payload and is untrusted: lengths, counts and places are
 // checked against it before anything is written, nothing is allocated, and what is
 // returned are windows on it. That somebody signed it is for package payload to say.
 //

@@ -11,16 +11,16 @@ import (
 )
 
 // decoder reads the part of JSON (RFC 8259) that a manifest has: objects,
-// strings, and numbers that count something; other values are only passed over.
+// strings, and numbers that count something; other values are only skipped.
 // It is stricter than encoding/json: a key stands once, its case matters, and
-// text is UTF-8. And it is a tenth of an image smaller, which counts where the
+// text is UTF-8. And it is a tenth of an image smaller, which counts if the
 // image also verifies signatures.
 type decoder struct {
 	b  []byte
 	at int
 }
 
-// maxDepth bounds how deep values that are passed over are nested.
+// maxDepth bounds how deep values that are skipped are nested.
 const maxDepth = 16
 
 // fail returns the error that something else was wanted at the place reached.

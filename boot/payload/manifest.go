@@ -9,7 +9,7 @@ import (
 	"ferry/phys"
 )
 
-// Version is the manifest version that this package writes where nothing asks for
+// Version is the manifest version that this package writes if nothing asks for
 // a later one. Fields that a reader does not know are no error: a field that an
 // older stage must not ignore asks for a later version. Version 2 names the
 // generation, version 3 the sessions that have to come in, version 4 a kernel that was
@@ -42,7 +42,7 @@ type Manifest struct {
 	// the stage was given, less the stage's own words.
 	Cmdline *string `json:"cmdline,omitempty"`
 
-	// OnError says what follows a failure: one of Outcomes, or empty where the
+	// OnError says what follows a failure: one of Outcomes, or empty if the
 	// stage's command line decides.
 	OnError string `json:"on_error,omitempty"`
 
@@ -51,7 +51,7 @@ type Manifest struct {
 	ExpectSessions uint64 `json:"expect_sessions,omitempty"`
 
 	// Rollback describes the files rollback.kernel and rollback.initrd, the kernel
-	// that the handover came from; nil where there are none.
+	// that the handover came from; nil if there are none.
 	Rollback *Rollback `json:"rollback,omitempty"`
 
 	// Parts are the files of the archive by their names, see [Payload.Check]. Under a
@@ -65,7 +65,7 @@ type KernelInfo struct {
 	Release string `json:"release,omitempty"` // release string of the bzImage
 
 	// Generation names the formats that the kernel reads, as crossing's table
-	// does. Empty where nobody knows.
+	// does. Empty if it is unknown.
 	Generation string `json:"generation,omitempty"`
 }
 
@@ -87,7 +87,7 @@ const (
 	OnErrorRollback = "rollback" // the rollback kernel boots with the untouched handover
 	OnErrorPass     = "pass"     // the next kernel boots with the untouched handover
 	OnErrorCold     = "cold"     // the next kernel boots without a handover: its state is lost
-	OnErrorHalt     = "halt"     // the machine stands still, memory intact
+	OnErrorHalt     = "halt"     // the machine halts, memory intact
 )
 
 // Outcomes are the values that [Manifest.OnError] may have.

@@ -13,7 +13,7 @@ import (
 type Formats struct {
 	KHO      []string // of the handover's root: "kho-v1"
 	LUO      []string // of the live update orchestrator: "luo-v1", "luo-v4-kho-block-v1"
-	Sessions []string // of its session node, where the state is a device tree: "luo-session-v2"
+	Sessions []string // of its session node, if the state is a device tree: "luo-session-v2"
 	FLBs     []string // of its node for data of subsystems: "luo-flb-v1"
 	Memfd    []string // of the memfd file handler: "memfd-v1"
 

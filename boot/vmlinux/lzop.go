@@ -149,7 +149,7 @@ func (l *lzopReader) next() error {
 	return ofContent.verify(l.block)
 }
 
-// sums are the checksums of some bytes, nil where there is none.
+// sums are the checksums of some bytes, nil if there is none.
 type sums struct{ adler, crc *uint32 }
 
 // sums reads the checksums that the flags announce.

@@ -2,7 +2,7 @@
 // strings by which the kernel knows the formats of a handover.
 //
 // The image comes from a distribution or a build of the operator's own and is
-// foreign: lengths are checked against the file, no more than [MaxSize] bytes
+// untrusted: lengths are checked against the file, no more than [MaxSize] bytes
 // are decompressed, memory grows with what was decompressed and not with what a
 // header claims, and damage is an error. What is found is what the file says of
 // itself; it proves nothing about how the kernel behaves.
@@ -40,8 +40,8 @@ const MaxSize = 512 << 20
 // Kernel is what was found in an image.
 type Kernel struct {
 	// Release is the kernel's release, such as "7.3.4" or "6.12.48+deb13-amd64":
-	// that of the banner ("Linux version ..."), or where there is none that of
-	// the setup header. Empty where neither has one.
+	// that of the banner ("Linux version ..."), or if there is none that of the
+	// setup header. Empty if neither has one.
 	Release     string
 	Compression string // "gzip", "zstd", "xz", "lz4", "lzo", "bzip2", "lzma" or "none"
 	Formats     Formats

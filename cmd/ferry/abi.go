@@ -28,7 +28,7 @@ func (c *abiCmd) print(out io.Writer) error {
 	var answers []answer
 	var bad []error
 	for _, name := range c.Images {
-		a, err := ask(name)
+		a, err := examine(name)
 		if err != nil {
 			bad = append(bad, fmt.Errorf("%s: %w", name, err))
 			continue
@@ -53,12 +53,12 @@ type answer struct {
 	Sessions    []string `json:"sessions"`
 	FLBs        []string `json:"flbs"`
 	Memfd       []string `json:"memfd"`
-	Generation  string   `json:"generation"`        // empty where it is none that can be crossed to
+	Generation  string   `json:"generation"`        // empty if it is none that can be crossed to
 	Refused     string   `json:"refused,omitempty"` // why ferry pack does not take it
 	Note        string   `json:"note,omitempty"`
 }
 
-func ask(name string) (answer, error) {
+func examine(name string) (answer, error) {
 	image, err := os.ReadFile(name)
 	if err != nil {
 		return answer{}, err
@@ -70,7 +70,7 @@ func ask(name string) (answer, error) {
 	f := k.Formats
 	a := answer{Image: name, Release: k.Release, Compression: k.Compression,
 		KHO: list(f.KHO), LUO: list(f.LUO), Sessions: list(f.Sessions), FLBs: list(f.FLBs), Memfd: list(f.Memfd)}
-	g, note, err := speaks(crossing.Generations(), k)
+	g, note, err := identify(crossing.Generations(), k)
 	if g != nil {
 		a.Generation = g.Name
 	}

@@ -54,7 +54,7 @@ func TestGenerationOfBuiltKernels(t *testing.T) {
 		kernel := filepath.Base(filepath.Dir(name))
 		t.Run(kernel, func(t *testing.T) {
 			k := open(t, name)
-			g, note, err := speaks(crossing.Generations(), k)
+			g, note, err := identify(crossing.Generations(), k)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,7 +79,7 @@ func TestDebiansKernelsTakeNoHandover(t *testing.T) {
 	for _, name := range images(t, filepath.Join(folder, "*.vmlinuz")) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			k := open(t, name)
-			_, _, err := speaks(crossing.Generations(), k)
+			_, _, err := identify(crossing.Generations(), k)
 			if !errors.Is(err, errNoKHO) {
 				t.Errorf("%+v: %v, want %v", k, err, errNoKHO)
 			}

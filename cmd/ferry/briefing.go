@@ -12,11 +12,11 @@ import (
 type briefing struct {
 	m               payload.Manifest
 	from            string               // who hands over
-	gen             *crossing.Generation // that writes it, nil where nobody says
+	gen             *crossing.Generation // that writes it, nil if that is unknown
 	next, back      string               // what the kernels are, in words
 	nextLine        string               // what command line the next kernel gets, and where that comes from
 	backLine        string               // as well for the rollback kernel
-	outcome, reason string               // what follows a failure, and why where that is not plain
+	outcome, reason string               // what follows a failure, and why if that is not plain
 	unread          bool                 // the next kernel gets the handover as it came
 	signer          string
 }
@@ -43,7 +43,7 @@ func (b *briefing) print(say func(name, text string)) {
 		payload.OnErrorRollback: "the rollback kernel boots with the untouched handover",
 		payload.OnErrorPass:     "the next kernel boots with the untouched handover",
 		payload.OnErrorCold:     "the next kernel boots without the handover, its state is lost",
-		payload.OnErrorHalt:     "the machine stands still, memory intact",
+		payload.OnErrorHalt:     "the machine halts, memory intact",
 	}[b.outcome]
 	if b.reason != "" {
 		failure += "; " + b.reason
@@ -56,7 +56,7 @@ func (b *briefing) print(say func(name, text string)) {
 	say("signer", b.signer)
 }
 
-// unless says what is too much for the next kernel, where something may be.
+// unless says what is too much for the next kernel, if anything may be.
 func (b *briefing) unless() string {
 	from, to := b.gen, crossing.ByName(b.m.Kernel.Generation)
 	if from == nil || to == nil {

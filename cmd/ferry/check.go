@@ -139,7 +139,7 @@ func (k *check) all(image []byte) (err error) {
 		return err
 	}
 	if b.outcome == payload.OnErrorHalt && !k.cmd.AcceptHalt {
-		return &problem{"after a failure the machine can only stand still: " + b.reason,
+		return &problem{"after a failure the machine can only halt: " + b.reason,
 			"pack a --rollback-kernel into the payload, or say --accept-halt", nil}
 	}
 	return nil
@@ -198,7 +198,7 @@ func (k *check) kernel(what string, image, opened, initrd payload.File, info pay
 		return nil, err
 	}
 	k.shadow(what, kernel, found, uint64(len(initrd.Data)))
-	r.told(what, info, "the manifest", found, openErr)
+	r.claims(what, info, "the manifest", found, openErr)
 	r.dropped(k.cmd, what, own)
 	r.live(what, l.text, k.running)
 	k.untold(what, l.text)
@@ -218,14 +218,14 @@ func (k *check) from(m payload.Manifest) *crossing.Generation {
 	return generationOf(m.From)
 }
 
-// unread returns the generations of the kernel that runs and of the next one, where the next does not read what the first
-// hands over; false where it does, and where nobody knows.
+// unread returns the generations of the kernel that runs and of the next one, and whether the next is known not to read what the first
+// hands over.
 func (k *check) unread(m payload.Manifest) (from, next *crossing.Generation, unread bool) {
 	from, next = k.from(m), crossing.ByName(m.Kernel.Generation)
 	return from, next, from != nil && next != nil && !next.ReadsFrom(from)
 }
 
-// failure returns what follows a failure, as the stage will decide it, and why if that is to stand still.
+// failure returns what follows a failure, as the stage will decide it, and why if that is to halt.
 func (k *check) failure(m payload.Manifest) (outcome, reason string) {
 	signed := k.trust != nil
 	chosen := m.OnError != "" || !signed && (k.options.OnError != "" || k.options.Mode == crossing.Pass)

@@ -207,7 +207,7 @@ func TestLoadWantsAWayOut(t *testing.T) {
 			tt.trip.load.AcceptHalt = true
 			ready, err := tt.trip.check(t)
 			must(t, err)
-			if said := ready.said(); !strings.Contains(said, "halt: the machine stands still, memory intact; ") || !strings.Contains(said, tt.want) {
+			if said := ready.said(); !strings.Contains(said, "halt: the machine halts, memory intact; ") || !strings.Contains(said, tt.want) {
 				t.Errorf("it does not say %q:\n%s", tt.want, said)
 			}
 		})

@@ -24,7 +24,7 @@ func (h host) checkEncrypted(has func(...cpuid.FeatureID) bool) error {
 
 // encrypted says what encrypts memory, nothing if nothing does. A machine has the bits of SEV also if it is none of its
 // guests but can run them; and in a guest Linux may take the flag away that stands for them. The flag of SME is there only
-// where the running kernel uses it. Source: early_detect_mem_encrypt in arch/x86/kernel/cpu/amd.c of Linux 7.3.
+// if the running kernel uses it. Source: early_detect_mem_encrypt in arch/x86/kernel/cpu/amd.c of Linux 7.3.
 func (h host) encrypted(has func(...cpuid.FeatureID) bool) (by string, err error) {
 	flags, err := h.cpuFlags()
 	switch {

@@ -41,7 +41,7 @@ func (h host) cmdline() (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// release returns the running kernel's release, empty where it is not known.
+// release returns the running kernel's release, empty if it is not known.
 func (h host) release() string {
 	b, _ := fs.ReadFile(h.root, "proc/version")
 	rest, _ := strings.CutPrefix(string(b), "Linux version ")
@@ -64,7 +64,7 @@ func (h host) cpuFlags() (string, error) {
 }
 
 // processor returns what a next kernel depends on of the processors, as they will enter it. Linux takes the flag of five
-// levels of page tables away where it runs with four; how long virtual addresses can be it says in any case. Of memory that
+// levels of page tables away if it runs with four; how long virtual addresses can be it says in any case. Of memory that
 // is encrypted the stage finds out.
 func (h host) processor() (cpu boot.Processor, err error) {
 	b, err := fs.ReadFile(h.root, "proc/cpuinfo")
@@ -102,7 +102,7 @@ func (h host) loaded() (loaded, known bool) {
 }
 
 // now says what the next kexec would start as things are, after a load that failed: the kernel keeps an image that was
-// loaded before, and systemd loads one where there is none, if the host has a boot loader's entries.
+// loaded before, and systemd loads one if there is none, if the host has a boot loader's entries.
 func (h host) now() string {
 	switch loaded, known := h.loaded(); {
 	case !known:
@@ -156,7 +156,7 @@ func (h host) checkFinalized() error {
 }
 
 // scratch returns the areas in which the next kernel starts, in the kernel's order, in which it also places what is
-// loaded. It fails where KHO is off.
+// loaded. It fails if KHO is off.
 func (h host) scratch() ([]phys.Range, error) {
 	debugfs, err := h.debugfs()
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 	recordAt = stageAt + phys.PageSize
 )
 
-// recordPage is what a stage leaves that stood still.
+// recordPage is what a halted stage leaves.
 func recordPage(t testing.TB) []byte {
 	t.Helper()
 	l := record.Layout{Magic: record.Magic, Version: record.Version, Size: record.Size, StageStart: stageAt, StageSize: 2 * phys.PageSize,

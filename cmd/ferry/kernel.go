@@ -51,7 +51,7 @@ func (r *review) readKernel(name, initrd, generation, flag string) (k *packed, e
 	if generation != "" {
 		return k, k.is(generation, flag, found, openErr, r)
 	}
-	return k, k.speaks(found, openErr, flag)
+	return k, k.identify(found, openErr, flag)
 }
 
 // is takes what the operator says of a kernel.
@@ -61,19 +61,19 @@ func (k *packed) is(generation, flag string, found *vmlinux.Kernel, openErr erro
 		return fmt.Errorf("%s %s: want one of %s", flag, generation, strings.Join(names(crossing.Generations()), " "))
 	}
 	k.info.Generation, k.reads = g.Name, fmt.Sprintf("%v, as %s says", g, flag)
-	r.told("kernel "+k.name, k.info, flag, found, openErr)
+	r.claims("kernel "+k.name, k.info, flag, found, openErr)
 	return nil
 }
 
-// speaks takes what the image of a kernel says.
-func (k *packed) speaks(found *vmlinux.Kernel, openErr error, flag string) error {
+// identify takes what the image of a kernel says.
+func (k *packed) identify(found *vmlinux.Kernel, openErr error, flag string) error {
 	switch {
 	case silent(found, openErr):
 		return &problem{fmt.Sprintf("kernel %s does not say which formats it reads", k.name), "say it with " + flag, openErr}
 	case openErr != nil:
 		return &problem{fmt.Sprintf("kernel %s", k.name), "take a whole one", openErr}
 	}
-	g, note, err := speaks(crossing.Generations(), found)
+	g, note, err := identify(crossing.Generations(), found)
 	if err != nil {
 		return &problem{fmt.Sprintf("kernel %s, Linux %s", k.name, found.Release), "take a kernel that ferry abi names a generation for", err}
 	}

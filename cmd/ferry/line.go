@@ -127,7 +127,7 @@ func has(ram phys.Ranges, all []phys.Range) bool {
 	return true
 }
 
-// root warns of a root file system that a kernel finds only with an initrd, and of none where the running kernel has one.
+// root warns of a root file system that a kernel finds only with an initrd, and of none if the running kernel has one.
 func (r *review) root(what, text, running string, initrd []byte) {
 	of := func(text string) (root string) {
 		for o := range cmdline.Options(text) {

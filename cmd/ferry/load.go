@@ -18,7 +18,7 @@ type loadCmd struct {
 	Stage      string  `type:"existingfile" help:"The stage: ferry.bzimage."`
 	Cmdline    *string `help:"Command line for the stage and the next kernel, in the place of the running kernel's; words that begin with ferry. are the stage's."`
 	Append     string  `placeholder:"WORDS" help:"Words that are added to the command line."`
-	AcceptHalt bool    `help:"Load a payload for which a failure can only end in a machine that stands still."`
+	AcceptHalt bool    `help:"Load a payload for which a failure can only end in a halted machine."`
 	Force      bool    `help:"Load what is known to lose something: what that is will be printed."`
 	Unload     bool    `help:"Take back what is loaded."`
 }
@@ -144,8 +144,8 @@ func explain(err error, what string) error {
 	var do string
 	switch {
 	case errors.Is(err, unix.EPERM):
-		do = "run as root (CAP_SYS_BOOT); where /proc/sys/kernel/kexec_load_disabled is 1 or kexec_load_limit_reboot is 0, " +
-			"only a reboot helps; where /sys/kernel/security/lockdown is not [none], as under Secure Boot, " +
+		do = "run as root (CAP_SYS_BOOT); if /proc/sys/kernel/kexec_load_disabled is 1 or kexec_load_limit_reboot is 0, " +
+			"only a reboot helps; if /sys/kernel/security/lockdown is not [none], as under Secure Boot, " +
 			"the kernel takes no unsigned stage: turn that off"
 	case errors.Is(err, unix.EACCES):
 		do = "a security module or IMA forbids it: the audit log says which rule"

@@ -56,7 +56,7 @@ func crosses(from, to *crossing.Generation) passes {
 	return everything
 }
 
-func rows(table []*crossing.Generation) (rows []row) {
+func rows(table []*crossing.Generation) (all []row) {
 	for _, g := range table {
 		r := row{Generation: g.Name, Releases: g.Releases(), KHO: g.KHO.String(), Order: int(g.KHO.MaxRestore()), To: map[string]passes{}}
 		if g.LUO != nil {
@@ -68,16 +68,16 @@ func rows(table []*crossing.Generation) (rows []row) {
 		for _, to := range table {
 			r.To[to.Name] = crosses(g, to)
 		}
-		rows = append(rows, r)
+		all = append(all, r)
 	}
-	return rows
+	return all
 }
 
 // printGenerations prints what can be crossed.
 func printGenerations(out io.Writer, asJSON bool) error {
-	rows := rows(crossing.Generations())
+	all := rows(crossing.Generations())
 	if asJSON {
-		return printJSON(out, rows)
+		return printJSON(out, all)
 	}
 	dash := func(s string) string {
 		if s == "" || s == "0" {
@@ -86,7 +86,7 @@ func printGenerations(out io.Writer, asJSON bool) error {
 		return s
 	}
 	t := newTable(out, "generation", "Linux", "kho", "luo", "memfd", "sessions", "files", "order")
-	for _, r := range rows {
+	for _, r := range all {
 		t.row(r.Generation, r.Releases, r.KHO, dash(r.LUO), dash(r.Memfd),
 			dash(strconv.Itoa(r.Sessions)), dash(strconv.Itoa(r.Files)), strconv.Itoa(r.Order))
 	}
@@ -95,13 +95,13 @@ func printGenerations(out io.Writer, asJSON bool) error {
 	}
 	fmt.Fprintln(out)
 	head := []string{"from \\ to"}
-	for _, r := range rows {
+	for _, r := range all {
 		head = append(head, r.Generation)
 	}
 	t = newTable(out, head...)
-	for _, from := range rows {
+	for _, from := range all {
 		line := []string{from.Generation}
-		for _, to := range rows {
+		for _, to := range all {
 			line = append(line, string(from.To[to.Generation]))
 		}
 		t.row(line...)

@@ -11,7 +11,7 @@ import (
 
 // formFlags say in which form the next kernel is packed.
 type formFlags struct {
-	KeepCompressed bool `xor:"form" help:"Pack the next kernel as it is. Default: opened where that can be, which is decompressed here, so that its own decompressor does not run while the machine is away; a larger payload."`
+	KeepCompressed bool `xor:"form" help:"Pack the next kernel as it is. Default: opened if that can be, which is decompressed here, so that its own decompressor does not run while the machine is away; a larger payload."`
 	WithCompressed bool `xor:"form" help:"Pack the next kernel opened and as it is: for a machine on which it may not be entered opened, such as one that will run with another number of page table levels."`
 }
 

@@ -153,7 +153,7 @@ var errInterrupted = errors.New("interrupted: nothing was written")
 const piece = 1 << 20
 
 // beside writes the data into a new file in the output's folder, with the mode and the owner of what it will replace, and
-// returns its name, which is not empty where there is something to be removed.
+// returns its name, which is not empty if there is something to be removed.
 func (o *output) beside(ctx context.Context) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(o.path), "."+filepath.Base(o.path)+".*")
 	if err != nil {
@@ -179,7 +179,7 @@ func (o *output) beside(ctx context.Context) (name string, err error) {
 	return f.Name(), f.Sync()
 }
 
-// syncFolder makes sure that a name outlives a loss of power, where the file system can do that.
+// syncFolder makes sure that a name outlives a loss of power, if the file system can do that.
 func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

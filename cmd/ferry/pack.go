@@ -26,7 +26,7 @@ type packCmd struct {
 	From       string        `placeholder:"RELEASE" help:"Release or generation of the kernel that will hand over, to refuse the handover of any other. Default: any; ferry load names the kernel that runs to the stage, and memory has the last word."`
 	Form       formFlags     `embed:""`
 	Rollback   rollbackFlags `embed:"" prefix:"rollback-"`
-	OnError    string        `placeholder:"OUTCOME" enum:",rollback,pass,cold,halt" default:"" help:"What follows a failure: rollback (the kernel before boots with the untouched handover), pass (the next kernel boots with it), cold (it boots without, state is lost) or halt. Default: rollback where there is a kernel for it, halt where the next kernel is known not to read the handover; else what the stage's command line says, which counts only for an unsigned payload."`
+	OnError    string        `placeholder:"OUTCOME" enum:",rollback,pass,cold,halt" default:"" help:"What follows a failure: rollback (the kernel before boots with the untouched handover), pass (the next kernel boots with it), cold (it boots without, state is lost) or halt. Default: rollback if there is a kernel for it, halt if the next kernel is known not to read the handover; else what the stage's command line says, which counts only for an unsigned payload."`
 	Serial     uint64        `help:"Number of this payload: raise it with each, if images demand a least one."`
 	Force      bool          `help:"Pack what contradicts its own image, or loses the state after a failure: what will be lost is printed."`
 	Expect     uint64        `name:"expect-sessions" placeholder:"N" help:"Sessions that have to come in at least: fewer are a failure, after which the policy is followed. Default: any number."`
@@ -81,7 +81,7 @@ func (c *packCmd) pack(out io.Writer) error {
 	if err := pack.WriteFiles(&archive, m, parts); err != nil {
 		return fmt.Errorf("payload %s: %w", c.Output, err)
 	}
-	needs, err := c.room(stage, kernels, uint64(archive.Len()))
+	most, err := c.room(stage, kernels, uint64(archive.Len()))
 	if err != nil {
 		return err
 	}
@@ -90,16 +90,16 @@ func (c *packCmd) pack(out io.Writer) error {
 	}
 	say := sayer(text(out, files...))
 	say("next kernel is packed", form)
-	for _, n := range needs {
+	for _, n := range most {
 		say(n.What, size(n.Size))
 	}
-	say("scratch that a crossing takes", fmt.Sprintf("%s, %s", size(total(needs)), advice(needs)))
+	say("scratch that a crossing takes", fmt.Sprintf("%s, %s", size(total(most)), advice(most)))
 	r.print(say)
 	c.briefing(m, kernels, reason).print(say)
 	return nil
 }
 
-// kernels reads the next kernel, and the one to go back to where there is one.
+// kernels reads the next kernel, and the one to go back to if there is one.
 func (c *packCmd) kernels(r *review) ([]*packed, error) {
 	next, err := r.readKernel(c.Kernel, c.Initrd, c.Generation, "--generation")
 	if err != nil || c.Rollback.Kernel == "" {
@@ -136,12 +136,12 @@ func (r *review) packed(what string, k *packed, own *string) {
 	r.root(what, *own, "", k.initrd)
 	for _, name := range []string{"kho", "liveupdate"} {
 		if !enabled(*own, name) {
-			r.warn("the command line of the %s has no %s=on: ferry load refuses it where the running kernel has that", what, name)
+			r.warn("the command line of the %s has no %s=on: ferry load refuses it if the running kernel has that", what, name)
 		}
 	}
 }
 
-// expectation wants the next kernel to be able to have sessions where some are expected.
+// expectation wants the next kernel to be able to have sessions if some are expected.
 func (c *packCmd) expectation(m payload.Manifest) error {
 	if g := crossing.ByName(m.Kernel.Generation); c.Expect > 0 && g.LUO == nil {
 		return &problem{fmt.Sprintf("--expect-sessions %d: kernels of generation %v have no sessions", c.Expect, g), "leave it out", nil}
@@ -170,27 +170,27 @@ func (c *packCmd) briefing(m payload.Manifest, kernels []*packed, reason string)
 }
 
 // room returns what a crossing takes with the larger of the kernels, of which one at a time is placed, and refuses what
-// does not fit where the operator said how much there is.
+// does not fit if the operator said how much there is.
 func (c *packCmd) room(stage *boot.Kernel, kernels []*packed, archive uint64) (most []boot.Need, err error) {
 	for _, k := range kernels {
 		for _, form := range k.forms(c.Form) {
-			needs := needs(stage, form, archive, leastPool, 0)
+			all := needs(stage, form, archive, leastPool, 0)
 			if c.Room != 0 {
 				area, _ := phys.Span(256*mib, c.Room*mib)
-				if _, err := place([]phys.Range{area}, needs); err != nil {
+				if _, err := place([]phys.Range{area}, all); err != nil {
 					return nil, fmt.Errorf("kernel %s of %s (init_size %s) and initrd of %s do not fit in %d MiB: %w", k.name,
 						size(uint64(len(k.image))), size(form.InitSize), size(uint64(len(k.initrd))), c.Room, err)
 				}
 			}
-			if total(needs) > total(most) {
-				most = needs
+			if total(all) > total(most) {
+				most = all
 			}
 		}
 	}
 	return most, nil
 }
 
-// outputs are the payload, and the manifest where that is asked for.
+// outputs are the payload, and the manifest if that is asked for.
 func (c *packCmd) outputs() (files []*output, err error) {
 	for _, o := range []input{{"--output", c.Output}, {"--manifest", c.Manifest}} {
 		if o.name == "" {

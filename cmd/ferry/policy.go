@@ -16,7 +16,7 @@ type rollbackFlags struct {
 	Generation string  `placeholder:"NAME" help:"Generation of formats that it reads. Default: what its image says."`
 }
 
-// check wants nothing to be said of a kernel that is not there.
+// check refuses flags about a kernel that is not there.
 func (r rollbackFlags) check() error {
 	if r.Kernel == "" && (r.Initrd != "" || r.Cmdline != nil || r.Generation != "") {
 		return errors.New("--rollback-initrd, --rollback-cmdline and --rollback-generation need --rollback-kernel")
@@ -40,7 +40,7 @@ func checkFrom(from string) error {
 	return fmt.Errorf("--from %s: want a release such as 6.17.13, or a generation, as ferry abi lists them", from)
 }
 
-// policy decides what follows a failure, where the manifest says what is known, and refuses what cannot work. The note
+// policy decides what follows a failure, if the manifest says what is known, and refuses what cannot work. The note
 // is for the operator.
 func (r *review) policy(onError string, m payload.Manifest) (outcome, note string, err error) {
 	from, name, next := generationOf(m.From), m.From, crossing.ByName(m.Kernel.Generation)
@@ -71,7 +71,7 @@ func (r *review) policy(onError string, m payload.Manifest) (outcome, note strin
 	return onError, note, nil
 }
 
-// back wants the kernel to go back to to read what the one that hands over writes, which is of generation from, nil where
+// back wants the kernel to go back to to read what the one that hands over writes, which is of generation from, nil if
 // that is not known, and has a name.
 func (r *review) back(m payload.Manifest, from *crossing.Generation, name string) {
 	if m.Rollback == nil || from == nil {

@@ -19,7 +19,7 @@ type producer struct {
 }
 
 // producer finds out what the running kernel writes: by the strings in the handover that it is making, which debugfs
-// shows, and by its release where generations share them. What a kernel does follows its code: a release may be of
+// shows, and by its release if generations share them. What a kernel does follows its code: a release may be of
 // another generation than its number, if a distribution brought the code of another one to it.
 func (h host) producer() producer {
 	p := producer{release: h.release()}
@@ -28,7 +28,7 @@ func (h host) producer() producer {
 	if len(k.Formats.KHO) == 0 {
 		return p
 	}
-	g, _, err := speaks(crossing.Generations(), k)
+	g, _, err := identify(crossing.Generations(), k)
 	if err == nil || errors.Is(err, errPart) { // debugfs shows no handlers of files, and no sessions without the device
 		p.gen = g
 	} else if p.gen = nil; !known(k.Formats.KHO) {
@@ -79,8 +79,8 @@ func (p producer) String() string {
 	return fmt.Sprintf("%s, %s, which runs", linuxOf(p.release), writes)
 }
 
-// word is what the stage is told of the kernel, empty where there is nothing to tell: its release, or the name of its
-// generation where the release does not say it.
+// word names the kernel on the command line of the stage: by its release, or by its generation if the release does not
+// tell that. It is empty if neither is known.
 func (p producer) word() string {
 	if p.gen == nil {
 		return ""

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// A review collects what speaks against a crossing that nobody has to forbid.
+// A review collects objections to a crossing that the operator may overrule, and warnings.
 type review struct {
 	forced   bool // the operator overrules every doubt
 	doubts   []error
@@ -33,7 +33,7 @@ func (r *review) warn(format string, args ...any) {
 	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
 }
 
-// err returns the doubts that nobody overruled as one error, nil where there is none.
+// err returns the doubts that nobody overruled as one error, nil if there is none.
 func (r *review) err() error {
 	if r.forced {
 		return nil

@@ -149,8 +149,8 @@ func serves(n boot.Need) string {
 func advice(needs []boot.Need) string {
 	n := (total(needs) + 64*mib + 64*mib - 1) / (64 * mib) * 64
 	comfortable := "for example " + scratchWord(needs, n, 64)
-	if least, ok := least(needs); ok {
-		return comfortable + ", at least " + scratchWord(needs, least, 32)
+	if mibs, ok := least(needs); ok {
+		return comfortable + ", at least " + scratchWord(needs, mibs, 32)
 	}
 	return comfortable
 }

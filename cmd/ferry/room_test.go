@@ -87,19 +87,19 @@ func TestTheLeastScratchIsEnough(t *testing.T) {
 		{InitSize: 14 * mib, Alignment: 2 * mib, Relocatable: true},
 	} {
 		for payload := uint64(1); payload < 900*mib; payload += 123456789 {
-			needs := needs(stage, kernel, payload, 0, 0)
-			n, ok := least(needs)
+			all := needs(stage, kernel, payload, 0, 0)
+			n, ok := least(all)
 			if !ok {
 				t.Fatalf("payload of %d bytes: none", payload)
 			}
 			for _, start := range []phys.Addr{0x10000000, 0x10400000, 0x10c00000} {
 				area, _ := phys.Span(start, n*mib)
-				if _, err := place([]phys.Range{area}, needs); err != nil {
+				if _, err := place([]phys.Range{area}, all); err != nil {
 					t.Errorf("payload of %d bytes, %d MiB at %v: %v", payload, n, start, err)
 				}
 			}
 			area, _ := phys.Span(0x10400000, (n-4)*mib)
-			if _, err := place([]phys.Range{area}, needs); err == nil {
+			if _, err := place([]phys.Range{area}, all); err == nil {
 				t.Errorf("payload of %d bytes: %d MiB are enough, too", payload, n-4)
 			}
 		}

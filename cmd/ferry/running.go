@@ -13,7 +13,7 @@ import (
 	"ferry/phys"
 )
 
-// systemRAM returns the memory that the running kernel takes for RAM, empty where nobody says: addresses are root's to see.
+// systemRAM returns the memory that the running kernel takes for RAM, empty if nobody says: addresses are root's to see.
 // Memory that only a driver uses (dax, virtio-mem) has another name, and is no RAM to a kernel that is started with kexec.
 func (h host) systemRAM() phys.Ranges {
 	var all []phys.Range
@@ -40,7 +40,7 @@ func (h host) hadInitrd() bool {
 	return binary.LittleEndian.Uint32(b[protocol.OffInitrdLen:]) != 0 || binary.LittleEndian.Uint32(b[protocol.OffExtInitrdLen:]) != 0
 }
 
-// version returns what tells builds of one release of the running kernel apart, "#1 SMP ...", empty where nobody says.
+// version returns what tells builds of one release of the running kernel apart, "#1 SMP ...", empty if nobody says.
 func (h host) version() string {
 	b, _ := fs.ReadFile(h.root, "proc/version")
 	if i := strings.LastIndex(string(b), " #"); i >= 0 {

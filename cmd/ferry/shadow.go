@@ -37,7 +37,7 @@ func (k *check) shadow(what string, kernel *boot.Kernel, found *vmlinux.Kernel, 
 		what, size(ram), size(shadow), size(want), size(have)), "the kernel dies without a word", "boot with "+word)
 }
 
-// ram returns how many bytes of memory the running kernel has, 0 where it does not say.
+// ram returns how many bytes of memory the running kernel has, 0 if it does not say.
 func (h host) ram() uint64 {
 	if ram := h.systemRAM().Size(); ram > 0 {
 		return ram

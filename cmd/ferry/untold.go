@@ -11,7 +11,7 @@ import (
 
 // untold returns the memory that the running kernel takes for RAM and that no kernel is told of when it is started with
 // kexec: what was added while it runs, what its command line added, and what stands behind the first 128 entries of the
-// firmware's map (setup_e820_entries in arch/x86/kernel/kexec-bzimage64.c). Empty where nobody says.
+// firmware's map (setup_e820_entries in arch/x86/kernel/kexec-bzimage64.c). Empty if nobody says.
 func (h host) untold() phys.Ranges {
 	page, _ := fs.ReadFile(h.root, "sys/kernel/boot_params/data")
 	told := boot.MapOf(page).RAM()

@@ -3,7 +3,7 @@
 // the host tool and is not linked into the stage.
 //
 // Image and decompressed kernel come from a distribution or a build of the
-// operator's own and are foreign: offsets and counts are checked against them. What
+// operator's own and are untrusted: offsets and counts are checked against them. What
 // cannot be opened as the decompressor would is refused with the reason, and is
 // packed as it is.
 //

@@ -49,7 +49,7 @@ func TestSpeaksKnowsEveryGeneration(t *testing.T) {
 		{"no release", kernel("", "kho-v4", "luo-v5", "", "memfd-v2"), "F", `""`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, note, err := speaks(crossing.Generations(), c.kernel)
+			got, note, err := identify(crossing.Generations(), c.kernel)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +86,7 @@ func TestSpeaksRefusesByName(t *testing.T) {
 		{"no memfd", kernel("7.3.4", "kho-v4", "luo-v5", "", ""), errPart, []string{"generation F", "memfds"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, _, err := speaks(crossing.Generations(), c.kernel)
+			_, _, err := identify(crossing.Generations(), c.kernel)
 			if !errors.Is(err, c.rule) {
 				t.Fatalf("error %v, want %v", err, c.rule)
 			}

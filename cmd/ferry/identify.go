@@ -10,7 +10,7 @@ import (
 	"ferry/crossing"
 )
 
-// Reasons for which a kernel is not packed without being told to.
+// Reasons for which a kernel is not packed unless --generation says what it reads.
 var (
 	errNoKHO   = errors.New("no KHO")            // it takes no handover
 	errUnknown = errors.New("unknown ABI")       // it takes one that this ferry does not write
@@ -53,10 +53,10 @@ var kinds = []kind{
 		lostMemfds},
 }
 
-// speaks finds the generation whose formats a kernel reads: by its strings, and by its release where generations share
+// identify finds the generation whose formats a kernel reads: by its strings, and by its release if generations share
 // them. The note says what the operator should know; it may come with a generation. An error wraps errNoKHO,
 // errUnknown or errPart; with errPart the generation is known nevertheless.
-func speaks(table []*crossing.Generation, k *vmlinux.Kernel) (g *crossing.Generation, note string, err error) {
+func identify(table []*crossing.Generation, k *vmlinux.Kernel) (g *crossing.Generation, note string, err error) {
 	f := k.Formats
 	if f.Features {
 		return nil, "", fmt.Errorf("%w: it names its formats by a table of feature bits, as no release does", errUnknown)
@@ -102,7 +102,7 @@ func speaks(table []*crossing.Generation, k *vmlinux.Kernel) (g *crossing.Genera
 // flbs reports whether the kernels of a generation have a place for FLBs.
 func flbs(g *crossing.Generation) bool { return g.LUO != nil && g.LUO.HoldsFLBs() }
 
-// with says which generations were left before a string ruled them out, nothing where all were.
+// with says which generations were left before a string ruled them out, nothing if all were.
 func with(left, table []*crossing.Generation) string {
 	if len(left) == len(table) {
 		return ", of which nothing is known"

@@ -23,9 +23,9 @@ func silent(k *vmlinux.Kernel, err error) bool {
 	return !slices.ContainsFunc(kinds, func(kind kind) bool { return len(kind.found(k.Formats)) > 0 })
 }
 
-// contradiction says how the image of a kernel differs from the generation that it is told to be of, and what that costs.
-// Both are empty where it does not differ, and where the image is silent.
-func contradiction(told *crossing.Generation, k *vmlinux.Kernel, openErr error) (says, lost string) {
+// contradiction says how the image of a kernel differs from the generation that it is claimed to be of, and what that costs.
+// Both are empty if it does not differ, and if the image is silent.
+func contradiction(claimed *crossing.Generation, k *vmlinux.Kernel, openErr error) (says, lost string) {
 	var f vmlinux.Formats
 	switch {
 	case silent(k, openErr):
@@ -40,32 +40,32 @@ func contradiction(told *crossing.Generation, k *vmlinux.Kernel, openErr error) 
 		return "its image takes no handover, it was built without CONFIG_KEXEC_HANDOVER", lostAll
 	}
 	for _, kind := range kinds {
-		if found := kind.found(f); len(found) > 0 && !slices.ContainsFunc(found, func(s string) bool { return kind.of(told, s) }) {
-			return fmt.Sprintf("its image reads %s, as kernels of generation %s do not", and(found), told.Name), kind.lost
+		if found := kind.found(f); len(found) > 0 && !slices.ContainsFunc(found, func(s string) bool { return kind.of(claimed, s) }) {
+			return fmt.Sprintf("its image reads %s, as kernels of generation %s do not", and(found), claimed.Name), kind.lost
 		}
 	}
 	switch {
-	case told.LUO != nil && len(f.LUO) == 0:
+	case claimed.LUO != nil && len(f.LUO) == 0:
 		return "its image has no sessions, it was built without CONFIG_LIVEUPDATE", "all sessions and files are lost"
-	case told.Memfd != nil && len(f.Memfd) == 0:
+	case claimed.Memfd != nil && len(f.Memfd) == 0:
 		return "its image has no memfds, it was built without a handler for them", lostMemfds
 	}
-	is, _, err := speaks(crossing.Generations(), k)
+	is, _, err := identify(crossing.Generations(), k)
 	switch {
-	case err != nil || is == told:
+	case err != nil || is == claimed:
 		return "", ""
-	case is.KHO != told.KHO:
+	case is.KHO != claimed.KHO:
 		return fmt.Sprintf("its image is of Linux %s, generation %v", k.Release, is), "preserved memory is taken for free memory, without a word"
 	}
 	return fmt.Sprintf("its image is of generation %v", is), lostFLBs
 }
 
-// told holds what is said of a kernel against what its image says. what names the kernel, by is who says so.
-func (r *review) told(what string, info payload.KernelInfo, by string, k *vmlinux.Kernel, openErr error) {
+// claims compares what is said of a kernel with its image. what names the kernel, by says who claims it.
+func (r *review) claims(what string, info payload.KernelInfo, by string, k *vmlinux.Kernel, openErr error) {
 	g := crossing.ByName(info.Generation)
 	if g == nil {
 		if !silent(k, openErr) {
-			r.doubt(fmt.Sprintf("%s: %s leaves open what it reads, its image does not", what, by), lostAll+" where it reads another format than comes in",
+			r.doubt(fmt.Sprintf("%s: %s leaves open what it reads, its image does not", what, by), lostAll+" if it reads another format than comes in",
 				"pack it with ferry pack")
 		}
 		return
