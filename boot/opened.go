@@ -137,3 +137,10 @@ func (plan *Plan) byChance(need Need, room *room) bool {
 	plan.Form = fmt.Sprintf("it is entered opened, at one of %d places with one of %d offsets", o.Places(free), o.Slides())
 	return true
 }
+
+// Chosen returns the kernel in the form in which [Params.Place] starts it, or the error
+// of Place if there is none.
+func (n *Next) Chosen() (*Kernel, error) {
+	k, _, _, err := n.choose()
+	return k, err
+}

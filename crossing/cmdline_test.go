@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ferry/boot"
+	"ferry/boot/opened/openedtest"
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
 	"ferry/cmd/probe/standin"
@@ -76,5 +77,20 @@ func TestALineThatIsTooLongFollowsThePolicy(t *testing.T) {
 				t.Errorf("a line of %d bytes, want %d: ...%q", n, tt.length, line[max(0, n-20):n])
 			}
 		})
+	}
+}
+
+// A kernel that is packed opened alone takes no longer a line.
+func TestALineThatIsTooLongForAnOpenedKernelIsCutToo(t *testing.T) {
+	m := newMachine(t, standin.Shape{Sessions: 3, Files: 4}, "")
+	m.cmdline("ferry.on-error=cold " + strings.Repeat("word=12 ", 256) + "x\x00")
+	m.setFiles(payload.Manifest{}, pack.Files{Opened: openedtest.Part()})
+	jump, err := Run(&m.Machine)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, m.log)
+	}
+	line := m.edit(phys.Addr(le.Uint32(m.edit(jump.ZeroPage+0x228, 4))), 2048)
+	if n := slices.Index(line, 0); n != 2047 {
+		t.Errorf("a line of %d bytes, want 2047", n)
 	}
 }

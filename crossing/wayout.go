@@ -212,7 +212,7 @@ func (w *WayOut) fill(next boot.Next) boot.Next {
 // lose by a command line that is too long for it: the kernel gets what fits.
 func (w *WayOut) cold() boot.Next {
 	next := w.fill(w.start.next.Next)
-	k, err := boot.ParseKernel(next.Kernel.Bytes)
+	k, err := next.Chosen()
 	if err != nil || uint64(len(next.Cmdline)) <= k.CmdlineMax {
 		return next // an error is found when the kernel is placed
 	}
