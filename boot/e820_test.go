@@ -72,7 +72,7 @@ func TestEntriesBeyondAllAddressesAreCut(t *testing.T) {
 	}
 }
 
-// TestLongMapsNeverMakeRAMOfReservedMemory: where entries find no room, RAM may
+// TestLongMapsNeverMakeRAMOfReservedMemory: if entries find no room, RAM may
 // be lost, but nothing becomes RAM.
 func TestLongMapsNeverMakeRAMOfReservedMemory(t *testing.T) {
 	m := newMachine(t)

@@ -13,7 +13,7 @@ import (
 
 // FuzzHandover reads a damaged zero page with damaged nodes, places a damaged
 // kernel, and starts it. Whatever is accepted must lie in scratch, apart from all
-// that must stay, and must be read back whole where nothing was damaged.
+// that must stay, and must be read back whole if nothing was damaged.
 func FuzzHandover(f *testing.F) {
 	f.Add([]byte{0x50, 2, 0}, []byte{}, []byte{}, "console=ttyS0")              // no nodes
 	f.Add([]byte{0xe8, 1, 3, 0x1c, 2, 9}, []byte{8, 1, 12, 0xff}, []byte{}, "") // a map of 3, a small initrd, a long first node

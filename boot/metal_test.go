@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ferry/board/amd64"
-	_ "ferry/board/amd64/start" // what the test runs on where there is no operating system
+	_ "ferry/board/amd64/start" // what the test runs on without an operating system
 	"ferry/boot"
 )
 

@@ -50,7 +50,7 @@ func TestImageBoots(t *testing.T) {
 }
 
 // checkProbe wants the command line, and the number of entries in the memory map
-// as exit code; the probe says 0 where it finds no image parameters.
+// as exit code; the probe says 0 if it finds no image parameters.
 func checkProbe(t *testing.T, where, out string, code int) {
 	t.Helper()
 	if code < 2 || code > 20 {

@@ -6,7 +6,7 @@ import (
 )
 
 // BLAKE2b of RFC 7693 without a key, with a digest of 64 bytes. The standard
-// library has it not, and nothing else is linked into the stage.
+// library does not have it, and nothing else is linked into the stage.
 const (
 	digestSize = 64
 	blockSize  = 128

@@ -30,7 +30,7 @@ func TestOpenRefusesNamesLongerThanLinuxTakes(t *testing.T) {
 }
 
 // TestCheckSaysWhatIsWrongWithAPart: each of these parts also has the wrong digest,
-// or, where nothing is missing of an empty file, the right one.
+// or, if nothing is missing of an empty file, the right one.
 func TestCheckSaysWhatIsWrongWithAPart(t *testing.T) {
 	with := func(data string) map[string]string {
 		files := whole()

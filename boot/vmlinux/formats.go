@@ -100,7 +100,7 @@ func banner(vmlinux []byte) string {
 	}
 }
 
-// releases is the form of a release; the banner's format string has it not.
+// releases is the form of a release; the banner's format string does not have it.
 var releases = regexp.MustCompile(`^[0-9]+\.[0-9]+[!-~]*$`)
 
 // firstWord returns a string up to the first space.

@@ -93,7 +93,7 @@ func handsOver(from string) string {
 
 // described names a kernel of a payload and what it reads.
 func described(info payload.KernelInfo) string {
-	reads := "nobody knows what it reads"
+	reads := "the formats that it reads are unknown"
 	if g := crossing.ByName(info.Generation); g != nil {
 		reads = "generation " + g.String()
 	}

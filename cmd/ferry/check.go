@@ -158,13 +158,13 @@ func (k *check) checkTrust(image []byte) (t *payload.Trust, signer string, err e
 		return t, fmt.Sprintf("key %v: %s", t.Key, comment), nil
 	}
 	if k.parts.Signature.Offset == 0 {
-		return nil, "nobody, and the stage has no key that would ask for one", nil
+		return nil, "none; the stage has no key and asks for no signature", nil
 	}
 	s, err := minisign.ParseSignature(k.parts.Signature.Data)
 	if err != nil {
-		return nil, fmt.Sprintf("nobody: %v; the stage has no key that would ask for one", err), nil
+		return nil, fmt.Sprintf("none: %v; the stage has no key and asks for no signature", err), nil
 	}
-	return nil, fmt.Sprintf("it says key %v, and nobody looks: the stage has no key", s.Key), nil
+	return nil, fmt.Sprintf("key %v by its own account, not verified: the stage has no key", s.Key), nil
 }
 
 // digests wants every part to be whole.
@@ -238,7 +238,7 @@ func (k *check) failure(m payload.Manifest) (outcome, reason string) {
 		reason = "the command line says so"
 	case outcome == payload.OnErrorRollback && m.Rollback == nil:
 		outcome, reason = payload.OnErrorHalt, "there is no rollback kernel to go back to"
-		k.review.doubt("the command line says ferry.on-error=rollback, and the payload has no rollback kernel", "any failure ends in a machine that stands still",
+		k.review.doubt("the command line says ferry.on-error=rollback, and the payload has no rollback kernel", "any failure halts the machine",
 			"pack one, or say something else")
 	case outcome == payload.OnErrorPass && unread && chosen:
 		k.review.doubt(fmt.Sprintf("after a failure the next kernel, of generation %s, gets the handover of generation %s as it is", next.Name, from.Name),

@@ -281,7 +281,7 @@ func TestLoadEndsWithWhatFollows(t *testing.T) {
 		"after a failure                  rollback: the rollback kernel boots with the untouched handover\n",
 		"expected sessions                at least 2, fewer are a failure\n",
 		"serial                           12\n",
-		"signer                           nobody, and the stage has no key that would ask for one\n",
+		"signer                           none; the stage has no key and asks for no signature\n",
 		"loaded: the next kexec goes through Ferry\nstart it with: ",
 	} {
 		i := strings.Index(said[at:], want)
@@ -303,7 +303,7 @@ func TestHostSaysWhatTheNextKexecStarts(t *testing.T) {
 		{map[string]string{"sys/kernel/kexec_loaded": "1\n"}, "still loaded"},
 		{map[string]string{"sys/firmware/efi/systab": "x"}, "default entry and starts that, without Ferry"},
 		{nil, "the next kexec starts nothing"},
-		{map[string]string{"sys/kernel/kexec_loaded": ""}, "nobody knows"},
+		{map[string]string{"sys/kernel/kexec_loaded": ""}, "is unknown"},
 	} {
 		root := live()
 		for name, data := range tt.host {

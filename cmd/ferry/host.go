@@ -106,7 +106,7 @@ func (h host) loaded() (loaded, known bool) {
 func (h host) now() string {
 	switch loaded, known := h.loaded(); {
 	case !known:
-		return "nobody knows what the next kexec starts: there is no /sys/kernel/kexec_loaded"
+		return "what the next kexec starts is unknown: there is no /sys/kernel/kexec_loaded"
 	case loaded:
 		return "the image that was loaded before is still loaded: the next kexec starts that (ferry load --unload takes it back)"
 	}

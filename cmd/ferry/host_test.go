@@ -120,7 +120,7 @@ func TestEveryErrnoSaysWhatToDo(t *testing.T) {
 		{unix.EPERM, "CAP_SYS_BOOT"},
 		{unix.EPERM, "kexec_load_disabled"},
 		{unix.EPERM, "kexec_load_limit_reboot"},
-		{unix.EPERM, "lockdown"}, // an unsigned stage where signatures are not enforced
+		{unix.EPERM, "lockdown"}, // an unsigned stage, with signatures not enforced
 		{unix.EACCES, "IMA"},
 		{unix.EBUSY, "try again"},
 		{unix.ENOSYS, "CONFIG_KEXEC_FILE"},
@@ -131,7 +131,7 @@ func TestEveryErrnoSaysWhatToDo(t *testing.T) {
 		{unix.EINVAL, "regular files"},
 		{unix.EFBIG, "larger than the kernel reads"},
 		{unix.ETXTBSY, "open for writing"},
-		{unix.ELIBBAD, "PE"}, // a stage with no PE header where signatures are enforced
+		{unix.ELIBBAD, "PE"}, // a stage with no PE header, with signatures enforced
 		{unix.EKEYREJECTED, "sign the stage"},
 		{unix.ENOKEY, "sign the stage"},
 		{unix.ENODATA, "sign the stage"},

@@ -19,7 +19,7 @@ import (
 	"ferry/boot/payload"
 )
 
-// TestMain runs the command itself where a test starts this program as one.
+// TestMain runs the command itself if a test starts this program as one.
 func TestMain(m *testing.M) {
 	if os.Getenv("FERRY_COMMAND_LINE") != "" {
 		main()

@@ -157,7 +157,7 @@ func (c *packCmd) briefing(m payload.Manifest, kernels []*packed, reason string)
 		}
 		return fmt.Sprintf("%q, in the payload", *own)
 	}
-	b := &briefing{m: m, from: handsOver(m.From), gen: generationOf(m.From), nextLine: line(m.Cmdline), outcome: m.OnError, reason: reason, signer: "nobody yet"}
+	b := &briefing{m: m, from: handsOver(m.From), gen: generationOf(m.From), nextLine: line(m.Cmdline), outcome: m.OnError, reason: reason, signer: "none yet"}
 	describe := func(k *packed) string { return linuxOf(k.info.Release) + ", generation " + k.reads }
 	b.next = describe(kernels[0])
 	if m.Rollback != nil {

@@ -72,7 +72,7 @@ func (h host) formats() (f vmlinux.Formats) {
 
 // String names the kernel and what it writes.
 func (p producer) String() string {
-	writes := "nobody knows what it writes"
+	writes := "the format that it writes is unknown"
 	if p.gen != nil {
 		writes = "generation " + p.gen.String()
 	}

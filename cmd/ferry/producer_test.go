@@ -78,10 +78,10 @@ func TestHostKnowsWhoHandsOver(t *testing.T) {
 		{"the formats of the series before 7.2 in 7.2", "7.2.12", shown(t, "kho-v3", block), "E'", "E'", "Linux 7.2.12, generation E'"},
 		{"the same, in a kernel that was handed something", "7.2.12", taken(shown(t, "kho-v3", block)), "E'", "E'", "Linux 7.2.12, generation E'"},
 		{"those of 7.0 in 6.12", "6.12.1", shown(t, "kho-v1", tree(t, "luo-v1", "luo-session-v2", "luo-flb-v1")), "D", "D", ""},
-		{"those of 6.18, or 6.17, in 6.12", "6.12.1", shown(t, "kho-v1", ""), "", "", "nobody knows what it writes"},
+		{"those of 6.18, or 6.17, in 6.12", "6.12.1", shown(t, "kho-v1", ""), "", "", "the format that it writes is unknown"},
 		{"those of 7.3 in 7.9", "7.9", shown(t, "kho-v4", "luo-v5\x00\x00"), "F", "F", ""},
-		{"7.9, of which nothing is seen", "7.9", nil, "", "", "nobody knows what it writes"},
-		{"what no stage reads", "7.9", shown(t, "kho-v5", "luo-v6\x00\x00"), "", "", "nobody knows what it writes"},
+		{"7.9, of which nothing is seen", "7.9", nil, "", "", "the format that it writes is unknown"},
+		{"what no stage reads", "7.9", shown(t, "kho-v5", "luo-v6\x00\x00"), "", "", "the format that it writes is unknown"},
 		{"no release", "", nil, "", "", "a kernel that does not name its release"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -53,7 +53,7 @@ func (c *sealCmd) seal(out io.Writer) error {
 	if err := pack.Sign(&sealed, archive, signature); err != nil {
 		return fmt.Errorf("payload %s: %w", c.Payload, err)
 	}
-	says := fmt.Sprintf("signed by nobody knows whom: not verified; it says key %v: %s", form.Key, form.Comment)
+	says := fmt.Sprintf("not verified; the signature names key %v: %s", form.Key, form.Comment)
 	if trust != nil {
 		comment, err := verify(trust, sealed.Bytes())
 		if err != nil {
@@ -99,7 +99,7 @@ func (c *sealCmd) trust() (*payload.Trust, error) {
 	case c.Unverified:
 		return nil, nil
 	}
-	return nil, &problem{"without its key nobody knows whether a signature belongs to this payload",
+	return nil, &problem{"without its key a signature cannot be verified",
 		"give --pubkey, or --stage with the image that is to take it, or --unverified", nil}
 }
 
