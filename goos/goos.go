@@ -58,9 +58,9 @@ func Nanotime() int64
 // Printk writes one character to the console. It must not allocate.
 func Printk(c byte)
 
-// Optional hooks, nil where the runtime's own behaviour will do.
+// Optional hooks, nil if the runtime's own behaviour will do.
 var (
-	// Bloc is the start of the heap, where it does not follow the image.
+	// Bloc is the start of the heap, if it does not follow the image.
 	Bloc uintptr
 
 	// Exit ends the program.

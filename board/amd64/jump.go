@@ -23,12 +23,12 @@ import (
 // So are the ranges to wipe, which must be RAM outside the stage and at most 32:
 // what held secrets and the next kernel does not need.
 //
-// It returns only where it fails, which is before anything changed: with an
-// [*phys.Error] wrapping [phys.ErrNotRAM] for a place outside RAM, or where the
+// It returns only if it fails, which is before anything changed: with an
+// [*phys.Error] wrapping [phys.ErrNotRAM] for a place outside RAM, or if the
 // stage's memory does not suffice for the page tables. Until the very jump, a
 // fallback stays in force.
 //
-// The page tables, the segment table and RSP lie in the stage's memory, and the
+// The page tables, the segment table and RSP are in the stage's memory, and the
 // last instructions run there: the next kernel must not write to it before it has
 // its own. Nothing else may run any more: other threads stop where they are.
 func Jump(entry, zeroPage phys.Addr, wipe ...phys.Range) error {

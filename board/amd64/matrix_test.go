@@ -222,7 +222,7 @@ func TestJumpRefusesPlacesOutsideRAM(t *testing.T) {
 }
 
 // TestDamagedImageSaysSo takes the mark away by which the entry knows its
-// parameters: the machine must stand still and say why.
+// parameters: the machine must halt and say why.
 func TestDamagedImageSaysSo(t *testing.T) {
 	b, err := os.ReadFile(trial)
 	if err != nil {

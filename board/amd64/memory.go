@@ -24,7 +24,7 @@ func Memory() *Physical {
 }
 
 // Confine lets Edit serve memory inside areas alone from now on, and of those of an
-// earlier call what lies in both. All other pages stay read-only to this code, and
+// earlier call what is in both. All other pages stay read-only to this code, and
 // there is no way back.
 func (p *Physical) Confine(areas phys.Ranges) {
 	if areas = areas.Add(); p.confined {

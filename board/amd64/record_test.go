@@ -45,7 +45,7 @@ func runAndDump(t *testing.T, args ...string) (string, int, []*record.Record) {
 }
 
 // TestFailuresLeaveARecord lets the trial fail without a fallback and looks at the
-// memory of the machine that stands still.
+// memory of the halted machine.
 func TestFailuresLeaveARecord(t *testing.T) {
 	exception := record.CauseExit // as the Go program's own report
 	memory, stray := record.CauseMemory, "unexpected fault address 0x123456789000"

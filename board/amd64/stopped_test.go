@@ -46,8 +46,8 @@ func runStopped(t *testing.T, random *rand.Rand) string {
 }
 
 // TestTheClockIsRightOnAStoppedMachine: neither the first measurement nor the refined
-// one is off by more than what it leaves open, on a machine that stands still in the
-// midst of it. What is right is what most of the starts find.
+// one is off by more than what it leaves open, on a machine that is stopped during
+// it. What is right is what most of the starts find.
 func TestTheClockIsRightOnAStoppedMachine(t *testing.T) {
 	const starts = 8
 	clock := regexp.MustCompile(`(?m)^trial: (clock|refined) (\d+) MHz from pit`)

@@ -13,7 +13,7 @@ import (
 	"ferry/phys"
 )
 
-// chain starts the bzImage that lies in the initrd at the first address, with
+// chain starts the bzImage in the initrd at the first address, with
 // the rest of the addresses to go on to. It returns only with an error.
 func chain(addresses []string) error {
 	line := ""
@@ -28,7 +28,7 @@ func chain(addresses []string) error {
 	return amd64.Jump(entry, zp)
 }
 
-// fallback places the same bzImage at the address, to be started where the run
+// fallback places the same bzImage at the address, to be started if the run
 // fails.
 func fallback(address string) error {
 	entry, zp, err := place(address, " -- fallen")
@@ -38,7 +38,7 @@ func fallback(address string) error {
 	return amd64.SetFallback("the fallback", entry, zp)
 }
 
-// place puts the bzImage that lies in the initrd at the address, with its command
+// place puts the bzImage in the initrd at the address, with its command
 // line, and returns its entry and its zero page.
 func place(address, words string) (entry, zp phys.Addr, err error) {
 	at, err := strconv.ParseUint(address, 0, 64)

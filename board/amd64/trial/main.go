@@ -76,12 +76,12 @@ func main() {
 		fill()
 	case "kernel":
 		kernel.SetHandler(0x10) // the next trap jumps into nothing
-		fmt.Println("unreachable where this is a system call")
+		fmt.Println("unreachable if this is a system call")
 		time.Sleep(50 * time.Millisecond)
 		fmt.Println("unreachable")
 	case "stack":
 		kernel.SetHandler(addressOfEndless()) // the next trap fills the kernel stack
-		fmt.Println("unreachable where this is a system call")
+		fmt.Println("unreachable if this is a system call")
 		time.Sleep(50 * time.Millisecond)
 		fmt.Println("unreachable")
 	case "double":
@@ -98,7 +98,7 @@ func main() {
 		*kernel.Entry(frame, false) |= 1 << 51 // mapped, but a read of it faults
 		kernel.FlushAll()
 		kernel.SetHandler(addressOfStumble())
-		fmt.Println("unreachable where this is a system call")
+		fmt.Println("unreachable if this is a system call")
 		time.Sleep(50 * time.Millisecond)
 		fmt.Println("unreachable", p[0])
 	case "buffer":

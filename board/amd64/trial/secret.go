@@ -28,7 +28,7 @@ var (
 	blank [1 << 12]byte
 )
 
-// hide fills memory of every kind with a secret, and starts the image that lies in
+// hide fills memory of every kind with a secret, and starts the image in
 // the initrd at the address, to seek the secret: by a jump, or as the fallback.
 func hide(address string, fail bool) error {
 	secret := make([]byte, 32)

@@ -11,7 +11,7 @@ const (
 	fadtPMTimer  = 76
 )
 
-// pmTimerPort returns the I/O port of the PM timer, 0 where there is none.
+// pmTimerPort returns the I/O port of the PM timer, 0 if there is none.
 func (m *machine) pmTimerPort() uint16 {
 	rsdp := m.findRSDP()
 	if rsdp == 0 {
@@ -21,11 +21,11 @@ func (m *machine) pmTimerPort() uint16 {
 	if *byteAt(DirectMap + rsdp + 15) >= 2 && *word(DirectMap + rsdp + 24) != 0 {
 		table, wide = *word(DirectMap + rsdp + 24), 8
 	}
-	if table == 0 || !m.cover(table, 36) {
+	if table == 0 || !m.tables.cover(table, 36) {
 		return 0
 	}
 	size := uint64(*half(DirectMap + table + 4))
-	if size < 36 || size > 1<<16 || !m.cover(table, size) {
+	if size < 36 || size > 1<<16 || !m.tables.cover(table, size) {
 		return 0
 	}
 	for a := table + 36; a+wide <= table+size; a += wide {
@@ -33,7 +33,7 @@ func (m *machine) pmTimerPort() uint16 {
 		if wide == 8 {
 			t = *word(DirectMap + a)
 		}
-		if t != 0 && m.cover(t, fadtPMTimer+4) && *half(DirectMap + t) == signatureFAC {
+		if t != 0 && m.tables.cover(t, fadtPMTimer+4) && *half(DirectMap + t) == signatureFAC {
 			return uint16(*half(DirectMap + t + fadtPMTimer))
 		}
 	}
@@ -42,14 +42,13 @@ func (m *machine) pmTimerPort() uint16 {
 
 // cover makes sure that [a, a+n) is in the direct map: some firmware has its
 // tables in memory that it calls reserved.
-func (m *machine) cover(a, n uint64) bool {
-	return m.directCovers(a, n) || m.direct(a, a+n) && m.directCovers(a, n)
+func (t *tables) cover(a, n uint64) bool {
+	return t.directCovers(a, n) || t.direct(a, a+n) && t.directCovers(a, n)
 }
 
-// findRSDP returns the root pointer: the loader's word for it, or what stands in
-// the BIOS area.
+// findRSDP returns the root pointer: from the loader, or from the BIOS area.
 func (m *machine) findRSDP() uint64 {
-	if a := *word(DirectMap + m.zeroPage + protocol.OffRSDP); a != 0 && m.cover(a, 36) {
+	if a := *word(DirectMap + m.image.zeroPage + protocol.OffRSDP); a != 0 && m.tables.cover(a, 36) {
 		return a
 	}
 	for a := uint64(0xe0000); a < 0x100000; a += 16 {
@@ -58,23 +57,4 @@ func (m *machine) findRSDP() uint64 {
 		}
 	}
 	return 0
-}
-
-// pmTimerMeasure measures by the PM timer, 0 if there is none.
-func (m *machine) pmTimerMeasure() uint64 {
-	port := m.pmTimerPort()
-	if port == 0 {
-		return 0
-	}
-	m.gauge.start(pmTimerHz, pmMask)
-	for !m.gauge.enough() {
-		m.gauge.take(pmTimerRead(port))
-	}
-	return m.gauge.middle()
-}
-
-func pmTimerRead(port uint16) reading {
-	before := tsc()
-	count := uint64(in32(port))
-	return reading{count & pmMask, before, tsc()}
 }

@@ -38,7 +38,7 @@ func TestRAMOfTheCommandLine(t *testing.T) {
 		{"memmap=1G@0xfffffffffffff000 memmap=1G@4194304G memmap=99999999999999999999@4G memmap=16777216T@4G", nil},
 	} {
 		b := newBench(t, 64, 4, 1)
-		b.cmdlineLen = uint64(copy(b.cmdline[:], tt.line))
+		b.cmdline.size = uint64(copy(b.cmdline.bytes[:], tt.line))
 		b.readAddedRAM()
 		got := append([]protocol.Region(nil), b.e820.Regions[:b.e820.Count]...)
 		if d := cmp.Diff(tt.want, got); d != "" {
@@ -55,11 +55,11 @@ func TestRAMOfTheCommandLine(t *testing.T) {
 // A line that fills its place is read to its end and no further.
 func TestTheLongestCommandLineIsReadToItsEnd(t *testing.T) {
 	b := newBench(t, 64, 4, 1)
-	for i := range b.cmdline {
-		b.cmdline[i] = ' '
+	for i := range b.cmdline.bytes {
+		b.cmdline.bytes[i] = ' '
 	}
-	copy(b.cmdline[maxCmdline-12:], "memmap=1G@4G")
-	b.cmdlineLen = maxCmdline - 1
+	copy(b.cmdline.bytes[maxCmdline-12:], "memmap=1G@4G")
+	b.cmdline.size = maxCmdline - 1
 	b.readAddedRAM()
 	if b.e820.Count != 1 || b.e820.Regions[0] != region820(4, gib, protocol.E820RAM) {
 		t.Errorf("%d regions, the first %v", b.e820.Count, b.e820.Regions[0])

@@ -10,6 +10,16 @@ import (
 // 0x16, the interval timer (PIT), the ACPI PM timer. The last two are measured, see
 // [gauge]: in a hurry at first, and better when more time has passed anyway.
 
+// clock is the time stamp counter, and how it becomes nanoseconds:
+// (tsc - start) * mult >> 32 + base.
+type clock struct {
+	start, mult, base uint64
+	version           uint64 // counts corrections
+	source            uint64 // a ClockSource
+	gauge             gauge  // what mult was measured by
+	refined           uint64 // not 0: it is as good as it will be
+}
+
 // ClockSource names where the clock's frequency came from.
 type ClockSource uint64
 
@@ -39,7 +49,7 @@ func (s ClockSource) String() string {
 
 // Clock returns the frequency of the time stamp counter in Hz and how it is known.
 func Clock() (hz uint64, source string) {
-	return ratio(1_000_000_000<<32, mach.tscMult), ClockSource(mach.tscSource).String()
+	return ratio(1_000_000_000<<32, mach.clock.mult), ClockSource(mach.clock.source).String()
 }
 
 const (
@@ -66,16 +76,16 @@ const (
 func Nanotime() int64 {
 	for {
 		// An interrupt may correct the clock between two of these loads.
-		version := atomic.LoadUint64(&mach.clockVersion)
-		now := mach.nanotime(tsc())
-		if atomic.LoadUint64(&mach.clockVersion) == version {
+		version := atomic.LoadUint64(&mach.clock.version)
+		now := mach.clock.nanotime(tsc())
+		if atomic.LoadUint64(&mach.clock.version) == version {
 			return int64(now)
 		}
 	}
 }
 
-func (m *machine) nanotime(t uint64) uint64 {
-	return m.nanoBase + scale(t-m.tscStart, m.tscMult)
+func (c *clock) nanotime(t uint64) uint64 {
+	return c.base + scale(t-c.start, c.mult)
 }
 
 // scale returns n * mult / 2^32.
@@ -85,9 +95,9 @@ func scale(n, mult uint64) uint64 {
 }
 
 // EntryTSC returns the time stamp counter at the image's first instructions.
-func EntryTSC() uint64 { return mach.entryTSC }
+func EntryTSC() uint64 { return mach.image.entryTSC }
 
-// ratio returns n / d, or n where d is 0: kernel code has no way to panic.
+// ratio returns n / d, or n if d is 0: kernel code has no way to panic.
 func ratio(n, d uint64) uint64 {
 	if d == 0 {
 		return n
@@ -99,36 +109,36 @@ func ratio(n, d uint64) uint64 {
 func TSC() uint64 { return tsc() }
 
 // setFrequency makes the clock go on from now with a new frequency.
-func (m *machine) setFrequency(hz uint64, source ClockSource) {
+func (c *clock) setFrequency(hz uint64, source ClockSource) {
 	now := tsc()
-	if m.tscMult != 0 {
-		m.nanoBase = m.nanotime(now)
+	if c.mult != 0 {
+		c.base = c.nanotime(now)
 	}
-	m.tscStart = now
-	m.tscMult = ratio(1_000_000_000<<32, hz)
-	m.tscSource = uint64(source)
-	m.clockVersion++
+	c.start = now
+	c.mult = ratio(1_000_000_000<<32, hz)
+	c.source = uint64(source)
+	c.version++
 }
 
 // calibrate finds the frequency of the time stamp counter and of the LAPIC
 // timer.
 func (m *machine) calibrate() {
-	first := m.lapicStart()
+	first := m.lapic.start()
 	var hz uint64
 	source := ClockNone
 	if hz = hypervisorHz(); hz != 0 {
 		source = ClockHypervisor
 	} else if hz = cpuidHz(); hz != 0 {
 		source = ClockCPUID
-	} else if hz = m.pitMeasure(); hz != 0 {
+	} else if hz = m.clock.pitMeasure(); hz != 0 {
 		source = ClockPIT
-	} else if hz = m.pmTimerMeasure(); hz != 0 {
+	} else if hz = m.clock.pmTimerMeasure(m.pmTimerPort()); hz != 0 {
 		source = ClockACPI
 	} else {
 		hz = 1_000_000_000
 	}
-	m.setFrequency(hz, source)
-	m.lapicMeasure(first)
+	m.clock.setFrequency(hz, source)
+	m.lapic.measure(first, &m.clock)
 }
 
 // hypervisorHz asks leaf 0x40000010, which VMware defined and KVM took over.
@@ -175,29 +185,48 @@ func pitRead() reading {
 }
 
 // pitMeasure measures by the interval timer, which it sets to run freely, 0 if that
-// stands still or is missing.
-func (m *machine) pitMeasure() uint64 {
+// has stopped or is missing.
+func (c *clock) pitMeasure() uint64 {
 	startPITCounter()
-	m.gauge.start(pitHz, pitMask)
-	for !m.gauge.enough() {
-		m.gauge.take(pitRead())
+	c.gauge.start(pitHz, pitMask)
+	for !c.gauge.enough() {
+		c.gauge.take(pitRead())
 	}
-	return m.gauge.middle()
+	return c.gauge.middle()
+}
+
+// pmTimerMeasure measures by the PM timer at a port, 0 if there is none.
+func (c *clock) pmTimerMeasure(port uint16) uint64 {
+	if port == 0 {
+		return 0
+	}
+	c.gauge.start(pmTimerHz, pmMask)
+	for !c.gauge.enough() {
+		c.gauge.take(pmTimerRead(port))
+	}
+	return c.gauge.middle()
+}
+
+// pmTimerRead reads the PM timer, which counts up.
+func pmTimerRead(port uint16) reading {
+	before := tsc()
+	count := uint64(in32(port))
+	return reading{count & pmMask, before, tsc()}
 }
 
 // Refine corrects a clock that was measured in a hurry. It reports false until
 // enough time has passed since, and for a clock that is as good as it will be.
 // Kernel code calls it when it is idle or interrupted anyway.
 func Refine() bool {
-	m := mach
-	g := &m.gauge
-	if m.tscSource != uint64(ClockPIT) || m.refined != 0 || scale(tsc()-g.base.after, m.tscMult) < refineAfter {
+	c := &mach.clock
+	g := &c.gauge
+	if c.source != uint64(ClockPIT) || c.refined != 0 || scale(tsc()-g.base.after, c.mult) < refineAfter {
 		return false
 	}
 	if g.take(pitRead()); !g.within(refinedPart) {
 		return false
 	}
-	m.setFrequency(g.middle(), ClockPIT)
-	m.refined = 1
+	c.setFrequency(g.middle(), ClockPIT)
+	c.refined = 1
 	return true
 }

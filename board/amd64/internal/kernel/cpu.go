@@ -40,7 +40,7 @@ func enableInterrupts()
 // Idle waits for an interrupt with interrupts on, and returns with them off.
 func Idle()
 
-// Halt stands still with interrupts off, for good. Memory stays as it is.
+// Halt stops the processor with interrupts off. Memory stays as it is.
 func Halt()
 
 // Code of the assembler files that nothing calls from Go.

@@ -2,6 +2,18 @@ package kernel
 
 import "unsafe"
 
+// exits are the ways out: the target of [Jump], that of a failure, and the page tables
+// for both.
+type exits struct {
+	next, fallback    Target
+	fallbackSet       uint64
+	fallbackName      [64]byte // for the console
+	root              uint64   // page tables for the jump, 0 as long as there are none
+	frames, framesEnd uint64   // physical: where those tables are
+	sp, fs            uint64   // of the Go code that called, see jump_amd64.s
+	failing           uint64   // how often the run has failed
+}
+
 // The departure page is all of the stage that is left when the next kernel
 // starts: the last instructions, which run there because everything else has been
 // zeroed, the segment table that they load, what they are to do, and a stack. It
@@ -17,6 +29,7 @@ type departure struct {
 	stack    uint64 // physical: the end of this page
 	entry    uint64
 	zeroPage uint64
+	avx      uint64           // not 0: the processor has AVX
 	wipes    [maxPieces]piece // until the first of no size
 }
 
@@ -40,34 +53,34 @@ var out *departure
 
 // departPage returns the physical address of the departure page: the last but one
 // of the stage.
-func (m *machine) departPage() uint64 { return m.load + m.initSize - 2*PageSize }
+func (i *image) departPage() uint64 { return i.load + i.initSize - 2*PageSize }
 
 // recordPage returns the physical address of the record: the last page of the
 // stage.
-func (m *machine) recordPage() uint64 { return m.load + m.initSize - PageSize }
+func (i *image) recordPage() uint64 { return i.load + i.initSize - PageSize }
 
 // departNext departs for the target of [Jump].
-func departNext() { mach.depart(&mach.next) }
+func departNext() { mach.depart(&mach.exits.next) }
 
 // depart starts the target. It runs with interrupts off, needs no memory, and does
 // not return.
 func (m *machine) depart(t *Target) {
-	m.stopPIT()
-	m.closeLAPIC()
-	m.drainConsole()
-	page := m.departPage()
+	m.deadline.stopPIT()
+	m.lapic.close()
+	m.serial.drain()
+	page := m.image.departPage()
 	zero(departBase, PageSize)
-	clearFPU(departBase, m.xsave) // from zeros: the registers' initial state
+	clearFPU(departBase, m.traps.xsave) // from zeros: the registers' initial state
 	resetFPU()
 	Copy(departBase, uintptr(addressOfDepart()), uintptr(departBytes()))
-	out.gdt[2], out.gdt[3] = m.gdt[2], m.gdt[3]
+	out.gdt[2], out.gdt[3] = m.traps.gdt[2], m.traps.gdt[3]
 	out.gdtLimit, out.gdtAt = 0x1f<<48, page+departCode
 	out.noIDT[0], out.noIDT[1] = 0, 0
-	out.cr3, out.stack = m.jumpCR3, page+PageSize
+	out.cr3, out.stack = m.exits.root, page+PageSize
 	out.entry, out.zeroPage = t.Entry, t.ZeroPage
 	m.listPieces(t)
 
-	e := m.entry(departBase, level4K, false)
+	e := m.tables.entry(departBase, level4K, false)
 	*word(e) = page | PTEPresent
 	invlpg(departBase)
 	jumpAway()
@@ -82,26 +95,27 @@ func jumpAway()
 // listPieces says what is zeroed on the way out: what the target wants, and of the
 // stage all that a Go program or the board may have written to. What stays is the
 // image's text and constants, the tables of the jump, and the departure page; and
-// where something failed, the record of it.
+// if something failed, the record of it.
 func (m *machine) listPieces(t *Target) {
 	n := uint64(0)
+	out.avx = m.traps.avx
 	for i := uint64(0); i < t.WipeCount; i++ {
 		w := &t.Wipes[i&(MaxWipes-1)]
 		n = out.add(n, w[0], w[0]+w[1])
 	}
-	for i := uint64(0); i < m.segmentCount; i++ {
-		if s := &m.segments[i&(maxSegments-1)]; s.Flags&SegmentWrite != 0 {
-			n = out.add(n, m.physical(s.Start), m.physical((s.FileEnd+PageSize-1)&^(PageSize-1)))
+	for i := uint64(0); i < m.image.segmentCount; i++ {
+		if s := &m.image.segments[i&(maxSegments-1)]; s.Flags&SegmentWrite != 0 {
+			n = out.add(n, m.image.physical(s.Start), m.image.physical((s.FileEnd+PageSize-1)&^(PageSize-1)))
 		}
 	}
 	heapEnd, stack, stackEnd := m.window()
-	n = out.add(n, m.load+m.fileSize, heapEnd)
+	n = out.add(n, m.image.load+m.image.fileSize, heapEnd)
 	n = out.add(n, stack, stackEnd)
-	n = out.add(n, m.frameFirst, m.jumpFrames)
-	n = out.add(n, m.jumpEnd, m.frameNext)
-	n = out.add(n, m.area(), m.area()+areaSize)
-	if m.failing == 0 {
-		out.add(n, m.recordPage(), m.recordPage()+PageSize)
+	n = out.add(n, m.tables.frames.first, m.exits.frames)
+	n = out.add(n, m.exits.framesEnd, m.tables.frames.next)
+	n = out.add(n, m.image.area(), m.image.area()+areaSize)
+	if m.exits.failing == 0 {
+		out.add(n, m.image.recordPage(), m.image.recordPage()+PageSize)
 	}
 }
 
@@ -112,7 +126,7 @@ func (d *departure) add(n, start, end uint64) uint64 {
 		return n
 	}
 	blocks := uint64(0)
-	if mach.avx != 0 {
+	if d.avx != 0 {
 		blocks = (end - start) / blockBytes
 	}
 	rest := end - start - blocks*blockBytes

@@ -1,11 +1,6 @@
 package kernel
 
-import (
-	"unsafe"
-
-	"ferry/boot/protocol"
-	"ferry/linker/header"
-)
+import "ferry/linker/header"
 
 // The header page, for the assembler and its callers: see package header.
 const (
@@ -44,87 +39,68 @@ func early(m *machine) bool {
 	if m.encrypted = encryption(); m.encrypted == encryptedMarked {
 		return false
 	}
-	load := m.load
-	m.base = *word(load + paramBase)
-	m.initSize = *word(load + paramInitSize)
-	m.fileSize = *word(load + paramFileSize)
-	m.segmentCount = *word(load + header.Count)
-	if m.segmentCount > maxSegments {
+	load := m.image.load
+	m.image.base = *word(load + paramBase)
+	m.image.initSize = *word(load + paramInitSize)
+	m.image.fileSize = *word(load + paramFileSize)
+	m.image.segmentCount = *word(load + header.Count)
+	if m.image.segmentCount > maxSegments {
 		return false
 	}
-	for i := uint64(0); i < m.segmentCount; i++ {
-		p, s := load+header.Segments+i*header.SegmentSize, &m.segments[i&(maxSegments-1)]
+	for i := uint64(0); i < m.image.segmentCount; i++ {
+		p, s := load+header.Segments+i*header.SegmentSize, &m.image.segments[i&(maxSegments-1)]
 		s.Start, s.FileEnd, s.MemEnd, s.Flags = *word(p), *word(p + 8), *word(p + 16), *word(p + 24)
 	}
 
-	if m.zeroPage >= DirectEnd || load > DirectEnd || m.initSize > DirectEnd-load {
+	if m.image.zeroPage >= DirectEnd || load > DirectEnd || m.image.initSize > DirectEnd-load {
 		return false
 	}
 
 	if top, _, _, _ := cpuid(0x8000_0000, 0); top >= 0x8000_0001 {
 		_, _, _, d := cpuid(0x8000_0001, 0)
 		if d&(1<<20) != 0 {
-			m.noExecute = pteNoExecute
+			m.tables.noExecute = pteNoExecute
 		}
-		m.gigabyte = uint64(d & (1 << 26))
+		m.tables.gigabyte = uint64(d & (1 << 26))
 	}
-	m.levels = 4
+	m.tables.levels = 4
 	if readCR4()&(1<<12) != 0 {
-		m.levels = 5
+		m.tables.levels = 5
 	}
-	m.copyE820()
+	copyMap(&m.e820, m.image.zeroPage)
 	if !m.divide() {
 		return false
 	}
-	m.frameFirst = m.frameNext
-	m.framesUsed = areaSize/PageSize + 2 // the departure page, the record
-	m.framesPeak = m.framesUsed
-	m.framesLeft = (m.frameEnd - m.frameNext) / PageSize
-	m.descriptors()
+	m.tables.frames.first = m.tables.frames.next
+	m.tables.frames.used = areaSize/PageSize + 2 // the departure page, the record
+	m.tables.frames.peak = m.tables.frames.used
+	m.tables.frames.left = (m.tables.frames.end - m.tables.frames.next) / PageSize
+	m.traps.describe(addressOfVectors() - load + m.image.base)
 
-	m.cr3 = m.frame()
-	return m.cr3 != 0 && m.mapImage() && m.mapWindow() && m.mapArea(m.area()) && m.mapFrames() && m.mapRAM(0) && m.mapEnter()
+	m.tables.root = m.tables.frames.take()
+	return m.tables.root != 0 && m.mapImage() && m.mapWindow() && m.mapArea(m.image.area()) && m.mapFrames() && m.mapRAM(0) && m.tables.mapEnter()
 }
 
 // area returns the physical address of the board's own memory.
-func (m *machine) area() uint64 { return m.load + m.initSize - tailSize - areaSize }
+func (i *image) area() uint64 { return i.load + i.initSize - tailSize - areaSize }
 
 // physical returns where the image's virtual address va is.
-func (m *machine) physical(va uint64) uint64 { return va - m.base + m.load }
-
-// copyE820 takes the memory map over from the zero page.
-func (m *machine) copyE820() {
-	n := uint64(*byteAt(m.zeroPage + protocol.OffE820Entries))
-	if n > protocol.E820Max {
-		n = protocol.E820Max
-	}
-	for i := uint64(0); i < n; i++ {
-		m.addE820(m.zeroPage + protocol.OffE820 + i*protocol.E820Size)
-	}
-}
-
-// addE820 takes over the entry at a.
-func (m *machine) addE820(a uint64) {
-	m.addRegion(*word(a), *word(a + protocol.OffE820Bytes), uint64(*half(a + protocol.OffE820Type)))
-}
-
-// addRegion takes over one region of the memory map.
-func (m *machine) addRegion(addr, size, kind uint64) { m.e820.Add(addr, size, kind) }
+func (i *image) physical(va uint64) uint64 { return va - i.base + i.load }
 
 // mapImage maps the segments' file bytes, each with no more rights than it asks
-// for. Who runs on the board decides about the zero-initialised ones.
+// for. What runs on the board decides about zero-initialised ones.
 func (m *machine) mapImage() bool {
-	for i := uint64(0); i < m.segmentCount; i++ {
-		s := &m.segments[i&(maxSegments-1)]
+	for i := uint64(0); i < m.image.segmentCount; i++ {
+		s := &m.image.segments[i&(maxSegments-1)]
 		flags := uint64(PTEPresent)
 		if s.Flags&SegmentWrite != 0 {
 			flags |= PTEWrite
 		}
 		if s.Flags&SegmentExec == 0 {
-			flags |= m.noExecute
+			flags |= m.tables.noExecute
 		}
 		size := (s.FileEnd - s.Start + PageSize - 1) &^ (PageSize - 1)
-		if !m.span(s.Start, m.physical(s.Start), size, flags, level4K) {
+		if !m.tables.span(s.Start, m.image.physical(s.Start), size, flags, level4K) {
 			return false
 		}
 	}
@@ -134,69 +110,31 @@ func (m *machine) mapImage() bool {
 // mapFrames maps the pages of [Frame] where the board alone writes to them, page
 // tables among them: in the direct map all of the stage is read-only.
 func (m *machine) mapFrames() bool {
-	return m.linear(m.framesOffset(), m.frameFirst, m.frameEnd, PTEWrite)
+	return m.tables.linear(m.framesOffset(), m.tables.frames.first, m.tables.frames.end, PTEWrite)
 }
 
 // framesOffset returns what to add to the physical address of such a page. Large
 // pages stay aligned.
-func (m *machine) framesOffset() uint64 { return framesBase - m.load&^(levelSize(level1G)-1) }
+func (m *machine) framesOffset() uint64 { return framesBase - m.image.load&^(levelSize(level1G)-1) }
 
 // mapArea maps the board's own memory.
 func (m *machine) mapArea(area uint64) bool {
-	flags := PTEPresent | PTEWrite | m.noExecute
-	return m.span(machineBase, area, machineSize, flags, level4K) &&
-		m.span(stackBase, area+machineSize, stackSize, flags, level4K) &&
-		m.span(trapBase, area+machineSize+stackSize, trapSize, flags, level4K) &&
-		m.span(fatalBase, area+machineSize+stackSize+trapSize, fatalSize, flags, level4K) &&
-		m.span(departBase, m.departPage(), PageSize, flags, level4K) &&
-		m.span(recordBase, m.recordPage(), PageSize, flags, level4K)
+	flags := PTEPresent | PTEWrite | m.tables.noExecute
+	return m.tables.span(machineBase, area, machineSize, flags, level4K) &&
+		m.tables.span(stackBase, area+machineSize, stackSize, flags, level4K) &&
+		m.tables.span(trapBase, area+machineSize+stackSize, trapSize, flags, level4K) &&
+		m.tables.span(fatalBase, area+machineSize+stackSize+trapSize, fatalSize, flags, level4K) &&
+		m.tables.span(departBase, m.image.departPage(), PageSize, flags, level4K) &&
+		m.tables.span(recordBase, m.image.recordPage(), PageSize, flags, level4K)
 }
 
-// mapRAM puts RAM, ACPI tables and the first MiB, where the BIOS keeps its own,
+// mapRAM puts RAM, ACPI tables and the first MiB, which holds the BIOS's own data,
 // into the direct map, all of it read-only; only entries from the given one on.
 func (m *machine) mapRAM(from uint64) bool {
 	for i := from; i < m.e820.Count; i++ {
-		if e := m.e820.At(i); e.Mapped() && !m.direct(e.Addr, e.Addr+e.Size) {
+		if e := m.e820.At(i); e.Mapped() && !m.tables.direct(e.Addr, e.Addr+e.Size) {
 			return false
 		}
 	}
-	return m.direct(0, 1<<20) && m.direct(m.zeroPage, m.zeroPage+PageSize)
-}
-
-// machineOffset returns how far into m the field at p is.
-func machineOffset(m *machine, p *uint64) uint64 {
-	return uint64(uintptr(unsafe.Pointer(p)) - uintptr(unsafe.Pointer(m)))
-}
-
-// descriptors fills GDT, IDT and TSS with virtual addresses. Selectors are those
-// of the 64-bit boot protocol: code 0x10, data 0x18; the TSS follows at 0x20.
-func (m *machine) descriptors() {
-	m.gdt[2] = 0x00af9b000000ffff
-	m.gdt[3] = 0x00cf93000000ffff
-	tss := machineBase + machineOffset(m, &m.tss[0])
-	trap, fatal, nmi := uint64(trapBase+trapSize), uint64(fatalBase+fatalSize), uint64(fatalBase+nmiSize)
-	m.gdt[4] = 103 | tss&0xffffff<<16 | 0x89<<40 | tss>>24&0xff<<56
-	m.gdt[5] = tss >> 32
-
-	// IST1 at byte 36, IST2 at byte 44, IST3 at byte 52: words of 4 bytes apart. The
-	// NMI has the far end of IST2's stack: it may come in the midst of a report.
-	m.tss[4] = trap << 32
-	m.tss[5] = trap>>32 | fatal<<32
-	m.tss[6] = fatal>>32 | nmi<<32
-	m.tss[7] = nmi >> 32
-	m.tss[12] = 104 << 48 // no I/O map
-	m.stackTop = stackBase + stackSize
-
-	code := addressOfVectors() - m.load + m.base
-	for i := uint64(0); i < 256; i++ {
-		ist := uint64(1)
-		if i == VectorDoubleFault || i == VectorMachine {
-			ist = 2
-		} else if i == VectorNMI {
-			ist = 3
-		}
-		a := code + i*8
-		m.idt[2*i] = a&0xffff | 0x10<<16 | ist<<32 | 0x8e<<40 | a>>16&0xffff<<48
-		m.idt[2*i+1] = a >> 32
-	}
+	return m.tables.direct(0, 1<<20) && m.tables.direct(m.image.zeroPage, m.image.zeroPage+PageSize)
 }

@@ -1,7 +1,7 @@
 package kernel
 
-// Where memory is encrypted for the system alone that runs there, as confidential
-// guests have it. Sources: AMD64 Architecture Programmer's Manual, volume 2, section
+// Memory that is encrypted for the one system that runs there, as in confidential
+// guests. Sources: AMD64 Architecture Programmer's Manual, volume 2, section
 // 15.34, and the Intel TDX Module Base Architecture Specification; sme_enable in
 // arch/x86/boot/startup/sme.c of Linux 7.3 asks the same.
 const (
@@ -10,7 +10,7 @@ const (
 
 	msrSEV    = 0xc001_0131 // what of it is in use, there if sevBit is set
 	sevActive = 1 << 0
-	sevVTOM   = 1 << 3 // an address tells what is encrypted, not a mark in page tables
+	sevVTOM   = 1 << 3 // an address says what is encrypted, not a bit in page tables
 
 	leafTDX = 0x21 // EBX, EDX, ECX: its name
 	tdxB    = 0x65746e49

@@ -11,13 +11,13 @@ const (
 // without one halts, its memory as it is. It prints nothing: the last line on the
 // console is the verdict of whoever calls it.
 func endRun(code uint64) {
-	mach.drainConsole()
+	mach.serial.drain()
 	out8(portDebugExit, exitValue(uint8(code)))
 	Halt()
 }
 
-// exitValue returns what makes QEMU end with a status of which qemu.sh can tell the
-// code, for it is the value's double plus 1: from 193 for codes below 32, from 33
+// exitValue returns what makes QEMU end with a status from which qemu.sh gets the
+// code, for it is twice the value plus 1: from 193 for codes below 32, from 33
 // for the others. QEMU's own statuses are 0 and 1, a signal's 129 to 192, and those
 // of timeout 124 to 127.
 func exitValue(code uint8) uint8 {
@@ -30,7 +30,7 @@ func exitValue(code uint8) uint8 {
 // Reset restarts the machine: through the chipset's reset register, the keyboard
 // controller, or a triple fault.
 func Reset() {
-	mach.drainConsole()
+	mach.serial.drain()
 	out8(portReset, 2)
 	out8(portReset, 6)
 	for range 100_000 {

@@ -26,7 +26,7 @@ GLOBL ·rec(SB), RODATA, $8
 DATA ·out+0(SB)/8, $const_departBase
 GLOBL ·out(SB), RODATA, $8
 
-// What is said where nothing can be said.
+// What the entry prints before it halts.
 DATA damaged<>+0(SB)/8, $"\r\nferry:"
 DATA damaged<>+8(SB)/8, $" damaged"
 DATA damaged<>+16(SB)/8, $" image, "
@@ -74,12 +74,12 @@ TEXT ·Start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	STOSQ
 
 	LEAQ (const_machineSize+const_stackSize)(R12), SP
-	MOVQ R13, machine_load(R12)
-	MOVQ SI, machine_zeroPage(R12)
-	MOVQ R15, machine_continueAt(R12)
-	MOVQ $1, machine_inKernel(R12)
-	MOVL R10, (machine_entryTSC+0)(R12)
-	MOVL R11, (machine_entryTSC+4)(R12)
+	MOVQ R13, (machine_image+image_load)(R12)
+	MOVQ SI, (machine_image+image_zeroPage)(R12)
+	MOVQ R15, (machine_image+image_continueAt)(R12)
+	MOVQ $1, (machine_traps+traps_inKernel)(R12)
+	MOVL R10, (machine_image+image_entryTSC+0)(R12)
+	MOVL R11, (machine_image+image_entryTSC+4)(R12)
 
 	// What compiled Go code expects: SSE, g in TLS, a stack limit.
 	MOVQ CR0, AX
@@ -113,11 +113,11 @@ noNX:
 	CMPB 8(SP), $0
 	JEQ  refused
 
-	MOVQ machine_cr3(R12), AX
-	MOVQ machine_entryCR3(R12), CX
+	MOVQ (machine_tables+tables_root)(R12), AX
+	MOVQ (machine_tables+tables_entryRoot)(R12), CX
 	LEAQ ·high(SB), BX
-	SUBQ machine_load(R12), BX
-	ADDQ machine_base(R12), BX
+	SUBQ (machine_image+image_load)(R12), BX
+	ADDQ (machine_image+image_base)(R12), BX
 	LEAQ ·through(SB), DX
 	ANDL $(const_PageSize-1), DX
 	MOVQ $const_gateBase, DI
@@ -133,7 +133,7 @@ dead:
 	LEAQ damaged<>(SB), SI
 
 	// Nothing works yet but the first serial port, as the firmware left it; and
-	// where memory is encrypted, one byte at a time.
+	// if memory is encrypted, one byte at a time.
 say:
 	MOVL $const_messageBytes, CX
 	MOVW $const_com1, DX
@@ -150,15 +150,15 @@ sayByte:
 // fakeg makes the machine at R12 the g of the kernel, with the stack that
 // starts at AX. It clobbers AX, CX, DX.
 TEXT fakeg<>(SB),NOSPLIT|NOFRAME,$0
-	MOVQ AX, (machine_g+0)(R12)
+	MOVQ AX, (machine_traps+traps_g+0)(R12)
 	ADDQ $const_stackSize, AX
-	MOVQ AX, (machine_g+8)(R12)
+	MOVQ AX, (machine_traps+traps_g+8)(R12)
 	SUBQ $(const_stackSize-const_stackGuard), AX
-	MOVQ AX, (machine_g+16)(R12)
-	MOVQ AX, (machine_g+24)(R12)
-	LEAQ machine_g(R12), AX
-	MOVQ AX, machine_tls(R12)
-	LEAQ (machine_tls+8)(R12), AX
+	MOVQ AX, (machine_traps+traps_g+16)(R12)
+	MOVQ AX, (machine_traps+traps_g+24)(R12)
+	LEAQ (machine_traps+traps_g)(R12), AX
+	MOVQ AX, (machine_traps+traps_tls)(R12)
+	LEAQ (machine_traps+traps_tls+8)(R12), AX
 	MOVL $MSR_FS_BASE, CX
 	SET_MSR
 	RET
@@ -180,15 +180,15 @@ TEXT ·through(SB),NOSPLIT|NOFRAME,$0-0
 // The rest of the set-up, at the address that the image was linked for.
 TEXT ·high(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	MOVQ $const_machineBase, R12
-	MOVQ machine_stackTop(R12), SP
+	MOVQ (machine_traps+traps_stackTop)(R12), SP
 
 	SUBQ $16, SP
 	MOVW $(8*8-1), 0(SP)
-	LEAQ machine_gdt(R12), AX
+	LEAQ (machine_traps+traps_gdt)(R12), AX
 	MOVQ AX, 2(SP)
 	LGDT (SP)
 	MOVW $(512*8-1), 0(SP)
-	LEAQ machine_idt(R12), AX
+	LEAQ (machine_traps+traps_idt)(R12), AX
 	MOVQ AX, 2(SP)
 	LIDT (SP)
 	ADDQ $16, SP
@@ -224,8 +224,8 @@ TEXT ·flat(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	MOVL $MSR_FMASK, CX
 	SET_MSR
 
-	MOVQ $0, machine_current(R12)
+	MOVQ $0, (machine_traps+traps_current)(R12)
 	CALL ·setup(SB)
 	MOVQ $const_machineBase, R12
-	MOVQ machine_continueAt(R12), AX
+	MOVQ (machine_image+image_continueAt)(R12), AX
 	JMP  AX

@@ -2,7 +2,7 @@
 
 package kernel
 
-import "github.com/usbarmory/tamago/amd64/lapic"
+import driver "github.com/usbarmory/tamago/amd64/lapic"
 
 // What the tests on metal look at or do.
 
@@ -27,14 +27,14 @@ var Own = []struct {
 // SendToSelf makes the local APIC deliver an interrupt to this processor.
 func SendToSelf(vector uint8) {
 	const icrLow, self, assert = 0x300, 1 << 18, 1 << 14
-	mach.lapicWrite(icrLow, self|assert|uint64(vector))
+	mach.lapic.write(icrLow, self|assert|uint64(vector))
 }
 
 // InService returns the number of interrupts that the local APIC shows in
 // service.
 func InService() (n int) {
 	for i := uint64(0); i < 8; i++ {
-		for v := mach.lapicRead(lapicISR + i*0x10); v != 0; v &= v - 1 {
+		for v := mach.lapic.read(lapicISR + i*0x10); v != 0; v &= v - 1 {
 			n++
 		}
 	}
@@ -46,20 +46,20 @@ func InService() (n int) {
 func FoundLAPIC(spurious, timer, divide uint64) (found, left [3]uint64) {
 	m, was := mach, disableInterrupts()
 	registers := func() [3]uint64 {
-		return [3]uint64{m.lapicRead(lapic.LAPIC_SVR), m.lapicRead(lapic.LAPIC_LVT_TIMER), m.lapicRead(lapicDivide)}
+		return [3]uint64{m.lapic.read(driver.LAPIC_SVR), m.lapic.read(driver.LAPIC_LVT_TIMER), m.lapic.read(lapicDivide)}
 	}
-	base := m.lapicBase
-	m.lapicWrite(lapic.LAPIC_SVR, spurious)
-	m.lapicWrite(lapic.LAPIC_LVT_TIMER, timer)
-	m.lapicWrite(lapicDivide, divide)
+	base := m.lapic.base
+	m.lapic.write(driver.LAPIC_SVR, spurious)
+	m.lapic.write(driver.LAPIC_LVT_TIMER, timer)
+	m.lapic.write(lapicDivide, divide)
 	found = registers()
-	m.openLAPIC()
-	m.closeLAPIC()
-	m.lapicBase = base
+	m.lapic.open(&m.tables)
+	m.lapic.close()
+	m.lapic.base = base
 	left = registers()
-	m.openLAPIC()
-	m.lapicMeasure(m.lapicStart())
-	m.armed = 0
+	m.lapic.open(&m.tables)
+	m.lapic.measure(m.lapic.start(), &m.clock)
+	m.lapic.armed = 0
 	if was {
 		enableInterrupts()
 	}
@@ -67,23 +67,23 @@ func FoundLAPIC(spurious, timer, divide uint64) (found, left [3]uint64) {
 }
 
 // LAPICBase returns where the local APIC's registers are mapped.
-func LAPICBase() uint64 { return mach.lapicBase }
+func LAPICBase() uint64 { return mach.lapic.base }
 
 // PageTables returns the physical address of the page tables' root and the number
 // of levels.
-func PageTables() (root, levels uint64) { return mach.cr3, mach.levels }
+func PageTables() (root, levels uint64) { return mach.tables.root, mach.tables.levels }
 
 // PrintStuck prints c to a port whose line status reads 0 for ever: the scratch
 // register of the first port stands in its place. It reports whether the console
 // was given up, and brings it back.
 func PrintStuck(c byte) bool {
 	const scratch = 7
-	port := mach.com1.Base
+	port := mach.serial.port.Base
 	out8(port+scratch, 0)
-	mach.com1.Base = port + scratch - uartLineStatus
+	mach.serial.port.Base = port + scratch - uartLineStatus
 	Printk(c)
-	stuck := mach.com1.Base == 0
-	mach.com1.Base = port
+	stuck := mach.serial.port.Base == 0
+	mach.serial.port.Base = port
 	return stuck
 }
 
@@ -97,14 +97,14 @@ func ControlRegisters() (cr0, cr4 uint64) { return readCR0(), readCR4() }
 // a zero page of which the test knows the lists.
 func PoolOf(zeroPage uint64) [8]uint32 {
 	m, was := mach, disableInterrupts()
-	own := m.zeroPage
-	m.zeroPage = zeroPage
-	m.pool.reset()
+	own := m.image.zeroPage
+	m.image.zeroPage = zeroPage
+	m.rng.pool.reset()
 	m.readSetupData()
-	m.pool.sum()
-	h := m.pool.h
-	m.pool.reset()
-	m.zeroPage = own
+	m.rng.pool.sum()
+	h := m.rng.pool.h
+	m.rng.pool.reset()
+	m.image.zeroPage = own
 	if was {
 		enableInterrupts()
 	}

@@ -7,7 +7,7 @@ import "ferry/board/record"
 // that is used up, a deadline - ends in [finish], which needs nothing but the
 // page tables, a stack of its own and the console: it writes a [record.Layout]
 // into the stage's last page, says on the console what happened, and starts the
-// fallback where [SetFallback] has named one. A failure on that way ends it.
+// fallback if [SetFallback] has named one. A failure on that way halts the machine.
 
 // rec is the record, at its fixed virtual address: defined in entry_amd64.s.
 var rec *record.Layout
@@ -22,8 +22,8 @@ const msrMCGStatus = 0x17a
 func (m *machine) openRecord() {
 	zero(recordBase, PageSize)
 	rec.Magic, rec.Version, rec.Size = record.Magic, record.Version, record.Size
-	rec.StageStart, rec.StageSize = m.load, m.initSize
-	rec.EntryTSC = m.entryTSC
+	rec.StageStart, rec.StageSize = m.image.load, m.image.initSize
+	rec.EntryTSC = m.image.entryTSC
 }
 
 // SetStep names the part of the work that begins now, for a report of its failure:
@@ -45,21 +45,21 @@ func SetFailure(f record.Failure) { f.Store(rec) }
 // by [Jump]. [ReadyJump] must have reported true. 63 bytes of the name are kept.
 func SetFallback(name string, t *Target) {
 	m := mach
-	m.fallback = *t
-	for i := range uint64(len(m.fallbackName)) {
-		m.fallbackName[i&63] = 0
+	m.exits.fallback = *t
+	for i := range uint64(len(m.exits.fallbackName)) {
+		m.exits.fallbackName[i&63] = 0
 		if i < 63 && i < uint64(len(name)) {
-			m.fallbackName[i&63] = name[i]
+			m.exits.fallbackName[i&63] = name[i]
 		}
 	}
-	rec.FallbackZeroPage, rec.FallbackEntry = m.fallback.ZeroPage, m.fallback.Entry
-	m.fallbackSet = 1
+	rec.FallbackZeroPage, rec.FallbackEntry = m.exits.fallback.ZeroPage, m.exits.fallback.Entry
+	m.exits.fallbackSet = 1
 }
 
 // ClearFallback makes the machine halt if the run ends in any other way than by
 // [Jump].
 func ClearFallback() {
-	mach.fallbackSet = 0
+	mach.exits.fallbackSet = 0
 	rec.FallbackEntry, rec.FallbackZeroPage = 0, 0
 }
 
@@ -68,17 +68,17 @@ func ClearFallback() {
 // calls it with registers that are all zero.
 func Fatal(c *Context, what string) { end(c, record.CauseException, exitFatal, what) }
 
-// FatalMemory is Fatal for want of memory.
+// FatalMemory is Fatal when memory is used up.
 func FatalMemory(c *Context, what string) { end(c, record.CauseMemory, exitFatal, what) }
 
 // FatalKernel is Fatal for what the kernel below the Go program finds wrong with
 // itself, or with the program.
 func FatalKernel(c *Context, what string) { end(c, record.CauseKernel, exitFatal, what) }
 
-// Exit ends the run of the Go program. Where a fallback is set, it is started,
+// Exit ends the run of the Go program. If a fallback is set, it is started,
 // whatever the code: the program was there to start a kernel, and did not. Else
-// QEMU's debug exit device takes the exit code, and where there is none the
-// machine stands still. Codes above 63 are told as 63.
+// QEMU's debug exit device takes the exit code, and a machine
+// without one halts. Codes above 63 become 63.
 func Exit(code int) {
 	if code < 0 || code > 63 {
 		code = 63
@@ -92,9 +92,9 @@ const advice = "; memory intact; do: dump the memory for `ferry inspect`, then r
 // exitRuntime is the exit code of Go's runtime after an error that nothing recovers.
 const exitRuntime = 2
 
-// end calls finish, on the kernel stack where Go code calls.
+// end calls finish, on the kernel stack if Go code calls.
 func end(c *Context, cause record.Cause, code uint64, what string) {
-	if mach.inKernel != 0 {
+	if mach.traps.inKernel != 0 {
 		finish(c, cause, code, what)
 	}
 	finishFromGo(c, cause, code, what)
@@ -105,20 +105,20 @@ func finishFromGo(c *Context, cause record.Cause, code uint64, what string)
 // finish ends the run. It does not return.
 func finish(c *Context, cause record.Cause, code uint64, what string) {
 	m := mach
-	if m.failing != 0 {
-		failAgain(c)
+	if m.exits.failing != 0 {
+		failTwice(c)
 	}
-	m.failing = 1
-	if cause != record.CauseExit || code != 0 || m.fallbackSet != 0 {
+	m.exits.failing = 1
+	if cause != record.CauseExit || code != 0 || m.exits.fallbackSet != 0 {
 		m.remember(c, cause, code, what)
 	}
 	if c != nil && c.Vector == VectorMachine {
-		wrmsr(msrMCGStatus, 0) // in the midst of one, the next kernel's first would be its last
+		wrmsr(msrMCGStatus, 0) // during one, the next kernel's first would be its last
 	}
 	switch {
 	case cause == record.CauseDeadline:
 		traceStack(c, false) // for the record: it says what the program was doing
-		m.printLate()
+		m.printDeadline()
 	case c != nil:
 		Print("\nferry: fatal: ")
 		Print(what)
@@ -126,7 +126,7 @@ func finish(c *Context, cause record.Cause, code uint64, what string) {
 		Print("\n")
 		PrintContext(c)
 	}
-	if m.fallbackSet != 0 {
+	if m.exits.fallbackSet != 0 {
 		Print("ferry: ")
 		if c == nil {
 			Print(what)
@@ -136,13 +136,13 @@ func finish(c *Context, cause record.Cause, code uint64, what string) {
 			Print("; ")
 		}
 		Print("starting ")
-		printBytes(m.fallbackName[:])
+		printBytes(m.exits.fallbackName[:])
 		Print(" at ")
-		PrintHex(m.fallback.Entry)
+		PrintHex(m.exits.fallback.Entry)
 		Print("\n")
 		rec.Outcome = uint32(record.OutcomeFallback)
-		m.fallbackSet = 0
-		m.depart(&m.fallback)
+		m.exits.fallbackSet = 0
+		m.depart(&m.exits.fallback)
 	}
 	rec.Outcome = uint32(record.OutcomeHalted)
 	if cause != record.CauseExit || code == exitRuntime {
@@ -154,9 +154,9 @@ func finish(c *Context, cause record.Cause, code uint64, what string) {
 	endRun(code)
 }
 
-// printLate says that the deadline has passed: nothing is broken, so that neither
-// registers nor a stack would tell a reader of the console anything.
-func (m *machine) printLate() {
+// printDeadline says that the deadline has passed: nothing is broken, so that neither
+// registers nor a stack would help a reader of the console.
+func (m *machine) printDeadline() {
 	ms := uint64(Nanotime()) / 1_000_000
 	Print("\nferry: the time is up, ")
 	PrintDec(ms / 1000)
@@ -190,7 +190,7 @@ func printBytes(b []byte) {
 // remember writes the first failure into the record.
 func (m *machine) remember(c *Context, cause record.Cause, code uint64, what string) {
 	rec.FailTSC = tsc()
-	rec.Hz = ratio(1_000_000_000<<32, m.tscMult)
+	rec.Hz = ratio(1_000_000_000<<32, m.clock.mult)
 	rec.Cause = uint32(cause)
 	if cause == record.CauseExit {
 		rec.ExitCode = uint32(code)
@@ -200,8 +200,8 @@ func (m *machine) remember(c *Context, cause record.Cause, code uint64, what str
 	}
 	rec.Failures = 1
 	if c == nil {
-		for i := 0; i < lineBytes && m.complaint[0] != 0; i++ {
-			rec.Text[i&127] = m.complaint[i&127]
+		for i := 0; i < lineBytes && m.serial.complaint[0] != 0; i++ {
+			rec.Text[i&127] = m.serial.complaint[i&127]
 		}
 		return
 	}
@@ -214,10 +214,10 @@ func (m *machine) remember(c *Context, cause record.Cause, code uint64, what str
 	rec.Vector, rec.Error = c.Vector, c.Error
 }
 
-// failAgain ends the run that failed while it was ending.
-func failAgain(c *Context) {
+// failTwice ends the run that failed while it was ending.
+func failTwice(c *Context) {
 	m := mach
-	if m.failing++; m.failing > 2 {
+	if m.exits.failing++; m.exits.failing > 2 {
 		Halt()
 	}
 	if rec.Failures++; rec.Failures == 2 && c != nil {

@@ -10,14 +10,14 @@ const gatePages = 2
 
 // openGate maps the code that starts in the page of the physical address pa at
 // the gate.
-func (m *machine) openGate(pa uint64) bool {
-	return m.span(gateBase, pa&^(PageSize-1), gatePages*PageSize, PTEPresent, level4K)
+func (t *tables) openGate(pa uint64) bool {
+	return t.span(gateBase, pa&^(PageSize-1), gatePages*PageSize, PTEPresent, level4K)
 }
 
 // closeGate takes the mapping away again.
-func (m *machine) closeGate() {
+func (t *tables) closeGate() {
 	for i := uint64(0); i < gatePages; i++ {
-		if e := m.entry(gateBase+i*PageSize, level4K, false); e > covered {
+		if e := t.entry(gateBase+i*PageSize, level4K, false); e > covered {
 			*word(e) = 0
 		}
 		invlpg(gateBase + i*PageSize)
@@ -27,29 +27,29 @@ func (m *machine) closeGate() {
 // mapEnter opens the gate for the way in, and builds the tables for its first
 // step: the upper half of the board's own, and the code that switches where it
 // runs now.
-func (m *machine) mapEnter() bool {
-	if !m.openGate(addressOfThrough()) {
+func (t *tables) mapEnter() bool {
+	if !t.openGate(addressOfThrough()) {
 		return false
 	}
-	own := m.cr3
-	m.enterFrames = m.frameNext
-	if m.cr3 = m.frame(); m.cr3 == 0 {
+	own := t.root
+	t.entryFrames = t.frames.next
+	if t.root = t.frames.take(); t.root == 0 {
 		return false
 	}
 	for i := uint64(256 * 8); i < PageSize; i += 8 {
-		*word(m.cr3 + i) = *word(own + i)
+		*word(t.root + i) = *word(own + i)
 	}
 	a := addressOfEnter() &^ (PageSize - 1)
-	ok := m.span(a, a, gatePages*PageSize, PTEPresent, level4K)
-	m.entryCR3, m.cr3 = m.cr3, own
+	ok := t.span(a, a, gatePages*PageSize, PTEPresent, level4K)
+	t.entryRoot, t.root = t.root, own
 	return ok
 }
 
 // unmapEnter closes the gate and frees the tables of the first step, which were
 // the last pages that came from the rest.
-func (m *machine) unmapEnter() {
-	m.closeGate()
-	for pa := m.enterFrames; pa < m.frameNext; pa += PageSize {
-		m.freeFrame(pa)
+func (t *tables) unmapEnter() {
+	t.closeGate()
+	for pa := t.entryFrames; pa < t.frames.next; pa += PageSize {
+		t.frames.give(pa)
 	}
 }

@@ -52,11 +52,11 @@ func (g *gauge) take(r reading) {
 		return
 	}
 	g.window(r)
-	if g.low > g.high { // once, where the counter had not begun to count
+	if g.low > g.high { // once, if the counter had not begun to count
 		g.refuted++
 		g.low, g.high, g.base = leastHz, mostHz, r
 	} else if r.unsure() < g.base.unsure()/2 {
-		g.base = r // windows that begin here tell more
+		g.base = r // windows that begin here are narrower
 	}
 }
 
@@ -84,7 +84,7 @@ func (g *gauge) enough() bool {
 	return g.within(firstPart) || g.readings >= mostReadings || g.refuted >= mostRefuted
 }
 
-// within reports whether the bounds lie apart by at most a part of the frequency.
+// within reports whether the bounds are apart by at most a part of the frequency.
 // An upper bound that nothing was learned about is none.
 func (g *gauge) within(part uint64) bool {
 	return g.high < mostHz && g.low <= g.high && g.high-g.low <= ratio(g.low, part)

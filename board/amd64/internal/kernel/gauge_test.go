@@ -143,7 +143,7 @@ func TestAHopelessMeasurementEnds(t *testing.T) {
 	}
 }
 
-// TestNoFrequencyComesFromACounterThatIsNone: one that is missing, stands still, or
+// TestNoFrequencyComesFromACounterThatIsNone: one that is missing, has stopped, or
 // counts something else.
 func TestNoFrequencyComesFromACounterThatIsNone(t *testing.T) {
 	for name, count := range map[string]func(us uint64) uint64{

@@ -1,5 +1,7 @@
 package kernel
 
+import "ferry/boot/protocol"
+
 // MaxWipes bounds the ranges that are zeroed for one jump.
 const MaxWipes = 32
 
@@ -12,7 +14,7 @@ type Target struct {
 
 // Jump starts the target. [ReadyJump] must have reported true. It does not return.
 func Jump(t *Target) {
-	mach.next = *t
+	mach.exits.next = *t
 	leave()
 }
 
@@ -26,52 +28,48 @@ func leave()
 // readyJump calls buildJump on the kernel stack.
 func readyJump() bool
 
-// buildJump builds the page tables for the jump, where that is not done. It runs
+// buildJump builds the page tables for the jump, unless that is done. It runs
 // on the kernel stack with interrupts off.
 func buildJump() bool {
 	m := mach
-	if m.jumpCR3 != 0 {
+	if m.exits.root != 0 {
 		return true
 	}
 	// Fresh pages alone, so that they are one piece, which is not to be wiped.
-	free := m.frameFree
-	m.frameFree = 0
-	own, first := m.cr3, m.frameNext
-	m.cr3 = m.frame()
-	ok := m.cr3 != 0 && m.identity() && m.span(departBase, m.departPage(), PageSize, PTEPresent, level4K)
-	m.jumpCR3, m.cr3 = m.cr3, own
-	m.frameFree = free
-	m.jumpFrames, m.jumpEnd = first, m.frameNext
+	free := m.tables.frames.free
+	m.tables.frames.free = 0
+	own, first := m.tables.root, m.tables.frames.next
+	m.tables.root = m.tables.frames.take()
+	ok := m.tables.root != 0 && m.tables.identity(&m.e820) && m.tables.span(departBase, m.image.departPage(), PageSize, PTEPresent, level4K)
+	m.exits.root, m.tables.root = m.tables.root, own
+	m.tables.frames.free = free
+	m.exits.frames, m.exits.framesEnd = first, m.tables.frames.next
 	if !ok {
-		m.jumpCR3 = 0
-		for pa := first; pa < m.jumpEnd; pa += PageSize {
-			m.freeFrame(pa)
+		m.exits.root = 0
+		for pa := first; pa < m.exits.framesEnd; pa += PageSize {
+			m.tables.frames.give(pa)
 		}
-		m.jumpFrames = m.jumpEnd
+		m.exits.frames = m.exits.framesEnd
 	}
 	return ok
 }
 
-// identity maps RAM and ACPI memory where it stands, in whole 2 MiB pages, and
-// where a range fills them and nothing smaller is there, in 1 GiB pages: as kexec
+// identity maps RAM and ACPI memory at its physical address, in whole 2 MiB pages, and
+// in 1 GiB pages if a range fills them and nothing smaller is there: as kexec
 // does, and in a page of tables for each 512 GiB.
-func (m *machine) identity() bool {
+func (t *tables) identity(m *protocol.Map) bool {
 	step := levelSize(level2M)
-	for i := uint64(0); i < m.e820.Count; i++ {
-		e := m.e820.At(i)
-		if !e.Mapped() {
-			continue
-		}
-		if !m.identical(e.Addr&^(step-1), (e.Addr+e.Size+step-1)&^(step-1)) {
+	for i := uint64(0); i < m.Count; i++ {
+		if e := m.At(i); e.Mapped() && !t.identical(e.Addr&^(step-1), (e.Addr+e.Size+step-1)&^(step-1)) {
 			return false
 		}
 	}
-	return m.identical(0, step)
+	return t.identical(0, step)
 }
 
-// identical maps the physical range, of whole 2 MiB pages, where it stands, as far
+// identical maps the physical range, of whole 2 MiB pages, at its own address, as far
 // as the direct map reaches.
-func (m *machine) identical(start, end uint64) bool {
+func (t *tables) identical(start, end uint64) bool {
 	if end > DirectEnd {
 		end = DirectEnd
 	}
@@ -82,8 +80,8 @@ func (m *machine) identical(start, end uint64) bool {
 			stop = end
 		}
 		level := uint64(level2M)
-		if m.gigabyte != 0 && stop-start == large {
-			a := m.entry(start, level1G, true)
+		if t.gigabyte != 0 && stop-start == large {
+			a := t.entry(start, level1G, true)
 			if a == 0 {
 				return false
 			}
@@ -91,7 +89,7 @@ func (m *machine) identical(start, end uint64) bool {
 				level = level1G
 			}
 		}
-		if !m.span(start, start, stop-start, PTEPresent|PTEWrite, level) {
+		if !t.span(start, start, stop-start, PTEPresent|PTEWrite, level) {
 			return false
 		}
 		start = stop

@@ -5,15 +5,15 @@
 #define KERNEL_STACK \
 	CLI \
 	MOVQ $const_machineBase, R12 \
-	MOVQ SP, machine_leaveSP(R12) \
+	MOVQ SP, (machine_exits+exits_sp)(R12) \
 	MOVL $0xc0000100, CX \
 	RDMSR \
 	SHLQ $32, DX \
 	ORQ  DX, AX \
-	MOVQ AX, machine_leaveFS(R12) \
-	MOVQ $1, machine_inKernel(R12) \
-	MOVQ machine_stackTop(R12), SP \
-	LEAQ (machine_tls+8)(R12), AX \
+	MOVQ AX, (machine_exits+exits_fs)(R12) \
+	MOVQ $1, (machine_traps+traps_inKernel)(R12) \
+	MOVQ (machine_traps+traps_stackTop)(R12), SP \
+	LEAQ (machine_traps+traps_tls+8)(R12), AX \
 	MOVQ AX, DX \
 	SHRQ $32, DX \
 	WRMSR
@@ -22,12 +22,12 @@
 #define OWN_STACK \
 	MOVQ $const_machineBase, R12 \
 	MOVL $0xc0000100, CX \
-	MOVQ machine_leaveFS(R12), AX \
+	MOVQ (machine_exits+exits_fs)(R12), AX \
 	MOVQ AX, DX \
 	SHRQ $32, DX \
 	WRMSR \
-	MOVQ machine_leaveSP(R12), SP \
-	MOVQ $0, machine_inKernel(R12) \
+	MOVQ (machine_exits+exits_sp)(R12), SP \
+	MOVQ $0, (machine_traps+traps_inKernel)(R12) \
 	STI
 
 // func unlockPages(start, end uint64) bool

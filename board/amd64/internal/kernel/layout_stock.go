@@ -3,16 +3,19 @@
 package kernel
 
 // Under a stock toolchain the stage's memory is given out page by page: to page
-// tables, and to the Go program where and when it touches it. What the image has
+// tables, and to the Go program when it touches it. What the image has
 // of zero-initialised data is part of that.
 
 // Preemptive says whether a goroutine that calls nothing is made to give way.
 const Preemptive = true
 
-// divide says which of the stage's memory [Frame] gives out: what lies between
+// window is the Go program's memory: nothing that the board has to remember.
+type window struct{}
+
+// divide says which of the stage's memory [Frame] gives out: what is between
 // the file's bytes and the board's own memory.
 func (m *machine) divide() bool {
-	m.frameNext, m.frameEnd = m.load+m.fileSize, m.area()
+	m.tables.frames.next, m.tables.frames.end = m.image.load+m.image.fileSize, m.image.area()
 	return true
 }
 
@@ -20,7 +23,7 @@ func (m *machine) divide() bool {
 func (m *machine) mapWindow() bool { return true }
 
 // programMemory returns the bytes that the program can get from now on.
-func (m *machine) programMemory() uint64 { return m.framesLeft * PageSize }
+func (m *machine) programMemory() uint64 { return m.tables.frames.left * PageSize }
 
 // windowUse returns the bytes that the program uses beyond the pages of [Frame]:
 // none.

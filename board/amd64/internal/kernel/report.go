@@ -11,7 +11,7 @@ func nestedTrap(c *Context) {
 		return
 	}
 	if mach.ready == 0 {
-		mach.com1.Base = com1
+		mach.serial.port.Base = com1
 	}
 	Fatal(c, "fault in the kernel")
 }
@@ -61,15 +61,15 @@ const maxFrames = 40
 
 // traceStack follows the frame pointers that Go code keeps: at RBP the caller's
 // RBP, above it the return address. It keeps what it finds in the record, and
-// prints it if it is told to.
+// prints it if asked to.
 func traceStack(c *Context, print bool) {
 	traceFrame(c.RIP, print)
-	if c.RSP&7 == 0 && mach.leaf(c.RSP) != 0 && InText(*word(c.RSP)) {
+	if c.RSP&7 == 0 && mach.tables.leaf(c.RSP) != 0 && InText(*word(c.RSP)) {
 		traceFrame(*word(c.RSP), print) // the caller, if the function has no frame of its own
 	}
 	bp, low := c.RBP, uint64(0)
 	for range maxFrames {
-		if bp <= low || bp&7 != 0 || mach.leaf(bp) == 0 || mach.leaf(bp+15) == 0 {
+		if bp <= low || bp&7 != 0 || mach.tables.leaf(bp) == 0 || mach.tables.leaf(bp+15) == 0 {
 			return
 		}
 		pc := *word(bp + 8)

@@ -2,11 +2,15 @@ package kernel
 
 import "math/bits"
 
-// The random generator is ChaCha20 with fast key erasure: each block's first half
+// rng is the generator of random numbers, ChaCha20 with fast key erasure: the first half of a block
 // replaces the key, the second half is given out. The key is the SHA-256 of all that
-// is at hand: what the loader gave, what the processor gives (RDSEED, RDRAND), and
+// there is: what the loader gave, what the processor gives (RDSEED, RDRAND), and
 // the jitter of the time stamp counter around port accesses. It is as good as the
 // best of them.
+type rng struct {
+	key  [5]uint64 // key and counter
+	pool sha256    // what the next key is made of
+}
 
 // Samples of each kind that a key is made of. A word of RDSEED has full entropy;
 // jitter is counted as a bit a sample at most.
@@ -18,8 +22,8 @@ const (
 )
 
 // gather writes n samples of jitter and what the processor gives into the pool.
-func (m *machine) gather(n int) {
-	p := &m.pool
+func (r *rng) gather(n int) {
+	p := &r.pool
 	p.write(tsc())
 	for range n {
 		in8(pitChannel)
@@ -53,41 +57,41 @@ func (m *machine) gather(n int) {
 
 // seedRandom makes the first key from the pool, into which the loader's seed went,
 // and what the machine has.
-func (m *machine) seedRandom() {
-	m.gather(samples)
-	m.rekey()
+func (r *rng) seed() {
+	r.gather(samples)
+	r.rekey()
 }
 
 // reseed makes a new key from the old one and what the machine has now.
-func (m *machine) reseed() {
-	m.pool.reset()
+func (r *rng) reseed() {
+	r.pool.reset()
 	for i := range 4 {
-		m.pool.write(m.rng[i])
+		r.pool.write(r.key[i])
 	}
-	m.gather(samplesAgain)
-	m.rekey()
+	r.gather(samplesAgain)
+	r.rekey()
 }
 
 // rekey makes the pool's hash the key.
-func (m *machine) rekey() {
-	p := &m.pool
+func (r *rng) rekey() {
+	p := &r.pool
 	p.sum()
 	for i := range 4 {
-		m.rng[i] = uint64(p.h[2*i]) | uint64(p.h[2*i+1])<<32
+		r.key[i] = uint64(p.h[2*i]) | uint64(p.h[2*i+1])<<32
 	}
 	p.reset()
-	m.churn()
+	r.churn()
 }
 
 // churn replaces the key and returns 32 fresh bytes.
-func (m *machine) churn() (out [4]uint64) {
+func (r *rng) churn() (out [4]uint64) {
 	var s, x [16]uint32
 	s[0], s[1], s[2], s[3] = 0x61707865, 0x3320646e, 0x79622d32, 0x6b206574
 	for i := range 4 {
-		s[4+2*i], s[5+2*i] = uint32(m.rng[i]), uint32(m.rng[i]>>32)
+		s[4+2*i], s[5+2*i] = uint32(r.key[i]), uint32(r.key[i]>>32)
 	}
-	m.rng[4]++
-	s[12], s[13] = uint32(m.rng[4]), uint32(m.rng[4]>>32)
+	r.key[4]++
+	s[12], s[13] = uint32(r.key[4]), uint32(r.key[4]>>32)
 	for i := range 16 {
 		x[i] = s[i]
 	}
@@ -105,7 +109,7 @@ func (m *machine) churn() (out [4]uint64) {
 		x[i] += s[i]
 	}
 	for i := range 4 {
-		m.rng[i] = uint64(x[2*i]) | uint64(x[2*i+1])<<32
+		r.key[i] = uint64(x[2*i]) | uint64(x[2*i+1])<<32
 		out[i] = uint64(x[8+2*i]) | uint64(x[9+2*i])<<32
 	}
 	return out
@@ -126,7 +130,7 @@ func quarter(x *[16]uint32, a, b, c, d uint) {
 // Reseed makes a new key from the old one and what the machine has now.
 func Reseed() {
 	enabled := disableInterrupts()
-	mach.reseed()
+	mach.rng.reseed()
 	if enabled {
 		enableInterrupts()
 	}
@@ -138,8 +142,8 @@ func FillRandom(a, n uintptr) {
 	m := mach
 	for n > 0 {
 		enabled := disableInterrupts()
-		m.rng[0] ^= tsc()
-		block := m.churn()
+		m.rng.key[0] ^= tsc()
+		block := m.rng.churn()
 		if enabled {
 			enableInterrupts()
 		}

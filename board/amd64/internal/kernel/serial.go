@@ -6,7 +6,6 @@ import (
 	"github.com/usbarmory/tamago/soc/intel/uart"
 
 	"ferry/board/record"
-	"ferry/boot/cmdline"
 )
 
 // Base ports of the four serial ports that every PC firmware agrees on.
@@ -34,47 +33,17 @@ const (
 	uartPatience = 1 << 32 // time stamps, some seconds
 )
 
-// consolePort returns the base of the serial port that the command line names last
-// with console=ttySn, of the first without one, and the divisor for the speed that
-// follows the name, 0 without one.
-func (m *machine) consolePort() (port uint16, divisor uint64) {
-	port = com1
-	line := m.commandLine()
-	for i := 0; ; {
-		w, ok := cmdline.Next(line, i)
-		if !ok || w.Dashes(line) {
-			return port, divisor
-		}
-		i = w.End
-		const name = "ttyS"
-		digit := w.Value + len(name)
-		after := m.cmdlineAt(digit + 1)
-		if !w.Named(line, "console") || !w.ValueStarts(line, name) || digit+1 < w.ValueEnd && after != ',' {
-			continue // ttyS10 is not ttyS1
-		}
-		switch m.cmdlineAt(digit) {
-		case '0':
-			port = com1
-		case '1':
-			port = com2
-		case '2':
-			port = com3
-		case '3':
-			port = com4
-		default:
-			continue
-		}
-		divisor = m.baudDivisor(digit + 1)
-	}
+// serial is the console: a 16550 at COM1 to COM4, and what was said on it last.
+type serial struct {
+	port      uart.UART       // Base 0: none, or one that is stuck
+	line      [lineBytes]byte // that is being said
+	lineLen   uint64
+	complaint [lineBytes]byte // the first line of the Go runtime's report of a failure
 }
 
-// cmdlineAt returns a byte of the command line, 0 behind its end.
-func (m *machine) cmdlineAt(i int) byte { return m.cmdline[uint(i)&(maxCmdline-1)] }
-
-// openConsole sets the console's port to 8N1. Without a speed on the command line it
-// keeps the one that it has from the firmware or the old kernel.
-func (m *machine) openConsole() {
-	port, divisor := m.consolePort()
+// open makes the port with the given base the console, and sets it to 8N1. With a
+// divisor of 0 it keeps the speed that it has from the firmware or the old kernel.
+func (s *serial) open(port uint16, divisor uint64) {
 	out8(port+uartInterrupts, 0)
 	out8(port+uartLine, lineDivisor)
 	if divisor == 0 {
@@ -88,99 +57,78 @@ func (m *machine) openConsole() {
 	out8(port+uartLine, line8N1)
 	out8(port+uartFIFO, 0xc7)  // on, empty
 	out8(port+uartModem, 0x03) // DTR, RTS
-	m.com1.Base = port
-}
-
-// baudDivisor returns the divisor for the speed that follows at i in the command
-// line, as in ttyS0,9600n8; 0 if there is none that the port can do.
-func (m *machine) baudDivisor(i int) uint64 {
-	if m.cmdlineAt(i) != ',' {
-		return 0
-	}
-	baud := uint64(0)
-	for baud <= uartHz {
-		i++
-		d := m.cmdlineAt(i) - '0'
-		if d > 9 {
-			break
-		}
-		baud = baud*10 + uint64(d)
-	}
-	if baud < uartSlowest || baud > uartHz {
-		return 0
-	}
-	return ratio(uartHz, baud)
+	s.port.Base = port
 }
 
 // Printk writes one character to the console.
 func Printk(c byte) {
 	if c == '\n' {
-		mach.transmit('\r')
+		mach.serial.transmit('\r')
 	}
-	mach.transmit(c)
+	mach.serial.transmit(c)
 }
 
 // transmit sends c. A port that is missing or stuck is not asked again: nothing may
-// wait for it for ever.
-func (m *machine) transmit(c byte) {
-	m.note(c)
-	if m.com1.Base == 0 {
+// wait for it without end.
+func (s *serial) transmit(c byte) {
+	s.note(c)
+	if s.port.Base == 0 {
 		return
 	}
-	for start := uint64(0); in8(m.com1.Base+uartLineStatus)&lineReady == 0; {
+	for start := uint64(0); in8(s.port.Base+uartLineStatus)&lineReady == 0; {
 		switch now := tsc(); {
 		case start == 0:
 			start = now
 		case now-start > uartPatience:
-			m.com1.Base = 0
+			s.port.Base = 0
 			return
 		}
 	}
-	m.com1.Tx(c)
+	s.port.Tx(c)
 }
 
 // note keeps the last of what is said, and the first line that looks like the Go
-// runtime's word of a failure: what it says after that may be long.
-func (m *machine) note(c byte) {
+// runtime's report of a failure: what follows may be long.
+func (s *serial) note(c byte) {
 	rec.Console[rec.ConsoleBytes%record.ConsoleSize] = c
 	rec.ConsoleBytes++
 	switch {
 	case c == '\n':
-		if m.complaint[0] == 0 && (m.lineStarts("panic: ") || m.lineStarts("fatal error: ") || m.lineStarts("unexpected fault address ")) {
-			for i := uint64(0); i < m.lineLen; i++ {
-				m.complaint[i&(lineBytes-1)] = m.line[i&(lineBytes-1)]
+		if s.complaint[0] == 0 && (s.lineStarts("panic: ") || s.lineStarts("fatal error: ") || s.lineStarts("unexpected fault address ")) {
+			for i := uint64(0); i < s.lineLen; i++ {
+				s.complaint[i&(lineBytes-1)] = s.line[i&(lineBytes-1)]
 			}
 		}
-		m.lineLen = 0
-	case c != '\r' && m.lineLen < lineBytes-1:
-		m.line[m.lineLen&(lineBytes-1)] = c
-		m.lineLen++
+		s.lineLen = 0
+	case c != '\r' && s.lineLen < lineBytes-1:
+		s.line[s.lineLen&(lineBytes-1)] = c
+		s.lineLen++
 	}
 }
 
 // lineBytes is more than what is kept of a line.
 const lineBytes = 128
 
-func (m *machine) lineStarts(s string) bool {
-	if m.lineLen < uint64(len(s)) {
+func (s *serial) lineStarts(text string) bool {
+	if s.lineLen < uint64(len(text)) {
 		return false
 	}
-	for i := 0; i < len(s); i++ {
-		if m.line[i&(lineBytes-1)] != s[i] {
+	for i := 0; i < len(text); i++ {
+		if s.line[i&(lineBytes-1)] != text[i] {
 			return false
 		}
 	}
 	return true
 }
 
-// drainConsole waits until the last character has left the port, so that who
-// sets it up next cuts nothing off.
-func (m *machine) drainConsole() {
-	if m.com1.Base == 0 {
+// drain waits until the last character has left the port, so that
+// whoever sets it up next cuts nothing off.
+func (s *serial) drain() {
+	if s.port.Base == 0 {
 		return
 	}
 	for range 100_000 {
-		if in8(m.com1.Base+uartLineStatus)&lineEmpty != 0 {
+		if in8(s.port.Base+uartLineStatus)&lineEmpty != 0 {
 			return
 		}
 	}

@@ -6,20 +6,20 @@ import "ferry/boot/protocol"
 // code that takes over.
 func setup() {
 	m := mach
-	m.frameBase = m.framesOffset()
-	m.unmapEnter()
+	m.tables.frames.base = m.framesOffset()
+	m.tables.unmapEnter()
 	m.openRecord()
 	m.protect()
 	m.floatingPoint()
-	m.maskPIC()
+	maskPIC()
 	m.readCmdline()
-	m.openConsole()
-	m.pool.reset()
+	m.serial.open(m.cmdline.console())
+	m.rng.pool.reset()
 	m.readSetupData()
 	m.readAddedRAM()
-	m.openLAPIC()
+	m.lapic.open(&m.tables)
 	m.calibrate()
-	m.seedRandom()
+	m.rng.seed()
 	m.ready = 1
 }
 
@@ -31,7 +31,7 @@ const (
 	cr4SMAP         = 1 << 21 // and no access to them
 )
 
-// protect turns on what the processor has to stop a program that went astray. No
+// protect turns on what the processor has to stop a stray access of the program. No
 // page is one of user mode here, and none is to become one by a flipped bit. Machine
 // checks are to be reported like any other exception. The jump turns all of it off.
 func (m *machine) protect() {
@@ -61,20 +61,20 @@ func (m *machine) floatingPoint() {
 	if _, _, c, _ := cpuid(1, 0); c&xsave != 0 {
 		a, _, _, _ := cpuid(13, 0)
 		enableXSAVE(uint64(a) & 7)
-		m.xsave, m.avx = 1, uint64(a)&4
+		m.traps.xsave, m.traps.avx = 1, uint64(a)&4
 	}
 	resetFPU()
 }
 
 // maskPIC silences the two 8259 interrupt controllers, after giving them vectors
 // of their own: what is pending arrives there and not as an exception.
-func (m *machine) maskPIC() {
+func maskPIC() {
 	const pic1, pic2 = 0x20, 0xa0
 	out8(pic1, 0x11) // initialise, four words
 	out8(pic2, 0x11)
 	out8(pic1+1, 0x20) // vectors from 0x20 and 0x28
 	out8(pic2+1, 0x28)
-	out8(pic1+1, 4) // the second hangs at the first's input 2
+	out8(pic1+1, 4) // the second is at input 2 of the first
 	out8(pic2+1, 2)
 	out8(pic1+1, 1) // 8086 mode
 	out8(pic2+1, 1)
@@ -82,24 +82,24 @@ func (m *machine) maskPIC() {
 	out8(pic2+1, 0xff)
 }
 
-// readCmdline copies the kernel command line, which may lie in memory that is
+// readCmdline copies the kernel command line, which may be in memory that is
 // needed later.
 func (m *machine) readCmdline() {
-	zp := m.zeroPage + DirectMap
+	zp := m.image.zeroPage + DirectMap
 	a := uint64(*half(zp + protocol.OffCmdline)) | uint64(*half(zp + protocol.OffExtCmdline))<<32
 	if a == 0 {
 		return
 	}
 	for n := uint64(0); n < maxCmdline-1 && a < DirectEnd-n; n++ {
-		if (n == 0 || (a+n)&(PageSize-1) == 0) && m.leaf(DirectMap+a+n) == 0 {
+		if (n == 0 || (a+n)&(PageSize-1) == 0) && m.tables.leaf(DirectMap+a+n) == 0 {
 			return
 		}
 		c := *byteAt(DirectMap + a + n)
 		if c == 0 {
 			return
 		}
-		m.cmdline[n&(maxCmdline-1)] = c
-		m.cmdlineLen = n + 1
+		m.cmdline.bytes[n&(maxCmdline-1)] = c
+		m.cmdline.size = n + 1
 	}
 }
 
@@ -108,14 +108,14 @@ func (m *machine) readCmdline() {
 // list ends at the first node that is not in memory.
 func (m *machine) readSetupData() {
 	left := uint64(maxE820Ext)
-	a := *word(m.zeroPage + DirectMap + protocol.OffSetupData)
+	a := *word(m.image.zeroPage + DirectMap + protocol.OffSetupData)
 	for i := 0; a != 0 && i < protocol.MaxNodes; i++ {
-		if !m.directCovers(a, protocol.NodeHeader) {
+		if !m.tables.directCovers(a, protocol.NodeHeader) {
 			return
 		}
 		kind, size := *half(DirectMap + a + protocol.OffNodeType), uint64(*half(DirectMap + a + protocol.OffNodeLen))
 		data := a + protocol.NodeHeader
-		if !m.directCovers(data, size) {
+		if !m.tables.directCovers(data, size) {
 			return
 		}
 		switch kind {
@@ -126,12 +126,12 @@ func (m *machine) readSetupData() {
 			left -= size
 			first := m.e820.Count
 			for n := uint64(0); n+protocol.E820Size <= size; n += protocol.E820Size {
-				m.addE820(DirectMap + data + n)
+				addEntry(&m.e820, DirectMap+data+n)
 			}
 			m.mapRAM(first)
 		case protocol.SetupRNGSeed:
 			for n := uint64(0); n < size && n < maxSeed; n++ {
-				m.pool.writeByte(*byteAt(DirectMap + data + n))
+				m.rng.pool.writeByte(*byteAt(DirectMap + data + n))
 			}
 		}
 		a = *word(DirectMap + a)
@@ -139,12 +139,12 @@ func (m *machine) readSetupData() {
 }
 
 // directCovers reports whether the direct map holds every page of [a, a+n).
-func (m *machine) directCovers(a, n uint64) bool {
+func (t *tables) directCovers(a, n uint64) bool {
 	if a > DirectEnd || n > DirectEnd-a {
 		return false
 	}
 	for p := a &^ (PageSize - 1); p < a+n; p += PageSize {
-		if m.leaf(DirectMap+p) == 0 {
+		if t.leaf(DirectMap+p) == 0 {
 			return false
 		}
 	}

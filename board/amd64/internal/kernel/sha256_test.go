@@ -47,14 +47,14 @@ func TestHashIsSHA256(t *testing.T) {
 // TestKeyIsTheHashOfThePool: what is in the pool when the key is made decides it.
 func TestKeyIsTheHashOfThePool(t *testing.T) {
 	key := func(seed string) [4]uint64 {
-		var m machine
-		m.pool.reset()
+		var r rng
+		r.pool.reset()
 		for _, b := range []byte(seed) {
-			m.pool.writeByte(b)
+			r.pool.writeByte(b)
 		}
-		m.rekey()
-		first := [4]uint64(m.rng[:4])
-		if out := m.churn(); out == [4]uint64{} || out == first || [4]uint64(m.rng[:4]) == first {
+		r.rekey()
+		first := [4]uint64(r.key[:4])
+		if out := r.churn(); out == [4]uint64{} || out == first || [4]uint64(r.key[:4]) == first {
 			t.Error("the key was given out, or stays")
 		}
 		return first

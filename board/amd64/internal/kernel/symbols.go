@@ -17,18 +17,18 @@ func pclntab() uint64
 
 // InText reports whether pc may be code of the image.
 func InText(pc uint64) bool {
-	s := &mach.segments[0]
+	s := &mach.image.segments[0]
 	return pc > s.Start && pc < s.FileEnd
 }
 
-// PrintSymbol prints the function that pc lies in, and how far.
+// PrintSymbol prints the function that pc is in, and the distance from its start.
 func PrintSymbol(pc uint64) {
 	tab := pclntab()
-	if !InText(pc) || mach.leaf(tab) == 0 || *half(tab) != pclnMagic {
+	if !InText(pc) || mach.tables.leaf(tab) == 0 || *half(tab) != pclnMagic {
 		Print("?")
 		return
 	}
-	off := uint32(pc - mach.segments[0].Start)
+	off := uint32(pc - mach.image.segments[0].Start)
 	names, funcs := tab+*word(tab + pclnNames), tab+*word(tab + pclnFuncs)
 	lo, hi := uint64(0), *word(tab + pclnCount)
 	if hi == 0 || off >= *half(funcs + hi*functabEntry) {

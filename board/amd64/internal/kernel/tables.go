@@ -12,6 +12,18 @@ const (
 	pteAddress   = 0x000f_ffff_ffff_f000
 )
 
+// tables are the board's page tables, and what they are made of.
+type tables struct {
+	root      uint64 // physical address of the highest table
+	entryRoot uint64 // page tables of the way in, see gate.go
+	noExecute uint64 // PTE bit 63 if the processor has it
+	gigabyte  uint64 // not 0: 1 GiB pages
+	levels    uint64 // 4 or 5
+
+	frames      frames
+	entryFrames uint64 // physical: the first page of the tables of the way in
+}
+
 // Levels at which an entry maps memory.
 const (
 	level4K = 1
@@ -26,22 +38,22 @@ func levelSize(level uint64) uint64 { return PageSize << (9 * (level - 1)) }
 func slot(va, level uint64) uint64 { return va >> (12 + 9*(level-1)) & 511 }
 
 // Entry returns the address of the page table entry for the 4 KiB page at va, 0
-// where there is no table or a larger page, and no memory to make one.
+// if there is no table or a larger page, and no memory to make one.
 func Entry(va uint64, make bool) *uint64 {
-	a := mach.entry(va, level4K, make)
+	a := mach.tables.entry(va, level4K, make)
 	if a <= covered {
 		return nil
 	}
 	return word(a)
 }
 
-// Leaf returns the entry that maps va in pages of whatever size, 0 where nothing
+// Leaf returns the entry that maps va in pages of whatever size, 0 if nothing
 // does.
-func Leaf(va uint64) uint64 { return mach.leaf(va) }
+func Leaf(va uint64) uint64 { return mach.tables.leaf(va) }
 
-func (m *machine) leaf(va uint64) uint64 {
+func (t *tables) leaf(va uint64) uint64 {
 	for level := uint64(level4K); level <= level1G; level++ {
-		if a := m.entry(va, level, false); a > covered {
+		if a := t.entry(va, level, false); a > covered {
 			e := *word(a)
 			if e&PTEPresent == 0 || level > level4K && e&pteLarge == 0 {
 				return 0
@@ -56,11 +68,11 @@ func (m *machine) leaf(va uint64) uint64 {
 const covered = 1
 
 // entry returns the virtual address of the entry for va in the table of the
-// level, 0 where the tables above end before, or covered. make adds tables.
-func (m *machine) entry(va, level uint64, make bool) uint64 {
-	table := m.cr3
-	for l := m.levels; l > level; l-- {
-		e := word(table + m.frameBase + slot(va, l)*8)
+// level, 0 if the tables above end before, or covered. make adds tables.
+func (t *tables) entry(va, level uint64, make bool) uint64 {
+	table := t.root
+	for l := t.levels; l > level; l-- {
+		e := word(table + t.frames.base + slot(va, l)*8)
 		switch {
 		case *e&pteLarge != 0 && l <= level1G:
 			return covered
@@ -68,7 +80,7 @@ func (m *machine) entry(va, level uint64, make bool) uint64 {
 			if !make {
 				return 0
 			}
-			pa := m.frame()
+			pa := t.frames.take()
 			if pa == 0 {
 				return 0
 			}
@@ -76,18 +88,18 @@ func (m *machine) entry(va, level uint64, make bool) uint64 {
 		}
 		table = *e & pteAddress
 	}
-	return table + m.frameBase + slot(va, level)*8
+	return table + t.frames.base + slot(va, level)*8
 }
 
 // span maps [va, va+size) to pa in pages of the level. Pages that are mapped
 // already stay as they are.
-func (m *machine) span(va, pa, size, flags, level uint64) bool {
+func (t *tables) span(va, pa, size, flags, level uint64) bool {
 	step := levelSize(level)
 	if level > level4K {
 		flags |= pteLarge
 	}
 	for size > 0 {
-		a := m.entry(va, level, true)
+		a := t.entry(va, level, true)
 		if a == 0 {
 			return false
 		}
@@ -113,20 +125,20 @@ func (m *machine) span(va, pa, size, flags, level uint64) bool {
 const DirectEnd = machineBase - DirectMap
 
 // direct maps the physical range into the direct map, read-only.
-func (m *machine) direct(start, end uint64) bool {
-	return m.linear(DirectMap, start, min((end+PageSize-1)&^(PageSize-1), DirectEnd), 0)
+func (t *tables) direct(start, end uint64) bool {
+	return t.linear(DirectMap, start, min((end+PageSize-1)&^(PageSize-1), DirectEnd), 0)
 }
 
 // linear maps the physical range, of whole pages after rounding, at its address plus
-// offset, writable or not: with the largest pages that lie wholly inside it, so that
+// offset, writable or not: with the largest pages that are wholly inside it, so that
 // nothing but memory is ever cached.
-func (m *machine) linear(offset, start, end, write uint64) bool {
+func (t *tables) linear(offset, start, end, write uint64) bool {
 	start &^= PageSize - 1
-	flags := PTEPresent | write | m.noExecute
+	flags := PTEPresent | write | t.noExecute
 	for start < end {
 		level := uint64(level4K)
 		for level < level1G && start&(levelSize(level+1)-1) == 0 && end-start >= levelSize(level+1) {
-			if level == level2M && m.gigabyte == 0 {
+			if level == level2M && t.gigabyte == 0 {
 				break
 			}
 			level++
@@ -135,14 +147,14 @@ func (m *machine) linear(offset, start, end, write uint64) bool {
 		// or to the end.
 		above := levelSize(level + 1)
 		stop := (start + above) &^ (above - 1)
-		if level == level1G || level == level2M && m.gigabyte == 0 {
+		if level == level1G || level == level2M && t.gigabyte == 0 {
 			stop = end
 		}
 		if stop > end {
 			stop = end
 		}
 		stop = start + (stop-start)&^(levelSize(level)-1)
-		if !m.linearSpan(offset, start, stop, flags, level) {
+		if !t.linearSpan(offset, start, stop, flags, level) {
 			return false
 		}
 		start = stop
@@ -150,15 +162,15 @@ func (m *machine) linear(offset, start, end, write uint64) bool {
 	return true
 }
 
-// linearSpan maps one run of pages of the level; where smaller pages are there
+// linearSpan maps one run of pages of the level; if smaller pages are there
 // already, it fills what is missing between them.
-func (m *machine) linearSpan(offset, start, end, flags, level uint64) bool {
+func (t *tables) linearSpan(offset, start, end, flags, level uint64) bool {
 	step, large := levelSize(level), uint64(0)
 	if level > level4K {
 		large = pteLarge
 	}
 	for start < end {
-		a := m.entry(offset+start, level, true)
+		a := t.entry(offset+start, level, true)
 		if a == 0 {
 			return false
 		}
@@ -169,7 +181,7 @@ func (m *machine) linearSpan(offset, start, end, flags, level uint64) bool {
 		for {
 			if e := word(a); *e == 0 {
 				*e = start | flags | large
-			} else if large != 0 && *e&pteLarge == 0 && !m.linearSpan(offset, start, start+step, flags, level-1) {
+			} else if large != 0 && *e&pteLarge == 0 && !t.linearSpan(offset, start, start+step, flags, level-1) {
 				return false
 			}
 			a += 8
@@ -182,12 +194,12 @@ func (m *machine) linearSpan(offset, start, end, flags, level uint64) bool {
 }
 
 // MapKernel makes n zeroed pages of kernel memory at kernelBase + offset. It
-// reports false where the stage's memory does not suffice.
+// reports false if the stage's memory does not suffice.
 func MapKernel(offset, n uint64) (va uint64, ok bool) {
 	va = kernelBase + offset
 	for i := uint64(0); i < n; i++ {
-		pa := mach.frame()
-		if pa == 0 || !mach.span(va+i*PageSize, pa, PageSize, PTEPresent|PTEWrite|mach.noExecute, level4K) {
+		pa := mach.tables.frames.take()
+		if pa == 0 || !mach.tables.span(va+i*PageSize, pa, PageSize, PTEPresent|PTEWrite|mach.tables.noExecute, level4K) {
 			return 0, false
 		}
 	}
@@ -195,21 +207,21 @@ func MapKernel(offset, n uint64) (va uint64, ok bool) {
 }
 
 // MapPage maps the page at pa to be read and written at va, where nothing is
-// mapped. It reports false where the stage's memory does not suffice for the
+// mapped. It reports false if the stage's memory does not suffice for the
 // tables.
 func MapPage(va, pa uint64) bool {
 	enabled := disableInterrupts()
-	ok := mach.span(va, pa, PageSize, PTEPresent|PTEWrite|mach.noExecute, level4K)
+	ok := mach.tables.span(va, pa, PageSize, PTEPresent|PTEWrite|mach.tables.noExecute, level4K)
 	if enabled {
 		enableInterrupts()
 	}
 	return ok
 }
 
-// UnmapPage takes the 4 KiB page at va away and returns where it is, 0 where none
+// UnmapPage takes the 4 KiB page at va away and returns its physical address, 0 if none
 // is mapped.
 func UnmapPage(va uint64) (pa uint64) {
-	e := mach.entry(va, level4K, false)
+	e := mach.tables.entry(va, level4K, false)
 	if e <= covered || *word(e) == 0 {
 		return 0
 	}
@@ -221,7 +233,7 @@ func UnmapPage(va uint64) (pa uint64) {
 
 // NoExecute returns the entry bit that forbids execution, 0 on a processor
 // without it.
-func NoExecute() uint64 { return mach.noExecute }
+func NoExecute() uint64 { return mach.tables.noExecute }
 
 // Flush drops what the processor remembers of the page at va.
 func Flush(va uint64) { invlpg(va) }

@@ -23,13 +23,13 @@ type bench struct {
 }
 
 func newBench(t *testing.T, pages, levels, gigabyte uint64) *bench {
-	const first = 0x10_0000 // where the pages claim to stand
+	const first = 0x10_0000 // where the pages claim to be
 	b := &bench{memory: make([]byte, (pages+1)*PageSize)}
 	start := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b.memory))))
-	b.frameBase = (start+PageSize-1)&^(PageSize-1) - first
-	b.frameNext, b.frameEnd, b.framesLeft = first, first+pages*PageSize, pages
-	b.levels, b.gigabyte = levels, gigabyte
-	b.cr3 = b.frame()
+	b.tables.frames.base = (start+PageSize-1)&^(PageSize-1) - first
+	b.tables.frames.next, b.tables.frames.end, b.tables.frames.left = first, first+pages*PageSize, pages
+	b.tables.levels, b.tables.gigabyte = levels, gigabyte
+	b.tables.root = b.tables.frames.take()
 	t.Cleanup(func() { runtime.KeepAlive(b) })
 	return b
 }
@@ -41,14 +41,14 @@ func (b *bench) entry820(addr, size uint64, kind uint32) {
 	binary.LittleEndian.PutUint64(e[8:], size)
 	binary.LittleEndian.PutUint32(e[16:], kind)
 	p := &e
-	b.addE820(uint64(uintptr(unsafe.Pointer(p))))
+	addEntry(&b.e820, uint64(uintptr(unsafe.Pointer(p))))
 	runtime.KeepAlive(p)
 }
 
-// maps returns where va leads and the size of the page, 0 where nothing is.
+// maps returns where va leads and the size of the page, 0 if nothing is.
 func (b *bench) maps(va uint64) (pa, size uint64) {
 	for level := uint64(level4K); level <= level1G; level++ {
-		if a := b.machine.entry(va, level, false); a > covered {
+		if a := b.tables.entry(va, level, false); a > covered {
 			e := *word(a)
 			if e&PTEPresent == 0 || level > level4K && e&pteLarge == 0 {
 				return 0, 0
@@ -69,7 +69,7 @@ func TestIdentityMapsEveryByteWithTheLargestPages(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		regions []region
-		large   uint64 // pages of 1 GiB, where the processor has them
+		large   uint64 // pages of 1 GiB, if the processor has them
 	}{
 		{"whole pages", []region{{0, 4 * gib, protocol.E820RAM}}, 4},
 		{"a PC", []region{{0, 0x9fc00, protocol.E820RAM}, {1 * mib, 3*gib - 128*1024, protocol.E820RAM}, {3*gib - 128*1024, 3 * gib, protocol.E820ACPI}, {4 * gib, 9 * gib, protocol.E820RAM}}, 7},
@@ -91,7 +91,7 @@ func TestIdentityMapsEveryByteWithTheLargestPages(t *testing.T) {
 						want[a] = true
 					}
 				}
-				if !b.identity() {
+				if !b.tables.identity(&b.e820) {
 					t.Fatalf("%s: no page left", c.name)
 				}
 				large := map[uint64]bool{}
@@ -118,12 +118,12 @@ func TestIdentityMapsEveryByteWithTheLargestPages(t *testing.T) {
 func TestIdentityOf16TiBFitsTheStage(t *testing.T) {
 	b := newBench(t, 64, 4, 1)
 	b.entry820(4*gib, 16<<40, protocol.E820RAM)
-	if !b.identity() || b.framesUsed > 40 {
-		t.Errorf("%d pages of tables", b.framesUsed)
+	if !b.tables.identity(&b.e820) || b.tables.frames.used > 40 {
+		t.Errorf("%d pages of tables", b.tables.frames.used)
 	}
 	b = newBench(t, 64, 4, 0)
 	b.entry820(4*gib, 16<<40, protocol.E820RAM)
-	if b.identity() {
+	if b.tables.identity(&b.e820) {
 		t.Error("16 TiB in pages of 2 MiB fit 64 pages of tables")
 	}
 }
@@ -141,8 +141,8 @@ func TestConsoleIsThePortThatIsNamedLast(t *testing.T) {
 		{"console=ttyS4", com1, 0}, {"console=ttyS", com1, 0}, {"console=tty0", com1, 0}, {"console=ttyS1x", com1, 0},
 	} {
 		var m machine
-		m.cmdlineLen = uint64(copy(m.cmdline[:], c.cmdline))
-		if port, divisor := m.consolePort(); port != c.port || divisor != c.divisor {
+		m.cmdline.size = uint64(copy(m.cmdline.bytes[:], c.cmdline))
+		if port, divisor := m.cmdline.console(); port != c.port || divisor != c.divisor {
 			t.Errorf("%q: port %#x, divisor %d, want %#x, %d", c.cmdline, port, divisor, c.port, c.divisor)
 		}
 	}
@@ -157,8 +157,8 @@ func TestConsoleSpeedIsReadFromTheCommandLine(t *testing.T) {
 		{",38400", 3}, {",50", 2304}, {",49", 0}, {",0", 0}, {",115201", 0}, {",921600", 0}, {",99999999999999999999999", 0}, {"9600", 0},
 	} {
 		var m machine
-		copy(m.cmdline[:], c.options)
-		if got := m.baudDivisor(0); got != c.divisor {
+		copy(m.cmdline.bytes[:], c.options)
+		if got := m.cmdline.baudDivisor(0); got != c.divisor {
 			t.Errorf("%q: divisor %d, want %d", c.options, got, c.divisor)
 		}
 	}
@@ -169,7 +169,7 @@ func TestIdentityEndsWithTheDirectMap(t *testing.T) {
 	b := newBench(t, 256, 5, 1)
 	b.entry820(DirectEnd-2*gib, 4*gib, protocol.E820RAM)
 	b.entry820(DirectEnd+8*gib, 4*gib, protocol.E820RAM)
-	if !b.identity() {
+	if !b.tables.identity(&b.e820) {
 		t.Fatal("no page left")
 	}
 	if pa, size := b.maps(DirectEnd - gib); pa != DirectEnd-gib || size != gib {
@@ -187,7 +187,7 @@ func TestIdentityEndsWithTheDirectMap(t *testing.T) {
 func TestDirectMapCoversNoAddressBeyondIt(t *testing.T) {
 	const image = 0x4000_0000_0000
 	b := newBench(t, 64, 4, 1)
-	if !b.direct(0, 4*gib) || !b.span(machineBase, 0, machineSize, PTEPresent, level4K) || !b.span(image, 0, machineSize, PTEPresent, level4K) {
+	if !b.tables.direct(0, 4*gib) || !b.tables.span(machineBase, 0, machineSize, PTEPresent, level4K) || !b.tables.span(image, 0, machineSize, PTEPresent, level4K) {
 		t.Fatal("no page left")
 	}
 	for _, c := range []struct {
@@ -197,7 +197,7 @@ func TestDirectMapCoversNoAddressBeyondIt(t *testing.T) {
 		{0, 4 * gib, true}, {4*gib - 1, 1, true}, {4 * gib, 1, false}, {4*gib - 16, 17, false}, {16, 0, true},
 		{DirectEnd, 16, false}, {DirectEnd - 8, 16, false}, {1<<64 - 8, 16, false}, {image + (1<<64 - DirectMap), 16, false}, {16, 1<<64 - 1, false},
 	} {
-		if got := b.directCovers(c.a, c.n); got != c.want {
+		if got := b.tables.directCovers(c.a, c.n); got != c.want {
 			t.Errorf("%#x bytes at %#x: %v, want %v", c.n, c.a, got, c.want)
 		}
 	}
@@ -209,7 +209,7 @@ func TestDirectMapCoversNoAddressBeyondIt(t *testing.T) {
 		{5 * gib, 36, true}, {6*gib - 1, 2, true}, {DirectEnd - 36, 36, true}, {DirectEnd - 36, 37, false}, {DirectEnd, 36, false},
 		{DirectEnd + 4096, 36, false}, {machineBase - DirectMap + 1<<40, 36, false}, {1<<64 - 36, 36, false}, {1<<64 - 36, 35, false}, {4096, 1<<64 - 4096, false},
 	} {
-		if got := b.cover(c.a, c.n); got != c.want {
+		if got := b.tables.cover(c.a, c.n); got != c.want {
 			t.Errorf("firmware's %#x bytes at %#x: %v, want %v", c.n, c.a, got, c.want)
 		}
 	}

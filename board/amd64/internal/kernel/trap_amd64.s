@@ -2,7 +2,7 @@
 #include "textflag.h"
 
 // One entry for each vector: a call of 5 bytes in 8, so that the return address
-// tells the vector.
+// gives the vector.
 #define V CALL ·interrupt(SB); BYTE $0x90; BYTE $0x90; BYTE $0x90
 #define V8 V; V; V; V; V; V; V; V
 #define V64 V8; V8; V8; V8; V8; V8; V8; V8
@@ -56,7 +56,7 @@ TEXT ·vectors(SB),NOSPLIT|NOFRAME,$0-0
 
 // func interrupt()
 // On the stack of the interrupt: return address of the vector's call, error code
-// where there is one, RIP, CS, RFLAGS, RSP, SS.
+// if there is one, RIP, CS, RFLAGS, RSP, SS.
 TEXT ·interrupt(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	PUSHQ AX
 	PUSHQ CX
@@ -66,7 +66,7 @@ TEXT ·interrupt(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	LEAQ  ·vectors(SB), CX
 	SUBQ  CX, AX
 	SHRQ  $3, AX               // vector
-	MOVQ  $0, 32(SP)           // error code where there is none
+	MOVQ  $0, 32(SP)           // error code if there is none
 	LEAQ  32(SP), CX
 	CMPQ  AX, $32
 	JCC   plain
@@ -76,10 +76,10 @@ TEXT ·interrupt(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	ADDQ  $8, CX
 plain:
 	MOVQ  $const_machineBase, DX
-	LEAQ  machine_nested(DX), R15
-	CMPQ  machine_inKernel(DX), $0
+	LEAQ  (machine_traps+traps_nested)(DX), R15
+	CMPQ  (machine_traps+traps_inKernel)(DX), $0
 	JNE   save
-	MOVQ  machine_current(DX), R15
+	MOVQ  (machine_traps+traps_current)(DX), R15
 save:
 	MOVQ  R11, Context_R11(R15)
 	MOVQ  R15, R11
@@ -109,12 +109,12 @@ save:
 	MOVQ  AX, Context_CR2(R15)
 	MOVQ  DX, BX
 	CLD
-	CMPQ  machine_inKernel(BX), $0
+	CMPQ  (machine_traps+traps_inKernel)(BX), $0
 	JNE   nested
 
 	MOVQ  $1, Context_HaveFPU(R15)
 	LEAQ  Context_FPU(R15), DI
-	CMPQ  machine_xsave(BX), $0
+	CMPQ  (machine_traps+traps_xsave)(BX), $0
 	JEQ   fxsave
 	MOVL  $7, AX
 	XORL  DX, DX
@@ -133,31 +133,31 @@ nested:
 	MOVQ  R15, 0(SP)
 	CALL  ·nestedTrap(SB)
 	MOVQ  $const_machineBase, BX
-	LEAQ  machine_nested(BX), R15
+	LEAQ  (machine_traps+traps_nested)(BX), R15
 	LOAD(R15)
 	RETURN(R15)
 
 // trap calls the handler with the context at R15. BX: machine.
 TEXT trap<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
-	MOVQ  $1, machine_inKernel(BX)
-	MOVQ  machine_stackTop(BX), SP
-	LEAQ  (machine_tls+8)(BX), AX
+	MOVQ  $1, (machine_traps+traps_inKernel)(BX)
+	MOVQ  (machine_traps+traps_stackTop)(BX), SP
+	LEAQ  (machine_traps+traps_tls+8)(BX), AX
 	MOVL  $0xc0000100, CX
 	MOVQ  AX, DX
 	SHRQ  $32, DX
 	WRMSR
 	SUBQ  $16, SP
 	MOVQ  R15, 0(SP)
-	MOVQ  machine_handler(BX), AX
+	MOVQ  (machine_traps+traps_handler)(BX), AX
 	CALL  AX
 	JMP   ·Resume(SB)
 
 // func syscall()
-// Where SYSCALL arrives: RCX = return address, R11 = flags, stack unchanged.
+// The target of SYSCALL: RCX = return address, R11 = flags, stack unchanged.
 TEXT ·syscall(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	MOVQ  R11, ·syscallFlags(SB)
 	MOVQ  $const_machineBase, R11
-	MOVQ  machine_current(R11), R11
+	MOVQ  (machine_traps+traps_current)(R11), R11
 	MOVQ  CX, Context_RIP(R11)
 	MOVQ  CX, Context_RCX(R11)
 	MOVQ  SP, Context_RSP(R11)
@@ -182,7 +182,7 @@ GLOBL ·syscallFlags(SB), NOPTR, $8
 // func Resume()
 TEXT ·Resume(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	MOVQ  $const_machineBase, BX
-	MOVQ  machine_current(BX), R15
+	MOVQ  (machine_traps+traps_current)(BX), R15
 	MOVQ  Context_FSBase(R15), AX
 	MOVQ  AX, DX
 	SHRQ  $32, DX
@@ -192,7 +192,7 @@ TEXT ·Resume(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	CMPQ  Context_HaveFPU(R15), $0
 	JEQ   general
 	LEAQ  Context_FPU(R15), DI
-	CMPQ  machine_xsave(BX), $0
+	CMPQ  (machine_traps+traps_xsave)(BX), $0
 	JEQ   fxrstor
 	MOVL  $7, AX
 	XORL  DX, DX
@@ -201,6 +201,6 @@ TEXT ·Resume(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 fxrstor:
 	FXRSTOR64 (DI)
 general:
-	MOVQ  $0, machine_inKernel(BX)
+	MOVQ  $0, (machine_traps+traps_inKernel)(BX)
 	LOAD(R15)
 	RETURN(R15)

@@ -8,7 +8,7 @@ func Unlock(start, end uint64) bool { return writable(start, end) || unlockPages
 // already.
 func writable(start, end uint64) bool {
 	for a := start; a < end; a += PageSize {
-		if mach.leaf(DirectMap+a)&PTEWrite == 0 {
+		if mach.tables.leaf(DirectMap+a)&PTEWrite == 0 {
 			return false
 		}
 	}
@@ -24,7 +24,7 @@ func unlockPages(start, end uint64) bool
 func unlock(start, end uint64) bool {
 	m := mach
 	for start < end {
-		a, level := m.find(DirectMap + start)
+		a, level := m.tables.find(DirectMap + start)
 		if a == 0 {
 			return false
 		}
@@ -34,7 +34,7 @@ func unlock(start, end uint64) bool {
 		case level == level4K, start&(size-1) == 0 && end-start >= size:
 			*e |= PTEWrite
 		default:
-			if !m.split(e, level) {
+			if !m.tables.split(e, level) {
 				return false
 			}
 			continue
@@ -45,11 +45,11 @@ func unlock(start, end uint64) bool {
 	return true
 }
 
-// find returns the address and level of the entry that maps va, 0 where nothing
+// find returns the address and level of the entry that maps va, 0 if nothing
 // does.
-func (m *machine) find(va uint64) (a, level uint64) {
+func (t *tables) find(va uint64) (a, level uint64) {
 	for level = level4K; level <= level1G; level++ {
-		a = m.entry(va, level, false)
+		a = t.entry(va, level, false)
 		if a > covered && *word(a)&PTEPresent != 0 && (level == level4K || *word(a)&pteLarge != 0) {
 			return a, level
 		}
@@ -58,8 +58,8 @@ func (m *machine) find(va uint64) (a, level uint64) {
 }
 
 // split replaces a large page by a table of the level below with the same rights.
-func (m *machine) split(e *uint64, level uint64) bool {
-	table := m.frame()
+func (t *tables) split(e *uint64, level uint64) bool {
+	table := t.frames.take()
 	if table == 0 {
 		return false
 	}
@@ -68,7 +68,7 @@ func (m *machine) split(e *uint64, level uint64) bool {
 		flags &^= pteLarge
 	}
 	for i := uint64(0); i < 512; i++ {
-		*word(table + m.frameBase + i*8) = *e&pteAddress + i*step | flags
+		*word(table + t.frames.base + i*8) = *e&pteAddress + i*step | flags
 	}
 	*e = table | PTEPresent | PTEWrite
 	return true

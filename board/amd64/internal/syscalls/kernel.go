@@ -24,9 +24,9 @@ type state struct {
 	files   [maxFiles]file
 	pipes   [maxPipes]pipe
 
-	wall int64     // Unix time in nanoseconds at Nanotime 0
-	seen [8]uint64 // system calls that were made, a bit each
-	told [8]uint64 // unknown system calls that were reported
+	wall    int64     // Unix time in nanoseconds at Nanotime 0
+	seen    [8]uint64 // system calls that were made, a bit each
+	unknown [8]uint64 // unknown system calls that were reported
 }
 
 // k is the state at its fixed virtual address: defined in entry_amd64.s.

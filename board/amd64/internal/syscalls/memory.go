@@ -66,7 +66,7 @@ func areaOf(a uint64) *area {
 	return nil
 }
 
-// openSlot makes room for an area at index i. It reports false where the table
+// openSlot makes room for an area at index i. It reports false if the table
 // is full.
 func openSlot(i uint64) bool {
 	if k.areaCount >= maxAreas {
@@ -86,7 +86,7 @@ func closeSlot(i uint64) {
 }
 
 // insertArea adds [start, end), which must be free, and joins it to its
-// neighbours where they are alike.
+// neighbours if they are alike.
 func insertArea(start, end, prot uint64, image bool) bool {
 	i := findArea(start)
 	if !image && i > 0 && at(i-1).end == start && at(i-1).prot == prot && !at(i-1).image {
@@ -123,7 +123,7 @@ func splitArea(a uint64) bool {
 }
 
 // removeAreas unmaps [start, end) and frees its pages. It reports false, and does
-// nothing, where a part is the image's or the table of areas is full.
+// nothing, if a part is the image's or the table of areas is full.
 func removeAreas(start, end uint64) bool {
 	for i := findArea(start); i < k.areaCount && at(i).start < end; i++ {
 		if at(i).image {
@@ -140,7 +140,7 @@ func removeAreas(start, end uint64) bool {
 	return true
 }
 
-// reach is what the tables of one level 2 entry span: where none is, nothing in
+// reach is what the tables of one level 2 entry span: if none is there, nothing in
 // this much memory is mapped.
 const reach = 2 << 20
 
@@ -233,7 +233,7 @@ func fault(a, code uint64) int {
 }
 
 // touch makes the n bytes at a safe for the kernel to read, or to write. It
-// reports false where the Go program could not have accessed them either; with no
+// reports false if the Go program could not have accessed them either; with no
 // memory left it does not return, as the program's own access would not.
 func touch(a, n uint64, write bool) bool {
 	if n == 0 {
@@ -274,7 +274,7 @@ func writesCode(prot uint64) bool {
 	return prot&(protWrite|protExec) == protWrite|protExec
 }
 
-// inUser reports whether the n bytes at a lie where the Go program may map memory.
+// inUser reports whether the n bytes at a are where the Go program may map memory.
 func inUser(a, n uint64) bool { return a < userEnd && n <= userEnd-a }
 
 // sysMmap serves mmap: anonymous memory only.

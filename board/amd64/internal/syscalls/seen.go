@@ -5,7 +5,7 @@ package syscalls
 func Syscalls() []int { return numbers(&k.seen) }
 
 // UnknownSyscalls returns those among them that the kernel has no answer for.
-func UnknownSyscalls() []int { return numbers(&k.told) }
+func UnknownSyscalls() []int { return numbers(&k.unknown) }
 
 func numbers(set *[8]uint64) (ns []int) {
 	for n := range 512 {

@@ -126,7 +126,7 @@ func deliver(t *thread) {
 const exitSignal = 61
 
 // pushSignal makes the thread continue in the handler of sig. addr is the fault's
-// address, or the sender. It reports false where the handler's stack is not
+// address, or the sender. It reports false if the handler's stack is not
 // writable.
 func pushSignal(t *thread, sig uint64, code int32, addr uint64) bool {
 	c, act := &t.ctx, &k.actions[sig&63]

@@ -28,7 +28,7 @@ const (
 // fail returns what a system call that failed leaves in RAX.
 func fail(errno uint64) uint64 { return -errno }
 
-// syscall serves the system call that the thread has made. It reports true where
+// syscall serves the system call that the thread has made. It reports true if
 // another thread should run now.
 func syscall(t *thread) (preempt bool) {
 	c := &t.ctx
@@ -59,8 +59,8 @@ func exitCode(code int) int {
 	if code != 0 {
 		return code
 	}
-	for i := range k.told {
-		if k.told[i] != 0 {
+	for i := range k.unknown {
+		if k.unknown[i] != 0 {
 			return exitUnknown
 		}
 	}
@@ -176,10 +176,10 @@ func serveRest(t *thread, n, a, b, c uint64) uint64 {
 
 // unknown names a system call that the kernel has no answer for, once.
 func unknown(t *thread, n uint64) {
-	if k.told[n>>6&7]>>(n&63)&1 != 0 {
+	if k.unknown[n>>6&7]>>(n&63)&1 != 0 {
 		return
 	}
-	k.told[n>>6&7] |= 1 << (n & 63)
+	k.unknown[n>>6&7] |= 1 << (n & 63)
 	kernel.Print("ferry: unknown system call ")
 	kernel.PrintDec(n)
 	kernel.Print(" ")
@@ -200,7 +200,7 @@ func sysArchPrctl(t *thread, op, v uint64) uint64 {
 	return 0
 }
 
-// sysGetaffinity tells of one processor.
+// sysGetaffinity reports one processor.
 func sysGetaffinity(n, mask uint64) uint64 {
 	if n < 8 {
 		return fail(eINVAL)
@@ -230,8 +230,7 @@ func sysClockGetres(ts uint64) uint64 {
 	return 0
 }
 
-// sysUname tells of a Linux new enough for all that the runtime asks the version
-// for.
+// sysUname reports a Linux that is new enough for all that the runtime checks.
 func sysUname(a uint64) uint64 {
 	const field = 65
 	if !touch(a, 6*field, true) {
@@ -262,7 +261,7 @@ func sysGetcwd(buf, n uint64) uint64 {
 	return 2
 }
 
-// sysGetrlimit tells that nothing is limited but the files.
+// sysGetrlimit reports that nothing is limited but the files.
 func sysGetrlimit(a uint64) uint64 {
 	if a != 0 {
 		if !touch(a, 16, true) {

@@ -48,7 +48,7 @@ type thread struct {
 const _ = -(unsafe.Sizeof(thread{}) % 64) // must be 0: a negative constant does not fit uintptr
 
 // schedule chooses the thread that continues: the current one, if it can and
-// nothing speaks for another, else the next that can. Where none can, it idles.
+// nothing is against it, else the next that can. If none can, it idles.
 func schedule(preempt bool) {
 	cur := k.current & (maxThreads - 1)
 	for {
@@ -124,7 +124,7 @@ func wake(t *thread, result uint64) {
 }
 
 // setDeadline arms the timer for the first of: the next sleeper's end, and the
-// end of the time slice where another thread could use it.
+// end of the time slice if another thread could use it.
 func setDeadline(first int64) {
 	if first != forever || k.threadEnd > 1 {
 		running := 0

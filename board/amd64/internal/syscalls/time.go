@@ -2,7 +2,7 @@ package syscalls
 
 import "ferry/board/amd64/internal/kernel"
 
-// Clocks, linux/time.h. All but the first two are told as the monotonic one.
+// Clocks, linux/time.h. All but these two read the monotonic one.
 const clockRealtime, clockRealtimeCoarse = 0, 5
 
 // deadlineOf returns the Nanotime at which a struct timespec from now ends.

@@ -9,7 +9,7 @@ TEXT cpuinit(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	JMP  ferry∕board∕amd64∕internal∕kernel·Start(SB)
 
 // func started()
-// Where the board hands over: own page tables, kernel stack, interrupts off.
+// The board continues here: own page tables, kernel stack, interrupts off.
 TEXT ·started(SB),NOSPLIT|NOFRAME|TOPFRAME,$0-0
 	CALL ·boot(SB)
 	JMP  ferry∕board∕amd64∕internal∕kernel·Resume(SB)

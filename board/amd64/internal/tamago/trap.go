@@ -10,7 +10,7 @@ import (
 )
 
 // trap is the handler of every trap of the Go program, whose registers are saved
-// in c. Kernel code, as all that the board runs on its own stack.
+// in c. Kernel code, like all that runs on the board's own stack.
 func trap(c *kernel.Context) {
 	switch {
 	case c.Vector == kernel.VectorSyscall:
@@ -42,8 +42,8 @@ func faulted(c *kernel.Context) {
 }
 
 // panicMemory is what sigpanic calls. An access through nil is a panic; one to any
-// other address is one where debug.SetPanicOnFault asks for it, and otherwise the
-// end.
+// other address is one if debug.SetPanicOnFault asks for it, and otherwise ends the
+// run.
 func panicMemory() {
 	at, pc := lastFault.CR2, lastFault.RIP
 	if at >= kernel.PageSize && !debug.SetPanicOnFault(true) {
