@@ -18,8 +18,12 @@ LINUX    := $(BUILD)/linux
 GO       ?= go
 INIT_MIB ?= 64
 
-# What runs with no OS is built by the stock toolchain, or by TamaGo's where
-# TAMAGO names its go command. TEXT_START is where the text stands in virtual
+# Functions without the 32-byte alignment make the image 49 KB smaller. Assembler that
+# asks for an alignment gets it.
+DENSE := -funcalign=1
+
+# What runs with no OS is built by the stock toolchain, or by TamaGo's if
+# TAMAGO names its go command. TEXT_START is the address of the text in virtual
 # memory; the page before it holds the entries and parameters that linker/
 # writes. Stock: above Go's heap, below 2^47. TamaGo: below 4 GiB.
 ifdef TAMAGO
@@ -27,12 +31,12 @@ export TAMAGO
 METAL_GO      := $(TAMAGO)
 METAL_ENV     := GOOS=tamago GOOSPKG=ferry GOARCH=amd64 GOAMD64=v1 CGO_ENABLED=0 GOTOOLCHAIN=local
 TEXT_START    := 0x40001000
-METAL_LDFLAGS := -T $(TEXT_START)
+METAL_LDFLAGS := -T $(TEXT_START) $(DENSE)
 else
 METAL_GO      := $(GO)
 METAL_ENV     := GOOS=linux GOARCH=amd64 GOAMD64=v1 CGO_ENABLED=0
 TEXT_START    := 0x400000001000
-METAL_LDFLAGS := -E ferry_entry -T $(TEXT_START)
+METAL_LDFLAGS := -E ferry_entry -T $(TEXT_START) $(DENSE)
 endif
 METAL_FLAGS := -tags metal -trimpath -buildvcs=false -ldflags '$(METAL_LDFLAGS)'
 

@@ -55,7 +55,7 @@ type function struct {
 func TestKernelCodeKeepsOutOfTheRuntime(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "trial.elf")
 	tool(t, "build", "-tags", "metal", "-trimpath", "-buildvcs=false",
-		"-ldflags", "-E ferry_entry -T 0x400000001000", "-o", binary, "ferry/board/amd64/trial")
+		"-ldflags", "-E ferry_entry -T 0x400000001000 -funcalign=1", "-o", binary, "ferry/board/amd64/trial")
 	functions := disassemble(tool(t, "tool", "objdump", "-s", "^ferry|^trap$|^fakeg$|tamago", binary))
 	zeroed := zeroInitialised(t, binary)
 
