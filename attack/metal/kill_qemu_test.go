@@ -215,7 +215,7 @@ func (v victim) points(t *testing.T, dir string) (all []point) {
 		}
 		hits[at]++
 		name := names[at]
-		if name == "amd64.SetStep" {
+		if name == "kernel.SetStep" {
 			text, _ := d.Register(qemu.RAX)
 			n, _ := d.Register(qemu.RBX)
 			b, err := d.Memory(text, int(min(n, 31)))
