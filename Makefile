@@ -38,7 +38,8 @@ METAL_ENV     := GOOS=linux GOARCH=amd64 GOAMD64=v1 CGO_ENABLED=0
 TEXT_START    := 0x400000001000
 METAL_LDFLAGS := -E ferry_entry -T $(TEXT_START) $(DENSE)
 endif
-METAL_FLAGS := -tags metal -trimpath -buildvcs=false -ldflags '$(METAL_LDFLAGS)'
+# Package fmt is for reports and errors: without inlining it is 17 KB smaller.
+METAL_FLAGS := -tags metal -trimpath -buildvcs=false -gcflags=fmt=-l -ldflags '$(METAL_LDFLAGS)'
 
 # Packages whose unit tests also run with no OS, at real physical addresses.
 METAL_PKGS := $(if $(TAMAGO),,./board/amd64/internal/syscalls) ./board/amd64/internal/kernel ./board/amd64 ./phys ./own ./fdt ./kho ./blockset ./luo ./memfd ./boot
