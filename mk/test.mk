@@ -8,7 +8,7 @@ GATE_TOOLS  := qemu gcc compressors minisign
 GATE_IMAGES := $(BUILD)/ferry.bzimage $(BUILD)/linker $(BUILD)/trial.bzimage $(BUILD)/probe.cpio
 GATE        := test-run vet test-host test-boot test-metal staticcheck test-race reproducible
 
-test: format covered $(GATE_TOOLS) $(GATE_IMAGES) ## everything but the real kernels
+test: format covered faults-fit $(GATE_TOOLS) $(GATE_IMAGES) ## everything but the real kernels
 	@$(MAKE) --no-print-directory -j2 -Otarget BESIDE=1 $(GATE)
 	@echo "make test: all passed"
 

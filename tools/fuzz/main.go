@@ -7,6 +7,12 @@
 //
 //	go run ./tools/fuzz -budget 20m -page docs/reliability.md
 //	go run ./tools/fuzz -each 30s
+//	go run ./tools/fuzz -keep
+//
+// What the fuzzer finds interesting it keeps in the build cache. -keep chooses from
+// that, for each target, the inputs that together cover what all of them do and the
+// seeds of the target do not, and puts them into testdata/fuzz, where plain tests run
+// them too.
 package main
 
 import (
@@ -47,6 +53,7 @@ func main() {
 	each := flag.Duration("each", 0, "processor time of each target, whatever the budget; 0: an equal share of it")
 	page := flag.String("page", "", "page to write the result into")
 	state := flag.String("state", "", "file of counts: targets that have runs there are not run again")
+	keep := flag.Bool("keep", false, "fuzz nothing: put the least of what was found before that covers as much into testdata/fuzz")
 	flag.Parse()
 	all, err := targets()
 	if err != nil {
@@ -54,6 +61,12 @@ func main() {
 	}
 	if len(all) == 0 {
 		log.Fatal("no fuzz targets")
+	}
+	if *keep {
+		if err := minimise(all); err != nil {
+			log.Fatal(err)
+		}
+		return
 	}
 	if *each == 0 {
 		*each = *budget / time.Duration(len(all))

@@ -241,6 +241,33 @@ func TestNoMemoryIsWritableAndExecutable(t *testing.T) {
 	}
 }
 
+// TestRightsEndAtOnce uses memory, so that the processor remembers how it is mapped,
+// before it takes rights away from it.
+func TestRightsEndAtOnce(t *testing.T) {
+	a, errno := mmap(0, page, syscall.PROT_READ|syscall.PROT_WRITE, 0)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	if faults(a, true) {
+		t.Fatal("fresh memory cannot be written")
+	}
+	if _, _, errno := syscall.Syscall(syscall.SYS_MPROTECT, a, page, syscall.PROT_READ); errno != 0 {
+		t.Fatal(errno)
+	}
+	if faults(a, false) || !faults(a, true) {
+		t.Error("memory that was made read-only cannot be read, or can still be written")
+	}
+	if faults(a, false) { // and remembers it again
+		t.Error("memory cannot be read after a fault")
+	}
+	if _, _, errno := syscall.Syscall(syscall.SYS_MUNMAP, a, page, 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	if !faults(a, false) {
+		t.Error("memory that was given back can still be read")
+	}
+}
+
 func TestImageCannotBeUnmapped(t *testing.T) {
 	for i := range kernel.SegmentCount() {
 		a := uintptr(kernel.SegmentAt(i).Start)
