@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle"
 )
 
 // alone skips, with -short, a test that runs on one goroutine. The race detector
@@ -24,8 +25,8 @@ func alone(t testing.TB) {
 func TestUndamagedHandoversArrive(t *testing.T) {
 	alone(t)
 	shape := standin.Shape{Sessions: 3, Files: 9, Regions: 2, RegionOrder: 3, Tests: 3}
-	for _, from := range Forms {
-		for _, to := range Forms {
+	for _, from := range oracle.Forms {
+		for _, to := range oracle.Forms {
 			subjects := map[string]*Subject{"stand-in": Standin(t, from.Name, to.Name, shape)}
 			if Holds(from, to) {
 				subjects["vector"] = Vector(t, from.Name, to.Name)
@@ -45,7 +46,7 @@ func TestUndamagedHandoversArrive(t *testing.T) {
 }
 
 func BenchmarkCross(b *testing.B) {
-	for _, f := range Forms {
+	for _, f := range oracle.Forms {
 		b.Run(f.Name, func(b *testing.B) {
 			s := Vector(b, f.Name, f.Name)
 			for b.Loop() {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ferry/crossing/crossingtest"
+	"ferry/internal/oracle"
 	"ferry/phys"
 )
 
@@ -62,10 +63,10 @@ func (s *Subject) Regions() []*Region {
 	region("setup_data node").add(s.Node, crossingtest.NodeSize)
 	region("scratch table").add(s.Data.Scratch, s.Data.ScratchSize)
 	for a := range s.Before.Leaves {
-		region("map bitmap").add(a, cmp.Or(s.From.bitmap, phys.PageSize))
+		region("map bitmap").add(a, cmp.Or(s.From.Bitmap, phys.PageSize))
 	}
 	for _, a := range s.Before.Nodes {
-		if s.From.bitmap == 0 {
+		if s.From.Bitmap == 0 {
 			region("map node").add(a, phys.PageSize)
 		} else {
 			s.page(region, "map chunk", a)
@@ -207,8 +208,8 @@ func heap() uint64 {
 
 // values are the kinds of words that are anybody's to choose: there is nothing in
 // a handover to tell one from another.
-var values = []Kind{Scratch, Number, SessionName, Handler, Opaque, Token, Position, Size, Seals, FolioFlags, FolioIndex, FLBName, FLBData, FLBUsers,
-	TreeName, TreeSize, TreeData, RegionName, MetaRelease, MetaCount, Unowned}
+var values = []oracle.Kind{oracle.Scratch, oracle.Number, oracle.SessionName, oracle.Handler, oracle.Opaque, oracle.Token, oracle.Position, oracle.Size, oracle.Seals, oracle.FolioFlags, oracle.FolioIndex, oracle.FLBName, oracle.FLBData, oracle.FLBUsers,
+	oracle.TreeName, oracle.TreeSize, oracle.TreeData, oracle.RegionName, oracle.MetaRelease, oracle.MetaCount, oracle.Unowned}
 
 // judge says what the outcome of a crossing with bit flipped at a is.
 func (s *Subject) judge(o Outcome, a phys.Addr, bit uint) (Verdict, string) {
@@ -259,38 +260,38 @@ func (s *Subject) judge(o Outcome, a phys.Addr, bit uint) (Verdict, string) {
 // givenUp judges a crossing that gave up files: a warning has to name what was hit, and
 // each of the files; and nothing of any other file, nor of anything else, may be other
 // than it was. ks are the kinds in which it is.
-func (s *Subject) givenUp(got *Model, ks []Kind, told bool, log []byte) (Verdict, string) {
+func (s *Subject) givenUp(got *oracle.Model, ks []oracle.Kind, told bool, log []byte) (Verdict, string) {
 	if !told {
 		return Defect, "a file is given up without naming what was hit"
 	}
 	for _, w := range got.Words {
-		if w.Kind == Token && got.GivenUp[FileKey{w.Session, w.File}] &&
+		if w.Kind == oracle.Token && got.GivenUp[oracle.FileKey{Session: w.Session, File: w.File}] &&
 			!bytes.Contains(log, fmt.Appendf(nil, ": file token %#x", w.Value)) {
 			return Defect, fmt.Sprintf("session %d file %d is given up without a word", w.Session, w.File)
 		}
 	}
 	for _, k := range ks {
-		if k != Unowned { // what was theirs is nobody's now
+		if k != oracle.Unowned { // what was theirs is nobody's now
 			return Defect, fmt.Sprintf("with a file given up, another %v", k)
 		}
 	}
 	if len(got.GivenUp) > 2 {
 		return Defect, fmt.Sprintf("%d files are given up", len(got.GivenUp))
 	}
-	return Told, NotRetrieved.String()
+	return Told, oracle.NotRetrieved.String()
 }
 
 // without returns the words without what they say of the memory of some files.
-func without(words []Word, files map[FileKey]bool) (left []Word) {
+func without(words []oracle.Word, files map[oracle.FileKey]bool) (left []oracle.Word) {
 	if len(files) == 0 {
 		return words
 	}
 	for _, w := range words {
 		switch {
-		case !files[FileKey{w.Session, w.File}] || w.Kind < Position || w.Kind > FolioIndex:
+		case !files[oracle.FileKey{Session: w.Session, File: w.File}] || w.Kind < oracle.Position || w.Kind > oracle.FolioIndex:
 			left = append(left, w)
-		case w.Kind == Position:
-			left = append(left, Word{NotRetrieved, w.Session, w.File, 0})
+		case w.Kind == oracle.Position:
+			left = append(left, oracle.Word{Kind: oracle.NotRetrieved, Session: w.Session, File: w.File})
 		}
 	}
 	return left

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ferry/crossing"
+	"ferry/internal/oracle"
 	"ferry/internal/report"
 	"ferry/kho"
 	"ferry/luo"
@@ -112,18 +113,18 @@ func nobodys(n int) func(*testing.T, *luo.State, *kho.Draft, *crossing.Generatio
 func oneBlockMore(t *testing.T, s *Subject) string {
 	page, err := s.View(s.Data.FDT, phys.PageSize)
 	check(t, err)
-	root := s.Before.tree(page).kid("LUO")
+	root := oracle.Property(page, "LUO", "preserved-data")
 	word := func(a phys.Addr) []byte {
 		b, err := s.Poke(a, 8)
 		check(t, err)
 		return b
 	}
-	at := phys.Addr(le.Uint64(word(phys.Addr(root.u64("preserved-data")) + phys.Addr(s.From.text) + 8)))
+	at := phys.Addr(le.Uint64(word(phys.Addr(root) + phys.Addr(s.From.Text) + 8)))
 	for next := at; next != 0; next = phys.Addr(le.Uint64(word(at))) {
 		at = next
 	}
 	for _, b := range s.Before.Blocks { // the one that is nobody's
-		if i, ok := s.Before.index(b.Addr); ok && s.Before.by[i] == 0 {
+		if i, ok := s.Before.Index(b.Addr); ok && s.Before.Owner(i) == 0 {
 			le.PutUint64(word(at), uint64(b.Addr))
 			le.PutUint64(word(b.Addr+8), 1)
 			copy(word(b.Addr+16), "one more")
@@ -154,7 +155,7 @@ func (l cargo) subject(t *testing.T) *Subject {
 	}
 	data, err := d.Commit()
 	check(t, err)
-	s := &Subject{From: FormOf(l.from), To: FormOf(l.to), Words: "quiet ferry.on-error=pass ferry.beyond-limits=1"}
+	s := &Subject{From: oracle.FormOf(l.from), To: oracle.FormOf(l.to), Words: "quiet ferry.on-error=pass ferry.beyond-limits=1"}
 	s.lay(t, mem, data)
 	return s
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"ferry/crossing/crossingtest"
+	"ferry/internal/oracle"
 	"ferry/phys"
 )
 
@@ -206,9 +207,9 @@ func (m *Mutator) Judge(o Outcome) string {
 		}
 		// A damaged table may call scratch what is preserved, as far as the map can be
 		// read: then nothing of that is written.
-		if now, err := DecodeMap(s.Memory, s.data(), s.From); err == nil {
+		if now, err := oracle.DecodeMap(s.Memory, oracle.Handover(s.data()), s.From); err == nil {
 			now.Blocks = slices.DeleteFunc(now.Blocks, func(b phys.Block) bool {
-				was, _, ok := s.Before.holding(b.Addr)
+				was, _, ok := s.Before.Holding(b.Addr)
 				return !ok || was != b // damage: it may well lie in scratch
 			})
 			now.Nodes, now.Leaves = s.Before.Nodes, s.Before.Leaves

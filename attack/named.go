@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"ferry/crossing/crossingtest"
+	"ferry/internal/oracle"
 	"ferry/phys"
 )
 
@@ -91,7 +92,7 @@ func said(log []byte, kind string) (texts [][]byte) {
 func (s *Subject) suspects(a phys.Addr, bit uint) (hit []phys.Range) {
 	home := phys.Block{Addr: a.Page()}.Range()
 	hit = append(hit, home)
-	if b, by, ok := s.Before.holding(a); ok {
+	if b, by, ok := s.Before.Holding(a); ok {
 		hit = append(append(hit, b.Range()), s.referrers(b.Range(), by)...)
 	}
 	page, err := s.View(home.Start, phys.PageSize)
@@ -114,11 +115,11 @@ func (s *Subject) suspects(a phys.Addr, bit uint) (hit []phys.Range) {
 			}
 		}
 	}
-	for _, r := range s.Before.refs {
+	for _, r := range s.Before.Refs {
 		switch {
-		case a < r.record.Start || r.record.End <= a:
-		case r.record.Start != s.Node+dataAt: // else both halves are in one record
-			hit = s.target(hit, r.object)
+		case a < r.Record.Start || r.Record.End <= a:
+		case r.Record.Start != s.Node+dataAt: // else both halves are in one record
+			hit = s.target(hit, r.Object)
 		case a < s.Node+dataAt+16:
 			hit = s.target(hit, s.Data.FDT)
 		default:
@@ -135,9 +136,9 @@ func (s *Subject) suspects(a phys.Addr, bit uint) (hit []phys.Range) {
 // that the decoder noted, else the words in the page at by that point to it.
 func (s *Subject) referrers(home phys.Range, by phys.Addr) (hit []phys.Range) {
 	in := func(a phys.Addr) bool { return home.Start <= a && a < home.End }
-	for _, r := range s.Before.refs {
-		if in(r.object) {
-			hit = append(hit, r.record)
+	for _, r := range s.Before.Refs {
+		if in(r.Object) {
+			hit = append(hit, r.Record)
 		}
 	}
 	if len(hit) > 0 {
@@ -175,7 +176,7 @@ func (s *Subject) target(hit []phys.Range, a phys.Addr) []phys.Range {
 	if a < phys.LowMemory {
 		return hit
 	}
-	if b, _, ok := s.Before.holding(a); ok {
+	if b, _, ok := s.Before.Holding(a); ok {
 		hit = append(hit, b.Range())
 	}
 	return append(hit, phys.Block{Addr: a.Page()}.Range())
@@ -184,7 +185,7 @@ func (s *Subject) target(hit []phys.Range, a phys.Addr) []phys.Range {
 // moved returns the blocks that a flip of bit at a took out of the map or put
 // into it.
 func (s *Subject) moved(a phys.Addr, bit uint) (hit []phys.Range) {
-	size := cmp.Or(s.From.bitmap, phys.PageSize)
+	size := cmp.Or(s.From.Bitmap, phys.PageSize)
 	leaf := a - a%phys.Addr(size)
 	if b, ok := s.Before.Leaves[leaf]; ok {
 		n := uint64(a-leaf)*8 + uint64(bit)
@@ -194,7 +195,7 @@ func (s *Subject) moved(a phys.Addr, bit uint) (hit []phys.Range) {
 	if !slices.Contains(s.Before.Nodes, a.Page()) {
 		return nil
 	}
-	now, err := DecodeMap(s.Memory, s.Data, s.From)
+	now, err := oracle.DecodeMap(s.Memory, oracle.Handover(s.Data), s.From)
 	if err != nil {
 		return nil
 	}
@@ -211,16 +212,4 @@ func (s *Subject) moved(a phys.Addr, bit uint) (hit []phys.Range) {
 		}
 	}
 	return hit
-}
-
-// holding returns the preserved block that a lies in, and who refers to it.
-func (m *Model) holding(a phys.Addr) (b phys.Block, by phys.Addr, ok bool) {
-	i, ok := m.index(a)
-	if !ok {
-		i--
-	}
-	if i < 0 || a >= m.Blocks[i].Range().End {
-		return b, 0, false
-	}
-	return m.Blocks[i], m.by[i], true
 }

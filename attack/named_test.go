@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ferry/internal/oracle"
 	"ferry/phys"
 )
 
@@ -18,7 +19,7 @@ import (
 func TestOnlyAddressesOfWhatWasHitNameIt(t *testing.T) {
 	alone(t)
 	const each = 40 // flips of each role
-	for _, f := range Forms {
+	for _, f := range oracle.Forms {
 		s := Vector(t, f.Name, f.Name)
 		other := s.nobodys(t)
 		refused := 0
@@ -91,7 +92,7 @@ func TestReportsOfOthersNameNothing(t *testing.T) {
 		pairs, named int
 		example      string
 	}
-	for _, f := range Forms {
+	for _, f := range oracle.Forms {
 		s := Vector(t, f.Name, f.Name)
 		var refused []run
 		flip := func(a phys.Addr, bit uint, do func()) {
@@ -175,7 +176,7 @@ func (s *Subject) nobodys(t *testing.T) phys.Addr {
 func TestDecoderSeesContentsOfSubtrees(t *testing.T) {
 	alone(t)
 	s := Vector(t, "F", "F")
-	find := func(k Kind) {
+	find := func(k oracle.Kind) {
 		for _, w := range s.Before.Words {
 			if w.Kind == k && w.Value != 0 {
 				return
@@ -183,7 +184,7 @@ func TestDecoderSeesContentsOfSubtrees(t *testing.T) {
 		}
 		t.Errorf("the model of F has no %v", k)
 	}
-	for _, k := range []Kind{RegionName, RegionStart, RegionSize, RegionPages, MetaVersion, MetaRelease, FLBs, TreeName, TreePlace, TreeSize} {
+	for _, k := range []oracle.Kind{oracle.RegionName, oracle.RegionStart, oracle.RegionSize, oracle.RegionPages, oracle.MetaVersion, oracle.MetaRelease, oracle.FLBs, oracle.TreeName, oracle.TreePlace, oracle.TreeSize} {
 		find(k)
 	}
 	for _, b := range s.Blocks {
@@ -201,7 +202,7 @@ func TestDecoderSeesContentsOfSubtrees(t *testing.T) {
 		p, err := s.Poke(at, 1)
 		check(t, err)
 		p[0] ^= 1
-		m, err := Decode(s.Memory, s.Data, s.From, s.To, nil)
+		m, err := oracle.Decode(s.Memory, oracle.Handover(s.Data), s.From, s.To, nil)
 		if err == nil && len(changed(s.Before.Words, m.Words)) == 0 {
 			t.Errorf("%s: the model is the same with another byte at %v", b.Role, at)
 		}

@@ -14,6 +14,7 @@ package attack
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -25,19 +26,25 @@ import (
 	"ferry/cmd/probe/standin"
 	"ferry/crossing"
 	"ferry/crossing/crossingtest"
+	"ferry/internal/oracle"
 	"ferry/kho"
 	"ferry/kho/khotest"
 	"ferry/phys"
 	"ferry/phys/phystest"
 )
 
+var (
+	le = binary.LittleEndian
+	be = binary.BigEndian
+)
+
 // Subject is a machine with a handover that can be damaged again and again.
 type Subject struct {
 	*crossingtest.Machine
-	From, To *Form
+	From, To *oracle.Form
 	Blocks   []khotest.Block // what is preserved and what for, where another program said it
 	Pages    []phys.Addr     // of the handover's own structures
-	Before   *Model          // of the handover as it came, for To
+	Before   *oracle.Model   // of the handover as it came, for To
 	Words    string          // of the command line, where not those of every attack
 
 	log       bytes.Buffer
@@ -45,7 +52,7 @@ type Subject struct {
 	occupied  phys.Ranges // what nothing may be written to
 	damaged   []phys.Range
 	scratch   phys.Ranges
-	came, got *Model // read last; their memory is used again
+	came, got *oracle.Model // read last; their memory is used again
 }
 
 // Limits of one crossing of the handovers here, far above what any of them takes.
@@ -62,7 +69,7 @@ const cmdline = "quiet ferry.on-error=pass"
 func Vector(t testing.TB, from, to string) *Subject {
 	t.Helper()
 	v := khotest.Generation(t, from)
-	s := &Subject{From: FormOf(from), To: FormOf(to), Blocks: v.Blocks, Pages: v.Pages}
+	s := &Subject{From: oracle.FormOf(from), To: oracle.FormOf(to), Blocks: v.Blocks, Pages: v.Pages}
 	s.lay(t, v.Memory, v.Data)
 	return s
 }
@@ -70,14 +77,14 @@ func Vector(t testing.TB, from, to string) *Subject {
 // Holds reports whether the kernels of generation to can hold the vector of
 // generation from: those of E, E' and F have seals, and the last two too many
 // files for arrays.
-func Holds(from, to *Form) bool {
+func Holds(from, to *oracle.Form) bool {
 	switch {
-	case from.memfd == "":
+	case from.Memfd == "":
 		return true
 	case from.Name == "E'" || from.Name == "F":
-		return to.text > 0
+		return to.Text > 0
 	}
-	return to.memfd != "" && (to.seals || !from.seals)
+	return to.Memfd != "" && (to.Seals || !from.Seals)
 }
 
 // Layout of the machine of a stand-in.
@@ -108,7 +115,7 @@ func Standin(t testing.TB, from, to string, shape standin.Shape) *Subject {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Subject{From: FormOf(from), To: FormOf(to)}
+	s := &Subject{From: oracle.FormOf(from), To: oracle.FormOf(to)}
 	for _, r := range h.Used {
 		for a := r.Start.Page(); a < r.End; a += phys.PageSize {
 			s.Pages = append(s.Pages, a)
@@ -148,41 +155,26 @@ func (s *Subject) lay(t testing.TB, mem phys.Memory, d kho.Data) {
 	if err := s.Freeze(phys.NewRanges(used...), maxEdited); err != nil {
 		t.Fatal(err)
 	}
-	if s.Before, err = decode(&Model{mem: s.Memory, form: s.From, to: s.To, keep: true}, d); err != nil {
+	if s.Before, err = oracle.DecodeNoting(s.Memory, oracle.Handover(d), s.From, s.To); err != nil {
 		t.Fatal(err)
 	}
-	s.Before.refer(s.Node+16, kho.DataSize, d.FDT)
-	s.Before.refer(s.Node+16, kho.DataSize, d.Scratch)
+	s.Before.Refer(s.Node+16, kho.DataSize, d.FDT)
+	s.Before.Refer(s.Node+16, kho.DataSize, d.Scratch)
 	s.occupied = s.held(s.Before)
 }
 
 // held returns what may not be written to where the handover is as m says.
-func (s *Subject) held(m *Model) phys.Ranges {
+func (s *Subject) held(m *oracle.Model) phys.Ranges {
 	return phys.NewRanges(append(s.Loaded(), m.Memory()...)...)
 }
 
-// Memory returns what is preserved and where the map lies.
-func (m *Model) Memory() phys.Ranges {
-	var all []phys.Range
-	for _, b := range m.Blocks {
-		all = append(all, b.Range())
-	}
-	for _, a := range m.Nodes {
-		all = append(all, phys.Block{Addr: a}.Range())
-	}
-	for a := range m.Leaves {
-		all = append(all, phys.Block{Addr: a.Page()}.Range())
-	}
-	return phys.NewRanges(all...)
-}
-
 // cleared returns what of the handover is to be cleared before the jump.
-func (m *Model) cleared(jump crossing.Jump) string {
+func cleared(m *oracle.Model, jump crossing.Jump) string {
 	for _, r := range jump.Wipe {
 		hit := func(b phys.Block) string {
 			return fmt.Sprintf("%v is cleared, and with it %v of the handover", r, b.Range())
 		}
-		i, ok := m.index(r.Start)
+		i, ok := m.Index(r.Start)
 		if !ok && i > 0 && m.Blocks[i-1].Range().End > r.Start {
 			return hit(m.Blocks[i-1])
 		}
@@ -248,7 +240,7 @@ func (s *Subject) Cross() (o Outcome) {
 	}
 	o.Jump = jump
 	a, err := crossingtest.Arrive(s.Memory, jump.Entry, jump.ZeroPage)
-	switch wiped := s.Before.cleared(jump); {
+	switch wiped := cleared(s.Before, jump); {
 	case wiped != "" && a.KHO != nil:
 		o.Defect = wiped
 	case err != nil:
@@ -303,22 +295,20 @@ func (s *Subject) claimed() []phys.Range {
 	if err != nil {
 		return nil
 	}
-	m := &Model{}
-	m.table(table)
-	return m.Areas
+	return oracle.Areas(table)
 }
 
 // Arrived decodes the handover that a crossing made.
-func (s *Subject) Arrived(o Outcome) (*Model, error) {
-	got, err := s.got.again(s.Memory, o.Data, s.To, s.To, nil)
+func (s *Subject) Arrived(o Outcome) (*oracle.Model, error) {
+	got, err := s.got.Again(s.Memory, oracle.Handover(o.Data), s.To, s.To, nil)
 	if err != nil {
 		return nil, err
 	}
 	s.got = got
-	if hit := got.inScratch(); hit != "" {
+	if hit := got.InScratch(); hit != "" {
 		return nil, errors.New(hit)
 	}
-	if wiped := got.cleared(o.Jump); wiped != "" {
+	if wiped := cleared(got, o.Jump); wiped != "" {
 		return nil, errors.New(wiped)
 	}
 	return got, nil
@@ -326,7 +316,7 @@ func (s *Subject) Arrived(o Outcome) (*Model, error) {
 
 // Carried decodes the handover that a crossing made and holds it against want,
 // what came in. An error names the first word that differs.
-func (s *Subject) Carried(o Outcome, want *Model) error {
+func (s *Subject) Carried(o Outcome, want *oracle.Model) error {
 	got, err := s.Arrived(o)
 	if err != nil {
 		return err
@@ -336,8 +326,8 @@ func (s *Subject) Carried(o Outcome, want *Model) error {
 
 // Came decodes the handover that came in, damaged or not, but for the files that were
 // given up on the way, and proves that got, which arrived, says what it says.
-func (s *Subject) Came(got *Model) (*Model, error) {
-	came, err := s.came.again(s.Memory, s.data(), s.From, s.To, got.GivenUp)
+func (s *Subject) Came(got *oracle.Model) (*oracle.Model, error) {
+	came, err := s.came.Again(s.Memory, oracle.Handover(s.data()), s.From, s.To, got.GivenUp)
 	if err != nil {
 		return nil, fmt.Errorf("accepted, but %w", err)
 	}
@@ -352,7 +342,7 @@ func (s *Subject) Came(got *Model) (*Model, error) {
 // that differs. What is not recorded as up to date and written to is repaired on the
 // way, as package memfd says: the flags are set, and memory that was never written to
 // becomes new memory. A size that nobody said is found.
-func Same(got, want []Word) error {
+func Same(got, want []oracle.Word) error {
 	for i, w := range want {
 		if i >= len(got) {
 			return fmt.Errorf("%v of session %d file %d is missing", w.Kind, w.Session, w.File)
@@ -360,9 +350,9 @@ func Same(got, want []Word) error {
 		g := got[i]
 		switch {
 		case g == w:
-		case w.Kind == TreeSize && g.Kind == TreeSize && w.Value == anySize:
-		case w.Kind == FolioFlags && g.Kind == FolioFlags && g.Value == 3:
-		case w.Kind == FolioPlace && g.Kind == FolioPlace && want[i-1].Value&2 == 0:
+		case w.Kind == oracle.TreeSize && g.Kind == oracle.TreeSize && w.Value == oracle.AnySize:
+		case w.Kind == oracle.FolioFlags && g.Kind == oracle.FolioFlags && g.Value == 3:
+		case w.Kind == oracle.FolioPlace && g.Kind == oracle.FolioPlace && want[i-1].Value&2 == 0:
 		default:
 			return fmt.Errorf("%v of session %d file %d is %#x, want %v %#x", g.Kind, g.Session, g.File, g.Value, w.Kind, w.Value)
 		}
@@ -375,8 +365,8 @@ func Same(got, want []Word) error {
 }
 
 // changed returns the kinds of words in which two models differ.
-func changed(a, b []Word) (ks []Kind) {
-	add := func(k Kind) {
+func changed(a, b []oracle.Word) (ks []oracle.Kind) {
+	add := func(k oracle.Kind) {
 		if !slices.Contains(ks, k) {
 			ks = append(ks, k)
 		}
@@ -390,7 +380,7 @@ func changed(a, b []Word) (ks []Kind) {
 		}
 		return ks
 	}
-	count := make(map[Word]int)
+	count := make(map[oracle.Word]int)
 	for _, w := range a {
 		count[w]++
 	}

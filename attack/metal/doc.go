@@ -6,7 +6,7 @@
 //
 // The attacks are tests with the tag qemu (mk/attack-metal.mk); each writes its
 // section of docs/reliability.md. What a crossing made is judged by the decoder of
-// package attack, which shares nothing with Ferry's readers. Memory and console were
+// package oracle, which shares nothing with Ferry's readers. Memory and console were
 // written by the machine under attack: the first is read by code that proves what it
 // reads, but for that decoder, which runs on what those readers took; the second is
 // searched for text.

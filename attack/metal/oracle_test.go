@@ -12,6 +12,7 @@ import (
 
 	"ferry/attack"
 	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle"
 	"ferry/kho"
 	"ferry/phys"
 )
@@ -19,8 +20,8 @@ import (
 // decode reads the handover of a dump by the decoder that shares nothing with Ferry's
 // readers, as one of generation from on the way to a kernel of generation to, but for
 // the files that were given up on the way.
-func decode(d *Dump, from, to *standin.Generation, without map[attack.FileKey]bool) (*attack.Model, error) {
-	return attack.Decode(d.RAM, d.Data, attack.FormOf(from.Name), attack.FormOf(to.Name), without)
+func decode(d *Dump, from, to *standin.Generation, without map[oracle.FileKey]bool) (*oracle.Model, error) {
+	return oracle.Decode(d.RAM, oracle.Handover(d.Data), oracle.FormOf(from.Name), oracle.FormOf(to.Name), without)
 }
 
 // carried holds what arrived in the generation to against what came in from
@@ -88,11 +89,11 @@ func TestOracleMissesNoLoss(t *testing.T) {
 				return true
 			}},
 			{"the scratch table", func(after *Dump) bool { after.Writable()[area.Start+9] ^= 0x10; return true }},
-			{"a session's name", func(after *Dump) bool { return after.another(model, attack.SessionName) }},
-			{"a size", func(after *Dump) bool { return after.another(model, attack.Size) }},
-			{"the name of reserved memory", func(after *Dump) bool { return after.another(model, attack.RegionName) }},
-			{"the size of reserved memory", func(after *Dump) bool { return after.another(model, attack.RegionSize) }},
-			{"a folio of test_kho", func(after *Dump) bool { return after.another(model, attack.TestFolio) }},
+			{"a session's name", func(after *Dump) bool { return after.another(model, oracle.SessionName) }},
+			{"a size", func(after *Dump) bool { return after.another(model, oracle.Size) }},
+			{"the name of reserved memory", func(after *Dump) bool { return after.another(model, oracle.RegionName) }},
+			{"the size of reserved memory", func(after *Dump) bool { return after.another(model, oracle.RegionSize) }},
+			{"a folio of test_kho", func(after *Dump) bool { return after.another(model, oracle.TestFolio) }},
 		} {
 			path := filepath.Join(t.TempDir(), "after")
 			after, err := before.Copy(path)
@@ -115,7 +116,7 @@ func TestOracleMissesNoLoss(t *testing.T) {
 }
 
 // another changes the rarest word of a kind, wherever memory has such a number.
-func (d *Dump) another(m *attack.Model, k attack.Kind) (changed bool) {
+func (d *Dump) another(m *oracle.Model, k oracle.Kind) (changed bool) {
 	var number []byte
 	least := len(d.Bytes())
 	for _, w := range m.Words {

@@ -1,6 +1,4 @@
-//go:build linux && !metal
-
-package attack
+package oracle
 
 import (
 	"bytes"
@@ -11,7 +9,7 @@ import (
 func (m *Model) luo(at, by phys.Addr) {
 	m.own(at, by)
 	var flbs phys.Addr
-	if m.form.tree {
+	if m.form.Tree {
 		root := m.tree(m.view(at, phys.PageSize))
 		m.add(Number, 0, 0, root.u64("liveupdate-number"))
 		array := phys.Addr(root.kid("luo-session").u64("luo-session-header"))
@@ -21,11 +19,11 @@ func (m *Model) luo(at, by phys.Addr) {
 		for s := range int(n) {
 			m.session(s, array, array+8+phys.Addr(80*s), b[80*s:][:80])
 		}
-		if m.form.flbs {
+		if m.form.FLBs {
 			flbs = phys.Addr(root.kid("luo-flb").u64("luo-flb-header"))
 		}
 	} else {
-		page := m.view(at, phys.PageSize)[m.form.text:]
+		page := m.view(at, phys.PageSize)[m.form.Text:]
 		m.add(Number, 0, 0, le.Uint64(page))
 		s := 0
 		m.chain(phys.Addr(le.Uint64(page[8:])), at, 80, func(by, at phys.Addr, rec []byte) { m.session(s, by, at, rec); s++ })
@@ -36,7 +34,7 @@ func (m *Model) luo(at, by phys.Addr) {
 		m.own(flbs, at)
 		page = m.view(flbs, phys.PageSize)
 	}
-	if !m.to.flbs {
+	if !m.to.FLBs {
 		return
 	}
 	m.add(FLBs, 0, 0, le.Uint64(page[8:]))
@@ -79,12 +77,12 @@ func (m *Model) session(s int, by, home phys.Addr, rec []byte) {
 		n = 0 // Linux warns if it was not
 	}
 	m.add(SessionFiles, s, 0, n)
-	m.refer(home, 80, at)
+	m.Refer(home, 80, at)
 	if at == 0 {
 		return
 	}
 	f := 0
-	if !m.form.tree {
+	if !m.form.Tree {
 		m.chain(at, by, 64, func(by, at phys.Addr, rec []byte) { m.file(s, f, by, at, rec); f++ })
 		return
 	}
@@ -100,9 +98,9 @@ func (m *Model) session(s int, by, home phys.Addr, rec []byte) {
 func (m *Model) file(s, f int, by, home phys.Addr, rec []byte) {
 	data := phys.Addr(le.Uint64(rec[48:]))
 	handler, _, _ := bytes.Cut(rec[:48], []byte{0})
-	m.refer(home, 64, data)
+	m.Refer(home, 64, data)
 	m.add(Token, s, f, le.Uint64(rec[56:]))
-	if string(handler) != m.form.memfd {
+	if string(handler) != m.form.Memfd {
 		m.text(Handler, s, f, asString(rec[:48]))
 		m.add(Opaque, s, f, uint64(data))
 		return
@@ -125,12 +123,12 @@ func (m *Model) file(s, f int, by, home phys.Addr, rec []byte) {
 	}
 	m.add(Position, s, f, le.Uint64(page))
 	m.add(Size, s, f, le.Uint64(page[8:]))
-	if page = page[16:]; m.form.seals {
-		if m.to.seals {
+	if page = page[16:]; m.form.Seals {
+		if m.to.Seals {
 			m.add(Seals, s, f, le.Uint64(page))
 		}
 		page = page[8:]
-	} else if m.to.seals {
+	} else if m.to.Seals {
 		m.add(Seals, s, f, 1)
 	}
 	n := le.Uint64(page)
@@ -161,7 +159,7 @@ func (m *Model) notRetrieved(page []byte) bool {
 	want := make([]byte, 48)
 	le.PutUint64(want[8:], phys.PageSize)
 	rest := want[16:]
-	if m.form.seals {
+	if m.form.Seals {
 		rest = want[24:]
 	}
 	le.PutUint64(rest, 1)

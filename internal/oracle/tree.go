@@ -1,6 +1,4 @@
-//go:build linux && !metal
-
-package attack
+package oracle
 
 import (
 	"bytes"

@@ -1,6 +1,4 @@
-//go:build linux && !metal
-
-package attack
+package oracle
 
 import (
 	"bytes"
@@ -10,8 +8,8 @@ import (
 	"ferry/phys"
 )
 
-// anySize is the size of an unknown sub-tree where the format does not say it.
-const anySize = 0
+// AnySize is the size of an unknown sub-tree where the format does not say it.
+const AnySize = 0
 
 // subtree reads a sub-tree that is not live update's: its name, where it is, and
 // what it says.
@@ -22,13 +20,13 @@ func (m *Model) subtree(name string, at phys.Addr, size uint64) {
 	m.add(TreePlace, 0, 0, uint64(at))
 	known := name == "memblock" || name == "kexec-metadata" || name == "kho_test"
 	switch {
-	case m.form.bitmap == 0:
+	case m.form.Bitmap == 0:
 	case known:
 		size = uint64(be.Uint32(m.view(at, 8)[4:])) // of a device tree: all that there can be
 	default:
-		size = anySize // it does not say
+		size = AnySize // it does not say
 	}
-	if m.to.bitmap == 0 {
+	if m.to.Bitmap == 0 {
 		m.add(TreeSize, 0, 0, size)
 	}
 	switch name {
@@ -65,7 +63,7 @@ func (m *Model) regions(at phys.Addr, t *dtNode) {
 		m.add(RegionStart, i, 0, start)
 		m.add(RegionSize, i, 0, size)
 		pages := uint64(0)
-		first, _ := m.index(phys.Addr(start))
+		first, _ := m.Index(phys.Addr(start))
 		for j := first; j < len(m.Blocks) && uint64(m.Blocks[j].Addr)-start < size; j++ {
 			m.by[j] = at
 			pages += m.Blocks[j].Order.Bytes() / phys.PageSize

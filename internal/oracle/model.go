@@ -1,6 +1,10 @@
-//go:build linux && !metal
-
-package attack
+// Package oracle reads a handover without a line of the product: its forms are
+// written from the formats' documentation, and it trusts what it reads. What came in,
+// read by it, has to be what arrives, read by it. It imports package phys alone.
+//
+// [Decode] returns a [Model], the facts of a handover in no generation's form. The
+// stand-in for both kernels, package standin, writes and checks handovers by itself.
+package oracle
 
 import "ferry/phys"
 
@@ -9,24 +13,24 @@ import "ferry/phys"
 // shares nothing with the packages under test.
 type Form struct {
 	Name   string
-	bitmap uint64 // bytes of a bitmap in the list of preserved memory; 0: a radix tree
-	tree   bool   // the root of live update is a device tree, records lie in arrays
-	flbs   bool
-	text   uint64 // bytes of the string in struct luo_ser
-	memfd  string // handler; empty: no live update
-	seals  bool
-	meta   bool // kexec-metadata reaches the kernel
+	Bitmap uint64 // bytes of a bitmap in the list of preserved memory; 0: a radix tree
+	Tree   bool   // the root of live update is a device tree, records lie in arrays
+	FLBs   bool
+	Text   uint64 // bytes of the string in struct luo_ser
+	Memfd  string // handler; empty: no live update
+	Seals  bool
+	Meta   bool // kexec-metadata reaches the kernel
 }
 
 // Forms are those of every generation.
 var Forms = []*Form{
-	{Name: "A", bitmap: 512},
-	{Name: "B", bitmap: 4096},
-	{Name: "C", bitmap: 4096, tree: true, memfd: "memfd-v1"},
-	{Name: "D", bitmap: 4096, tree: true, flbs: true, memfd: "memfd-v1"},
-	{Name: "E", tree: true, flbs: true, memfd: "memfd-v2", seals: true, meta: true},
-	{Name: "E'", text: 24, flbs: true, memfd: "memfd-v2", seals: true, meta: true},
-	{Name: "F", text: 8, flbs: true, memfd: "memfd-v2", seals: true, meta: true},
+	{Name: "A", Bitmap: 512},
+	{Name: "B", Bitmap: 4096},
+	{Name: "C", Bitmap: 4096, Tree: true, Memfd: "memfd-v1"},
+	{Name: "D", Bitmap: 4096, Tree: true, FLBs: true, Memfd: "memfd-v1"},
+	{Name: "E", Tree: true, FLBs: true, Memfd: "memfd-v2", Seals: true, Meta: true},
+	{Name: "E'", Text: 24, FLBs: true, Memfd: "memfd-v2", Seals: true, Meta: true},
+	{Name: "F", Text: 8, FLBs: true, Memfd: "memfd-v2", Seals: true, Meta: true},
 }
 
 // FormOf returns the form of a generation.
@@ -105,8 +109,8 @@ type FileKey struct{ Session, File int32 }
 type Model struct {
 	Words  []Word
 	Blocks []phys.Block // what is preserved, by address
-	keep   bool         // note refs
-	refs   []ref
+	keep   bool         // note Refs
+	Refs   []Ref
 	by     []phys.Addr // who refers to each of them; 0: nobody
 
 	// GivenUp are the files that cannot be retrieved, as Ferry writes them. What came
@@ -129,15 +133,26 @@ type Model struct {
 	without map[FileKey]bool // files of which nothing is read
 }
 
-// ref is a record that says where an object is.
-type ref struct {
-	record phys.Range
-	object phys.Addr
+// Ref is a record that says where an object is.
+type Ref struct {
+	Record phys.Range
+	Object phys.Addr
 }
 
-// refer notes that the n bytes at a say where object is.
-func (m *Model) refer(a phys.Addr, n uint64, object phys.Addr) {
+// Refer notes that the n bytes at a say where object is.
+func (m *Model) Refer(a phys.Addr, n uint64, object phys.Addr) {
 	if m.keep && object != 0 {
-		m.refs = append(m.refs, ref{phys.Range{Start: a, End: a + phys.Addr(n)}, object})
+		m.Refs = append(m.Refs, Ref{phys.Range{Start: a, End: a + phys.Addr(n)}, object})
 	}
 }
+
+// Handover is where a handover is found: the payload of its setup_data node.
+type Handover struct {
+	FDT         phys.Addr // root device tree
+	FDTSize     uint64
+	Scratch     phys.Addr // scratch table
+	ScratchSize uint64    // bytes, 16 an area
+}
+
+// Owner returns the structure that refers to block i of the model, 0 for nobody.
+func (m *Model) Owner(i int) phys.Addr { return m.by[i] }

@@ -1,6 +1,4 @@
-//go:build linux && !metal
-
-package attack
+package oracle
 
 import (
 	"cmp"
@@ -9,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"ferry/kho"
 	"ferry/phys"
 )
 
@@ -18,29 +15,30 @@ var (
 	be = binary.BigEndian
 )
 
-var errDecode = errors.New("the independent decoder cannot read it")
+// ErrDecode is wrapped by errors of what this package cannot read.
+var ErrDecode = errors.New("the independent decoder cannot read it")
 
 // Decode reads the handover that d names, laid out as form, trusting it. Words
 // that a kernel of generation to cannot be given are left out, and the files that were
 // given up on the way: without, the GivenUp of what arrived.
-func Decode(mem phys.Memory, d kho.Data, form, to *Form, without map[FileKey]bool) (*Model, error) {
+func Decode(mem phys.Memory, d Handover, form, to *Form, without map[FileKey]bool) (*Model, error) {
 	return decode(&Model{mem: mem, form: form, to: to, without: without}, d)
 }
 
-func decode(m *Model, d kho.Data) (*Model, error) {
+func decode(m *Model, d Handover) (*Model, error) {
 	if m.Leaves == nil {
 		m.Leaves = make(map[phys.Addr]phys.Block)
 	}
 	m.decode(d)
 	if m.bad != nil {
-		return nil, fmt.Errorf("%w: %w", errDecode, m.bad)
+		return nil, fmt.Errorf("%w: %w", ErrDecode, m.bad)
 	}
 	return m, nil
 }
 
-// again is Decode into the memory of m, what a model read before that nobody needs
+// Again is Decode into the memory of m, what a model read before that nobody needs
 // any more, where it is not nil.
-func (m *Model) again(mem phys.Memory, d kho.Data, form, to *Form, without map[FileKey]bool) (*Model, error) {
+func (m *Model) Again(mem phys.Memory, d Handover, form, to *Form, without map[FileKey]bool) (*Model, error) {
 	if m == nil {
 		return Decode(mem, d, form, to, without)
 	}
@@ -50,7 +48,7 @@ func (m *Model) again(mem phys.Memory, d kho.Data, form, to *Form, without map[F
 }
 
 // DecodeMap is Decode of the preserved-memory map alone.
-func DecodeMap(mem phys.Memory, d kho.Data, form *Form) (*Model, error) {
+func DecodeMap(mem phys.Memory, d Handover, form *Form) (*Model, error) {
 	m := &Model{mem: mem, form: form, Leaves: make(map[phys.Addr]phys.Block)}
 	root := m.tree(m.view(d.FDT, phys.PageSize))
 	m.readMap(phys.Addr(root.u64("preserved-memory-map")))
@@ -85,11 +83,11 @@ func (m *Model) text(k Kind, s, f int, b []byte) {
 	}
 }
 
-func (m *Model) decode(d kho.Data) {
+func (m *Model) decode(d Handover) {
 	table := m.view(d.Scratch, d.ScratchSize)
 	m.table(table)
 	for i := 0; i+16 <= len(table); i += 16 {
-		m.refer(d.Scratch+phys.Addr(i), 16, phys.Addr(le.Uint64(table[i:])))
+		m.Refer(d.Scratch+phys.Addr(i), 16, phys.Addr(le.Uint64(table[i:])))
 	}
 	root := m.tree(m.view(d.FDT, phys.PageSize))
 	m.readMap(phys.Addr(root.u64("preserved-memory-map")))
@@ -97,17 +95,17 @@ func (m *Model) decode(d kho.Data) {
 	slices.SortFunc(root.kids, func(a, b *dtNode) int { return cmp.Compare(a.name, b.name) })
 	for _, n := range root.kids {
 		pointer, size := "fdt", uint64(0)
-		if m.form.bitmap == 0 {
+		if m.form.Bitmap == 0 {
 			pointer, size = "preserved-data", n.u64("blob-size")
 		}
 		at, words := phys.Addr(n.u64(pointer)), len(m.Words)
-		m.refer(d.FDT+phys.Addr(n.lo), uint64(n.hi-n.lo), at)
+		m.Refer(d.FDT+phys.Addr(n.lo), uint64(n.hi-n.lo), at)
 		switch {
-		case n.name == "LUO" && m.form.memfd != "":
-			if m.luo(at, d.FDT); m.to.memfd == "" {
+		case n.name == "LUO" && m.form.Memfd != "":
+			if m.luo(at, d.FDT); m.to.Memfd == "" {
 				m.Words = m.Words[:words]
 			}
-		case n.name == "ferry", n.name == "kexec-metadata" && !m.to.meta:
+		case n.name == "ferry", n.name == "kexec-metadata" && !m.to.Meta:
 			m.own(at, d.FDT)
 		default:
 			m.own(at, d.FDT)
@@ -148,8 +146,8 @@ func (m *Model) table(table []byte) {
 	}
 }
 
-// inScratch returns what of the handover lies in an area of its scratch table.
-func (m *Model) inScratch() string {
+// InScratch returns what of the handover lies in an area of its scratch table.
+func (m *Model) InScratch() string {
 	areas := phys.NewRanges(m.Areas...)
 	for _, r := range m.Memory() {
 		if s, hit := areas.Overlaps(r); hit {
@@ -161,7 +159,7 @@ func (m *Model) inScratch() string {
 
 // own makes the block at a that of the structure at by, and returns its order.
 func (m *Model) own(a, by phys.Addr) uint64 {
-	i, ok := m.index(a)
+	i, ok := m.Index(a)
 	if !ok {
 		return 255
 	}
@@ -169,14 +167,14 @@ func (m *Model) own(a, by phys.Addr) uint64 {
 	return uint64(m.Blocks[i].Order)
 }
 
-// index returns which block begins at a.
-func (m *Model) index(a phys.Addr) (int, bool) {
+// Index returns which block begins at a.
+func (m *Model) Index(a phys.Addr) (int, bool) {
 	return slices.BinarySearchFunc(m.Blocks, a, func(b phys.Block, a phys.Addr) int { return cmp.Compare(b.Addr, a) })
 }
 
 func (m *Model) readMap(at phys.Addr) {
 	m.Root = at
-	if m.form.bitmap > 0 {
+	if m.form.Bitmap > 0 {
 		for n := 0; at != 0 && m.bad == nil; n++ {
 			if n > 4096 {
 				m.fail("a list of more than %d chunks", n)
@@ -189,7 +187,7 @@ func (m *Model) readMap(at phys.Addr) {
 			}
 			for i := range min(le.Uint32(page[12:]), 255) {
 				start, bitmap := le.Uint64(page[16+16*i:]), phys.Addr(le.Uint64(page[24+16*i:]))
-				m.bits(bitmap, m.form.bitmap, phys.Block{Addr: phys.Addr(start), Order: phys.Order(order)})
+				m.bits(bitmap, m.form.Bitmap, phys.Block{Addr: phys.Addr(start), Order: phys.Order(order)})
 			}
 			at = phys.Addr(le.Uint64(page))
 		}
@@ -238,4 +236,50 @@ func (m *Model) bits(at phys.Addr, n uint64, b phys.Block) {
 			}
 		}
 	}
+}
+
+// Memory returns what is preserved and where the map lies.
+func (m *Model) Memory() phys.Ranges {
+	var all []phys.Range
+	for _, b := range m.Blocks {
+		all = append(all, b.Range())
+	}
+	for _, a := range m.Nodes {
+		all = append(all, phys.Block{Addr: a}.Range())
+	}
+	for a := range m.Leaves {
+		all = append(all, phys.Block{Addr: a.Page()}.Range())
+	}
+	return phys.NewRanges(all...)
+}
+
+// Holding returns the preserved block that a lies in, and who refers to it.
+func (m *Model) Holding(a phys.Addr) (b phys.Block, by phys.Addr, ok bool) {
+	i, ok := m.Index(a)
+	if !ok {
+		i--
+	}
+	if i < 0 || a >= m.Blocks[i].Range().End {
+		return b, 0, false
+	}
+	return m.Blocks[i], m.by[i], true
+}
+
+// Areas returns the areas of a scratch table, damaged or not.
+func Areas(table []byte) []phys.Range {
+	m := new(Model)
+	m.table(table)
+	return m.Areas
+}
+
+// DecodeNoting is [Decode] that also keeps which records say where objects are:
+// [Model.Refs].
+func DecodeNoting(mem phys.Memory, d Handover, form, to *Form) (*Model, error) {
+	return decode(&Model{mem: mem, form: form, to: to, keep: true}, d)
+}
+
+// Property returns a property of 8 bytes, in the machine's order, of a node below
+// the root of the device tree in page.
+func Property(page []byte, node, name string) uint64 {
+	return new(Model).tree(page).kid(node).u64(name)
 }
