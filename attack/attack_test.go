@@ -5,8 +5,8 @@ package attack
 import (
 	"testing"
 
-	"ferry/cmd/probe/standin"
 	"ferry/internal/oracle"
+	"ferry/internal/oracle/standin"
 )
 
 // alone skips, with -short, a test that runs on one goroutine. The race detector

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 )
 
 // arena is every machine that the fuzzer damages: real handovers of every

@@ -23,10 +23,10 @@ import (
 	"time"
 
 	"ferry/boot/payload"
-	"ferry/cmd/probe/standin"
 	"ferry/crossing"
 	"ferry/crossing/crossingtest"
 	"ferry/internal/oracle"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/kho/khotest"
 	"ferry/phys"

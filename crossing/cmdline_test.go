@@ -10,7 +10,7 @@ import (
 	"ferry/boot/opened/openedtest"
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/phys"
 )
 

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"ferry/boot"
-	"ferry/cmd/probe/standin"
 	"ferry/crossing/crossingtest"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/phys"
 )

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/cmd/probe/standin"
 	"ferry/crossing/crossingtest"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/phys"
 )

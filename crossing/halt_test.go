@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"ferry/boot/payload"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/phys"
 )
 

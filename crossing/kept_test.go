@@ -3,7 +3,7 @@ package crossing
 import (
 	"testing"
 
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/luo"
 	"ferry/memfd"

@@ -7,8 +7,8 @@ import (
 
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/cmd/probe/standin"
 	"ferry/crossing/crossingtest"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/phys"
 	"ferry/phys/phystest"

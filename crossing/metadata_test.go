@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/phys"
 )

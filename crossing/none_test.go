@@ -7,7 +7,7 @@ import (
 
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 )
 
 // TestAnAnnouncedHandoverThatDoesNotCome: only on-error=cold boots a kernel without

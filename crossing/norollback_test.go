@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 )
 
 // TestNoRollbackWithoutAKernelForIt: the command line may ask for what the payload

@@ -8,7 +8,7 @@ import (
 	"ferry/boot"
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 )
 
 // TestEachErrorIsSaidOnce: there is no room for the next kernel, which the crossing,

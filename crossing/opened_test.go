@@ -12,7 +12,7 @@ import (
 	"ferry/boot/opened/openedtest"
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/phys"
 )

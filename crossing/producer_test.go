@@ -8,7 +8,7 @@ import (
 
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 )
 

@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"ferry/boot/payload"
-	"ferry/cmd/probe/standin"
 	"ferry/crossing/crossingtest"
+	"ferry/internal/oracle/standin"
 )
 
 // TestFewerSessionsThanExpectedFollowThePolicy: kernel A of the payload is the one

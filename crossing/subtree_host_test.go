@@ -8,7 +8,7 @@ import (
 
 	"github.com/u-root/u-root/pkg/dt"
 
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/phys"
 )

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/cmd/probe/standin"
 	"ferry/fdt"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/phys"
 )

@@ -11,7 +11,7 @@ import (
 	"ferry/boot/minisign"
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 )
 
 // kernelNamed is the smallest image, distinguished by a word behind its code.

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"ferry/boot/payload"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/luo"
 	"ferry/own"

@@ -11,8 +11,8 @@ import (
 	"ferry/boot"
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/cmd/probe/standin"
 	"ferry/crossing/crossingtest"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/phys"
 )

@@ -14,7 +14,7 @@ import (
 
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/internal/qemu"
 	"ferry/internal/report"
 )

@@ -19,7 +19,7 @@ import (
 	"ferry/boot/opened"
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/internal/qemu"
 	"ferry/kho"
 	"ferry/linux"

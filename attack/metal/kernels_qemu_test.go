@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"ferry/cmd/probe/standin"
 	"ferry/crossing"
+	"ferry/internal/oracle/standin"
 	"ferry/internal/qemu"
 	"ferry/linux"
 	"ferry/linux/workload"

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"ferry/board/record"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/internal/qemu"
 	"ferry/internal/report"
 	"ferry/linux"

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"ferry/attack"
-	"ferry/cmd/probe/standin"
 	"ferry/internal/oracle"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/phys"
 )

@@ -11,8 +11,8 @@ import (
 
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/cmd/probe/standin"
 	"ferry/crossing"
+	"ferry/internal/oracle/standin"
 	"ferry/internal/qemu"
 	"ferry/internal/report"
 	"ferry/kho"

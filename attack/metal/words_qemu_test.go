@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"ferry/cmd/probe/standin"
 	"ferry/crossing/crossingtest"
+	"ferry/internal/oracle/standin"
 	"ferry/internal/qemu"
 	"ferry/kho"
 	"ferry/phys"

@@ -6,7 +6,7 @@ import (
 	"ferry/board/amd64"
 	"ferry/boot"
 	"ferry/boot/payload"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/phys"
 )
 

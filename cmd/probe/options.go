@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"ferry/boot/cmdline"
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/phys"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"ferry/cmd/probe/standin"
+	"ferry/internal/oracle/standin"
 	"ferry/kho"
 	"ferry/luo"
 	"ferry/phys"
