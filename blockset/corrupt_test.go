@@ -129,7 +129,7 @@ func TestRestoreRejectsBlockOfAnotherChain(t *testing.T) {
 		t.Errorf("got %v, want block 3 refused as shared", err)
 	}
 	if _, err := blockset.Restore(own.NewLedger(mem, pages, scratch), l, one.Head(), nil); err != nil {
-		t.Errorf("another handover's checker: %v", err)
+		t.Errorf("another handover's ledger: %v", err)
 	}
 }
 

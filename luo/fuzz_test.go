@@ -45,7 +45,7 @@ func seeds(t testing.TB) (all [][]byte) {
 }
 
 // restoreBounded restores a state of a few blocks, which takes little of the heap,
-// whatever they say: chunks of the lists of runs, the checker's first lines, and what
+// whatever they say: chunks of the lists of runs, the ledger's first lines, and what
 // is found wrong.
 func restoreBounded(t testing.TB, mem phys.Memory, d *draft) (st *State, err error) {
 	t.Helper()
