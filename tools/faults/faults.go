@@ -31,19 +31,19 @@ var faults = []fault{
 	{
 		name: "range: the zero page keeps what the header before had behind the new one's end",
 		file: "boot/write.go",
-		old:  "\tclear(b[offHeader:offHeaderMax])\n", new: "",
+		old:  "\tclear(b[protocol.OffHeader:protocol.OffHeaderMax])\n", new: "",
 		test: "go test ./boot",
 	},
 	{
 		name: "range: of memory map entries without room only the first is reserved",
-		file: "boot/e820.go",
-		old:  "End: max(all.End, e.Range.End)}", new: "End: all.End}",
+		file: "boot/protocol/e820.go",
+		old:  "max(end, rest.Addr+rest.Size)", new: "rest.Addr+rest.Size",
 		test: "go test ./boot",
 	},
 	{
 		name: "off by one in paging: the page in which a range ends is not mapped",
 		file: "board/amd64/internal/kernel/tables.go",
-		old:  "m.linear(DirectMap, start, min((end+PageSize-1)&^(PageSize-1), DirectEnd), 0)", new: "m.linear(DirectMap, start, min(end&^(PageSize-1), DirectEnd), 0)",
+		old:  "t.linear(DirectMap, start, min((end+PageSize-1)&^(PageSize-1), DirectEnd), 0)", new: "t.linear(DirectMap, start, min(end&^(PageSize-1), DirectEnd), 0)",
 		test: "go test ./board/amd64/internal/kernel",
 	},
 	{
@@ -85,7 +85,7 @@ var faults = []fault{
 	{
 		name: "wipe range: the kernel's stacks stay for the next kernel",
 		file: "board/amd64/internal/kernel/depart.go",
-		old:  "n = out.add(n, m.area(), m.area()+areaSize)", new: "n = out.add(n, m.area(), m.area()+machineSize)",
+		old:  "n = out.add(n, m.image.area(), m.image.area()+areaSize)", new: "n = out.add(n, m.image.area(), m.image.area()+machineSize)",
 		test: boots + "TestNextKernelFindsNoSecrets",
 	},
 }
