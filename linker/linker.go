@@ -47,7 +47,7 @@ type Params struct {
 // Options are the choices of the one who builds an image.
 type Options struct {
 	InitSize uint64 // bytes, a multiple of the page size; 0 means the default
-	Version  string // name shown by file(1) and boot loaders; "" means "ferry"
+	Version  string // name shown by file(1) and boot loaders; "" means "ferry" and [Version]
 }
 
 // Link reads an ELF executable and returns the bzImage. The result depends on
@@ -57,7 +57,7 @@ func Link(r io.ReaderAt, o Options) ([]byte, error) {
 		o.InitSize = InitSize
 	}
 	if o.Version == "" {
-		o.Version = "ferry"
+		o.Version = "ferry " + Version
 	}
 	f, err := elf.NewFile(r)
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,11 +28,11 @@ func (c *imageCmd) image(out io.Writer) error {
 	}
 	area, err := linker.Trust(stage)
 	if err != nil {
-		return fmt.Errorf("stage %s: %w", c.Stage, err)
+		return in(classPayload, fmt.Errorf("stage %s: %w", c.Stage, err))
 	}
 	if c.Pubkey == "" {
 		if c.Output != "" || c.MinSerial != nil || c.MinRelease != nil {
-			return &problem{"without a key an image demands nothing, and anybody can write any serial number", "give --pubkey", nil}
+			return in(classUsage, &problem{"without a key an image demands nothing, and anybody can write any serial number", "give --pubkey", nil})
 		}
 		t, err := payload.ParseTrust(area)
 		if err != nil {
@@ -43,7 +42,7 @@ func (c *imageCmd) image(out io.Writer) error {
 		return nil
 	}
 	if c.Output == "" {
-		return errors.New("--pubkey takes an --output")
+		return usage("--pubkey takes an --output")
 	}
 	pubkey, err := os.ReadFile(c.Pubkey)
 	if err != nil {
@@ -115,7 +114,7 @@ func demands(t *payload.Trust) string {
 func trustOf(stage []byte) (*payload.Trust, error) {
 	area, err := linker.Trust(stage)
 	if err != nil {
-		return nil, err
+		return nil, in(classPayload, err)
 	}
 	return payload.ParseTrust(area)
 }

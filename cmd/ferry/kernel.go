@@ -58,7 +58,7 @@ func (r *review) readKernel(name, initrd, generation, flag string) (k *packed, e
 func (k *packed) is(generation, flag string, found *vmlinux.Kernel, openErr error, r *review) error {
 	g := crossing.ByName(generation)
 	if g == nil {
-		return fmt.Errorf("%s %s: want one of %s", flag, generation, strings.Join(names(crossing.Generations()), " "))
+		return usage(fmt.Sprintf("%s %s: want one of %s", flag, generation, strings.Join(names(crossing.Generations()), " ")))
 	}
 	k.info.Generation, k.reads = g.Name, fmt.Sprintf("%v, as %s says", g, flag)
 	r.claims("kernel "+k.name, k.info, flag, found, openErr)
@@ -69,7 +69,7 @@ func (k *packed) is(generation, flag string, found *vmlinux.Kernel, openErr erro
 func (k *packed) identify(found *vmlinux.Kernel, openErr error, flag string) error {
 	switch {
 	case silent(found, openErr):
-		return &problem{fmt.Sprintf("kernel %s does not say which formats it reads", k.name), "say it with " + flag, openErr}
+		return in(classPayload, &problem{fmt.Sprintf("kernel %s does not say which formats it reads", k.name), "say it with " + flag, openErr})
 	case openErr != nil:
 		return &problem{fmt.Sprintf("kernel %s", k.name), "take a whole one", openErr}
 	}

@@ -28,7 +28,7 @@ func (c *loadCmd) Run() error {
 	h := host{root: os.DirFS("/")}
 	if c.Unload {
 		if c.Payload != "" || c.Stage != "" || c.Cmdline != nil || c.Append != "" {
-			return errors.New("--unload takes nothing else")
+			return usage("--unload takes nothing else")
 		}
 		if err := unix.KexecFileLoad(-1, -1, "", unix.KEXEC_FILE_UNLOAD); err != nil {
 			return explain(err, "unload")
@@ -37,7 +37,7 @@ func (c *loadCmd) Run() error {
 		return nil
 	}
 	if c.Payload == "" || c.Stage == "" {
-		return errors.New("want --stage and a payload, or --unload")
+		return usage("want --stage and a payload, or --unload")
 	}
 	if err := c.load(h, os.Stdout, kexecFileLoad); err != nil {
 		return fmt.Errorf("%w\nferry: now %s", err, h.now())
@@ -85,7 +85,7 @@ func (c *loadCmd) load(h host, out io.Writer, kexec func(f files, line string) e
 		return explain(err, "load")
 	}
 	if loaded, known := h.loaded(); known && !loaded {
-		return errors.New("the kernel took the image but says that none is loaded")
+		return &classed{classHost, errors.New("the kernel took the image but says that none is loaded")}
 	}
 	ready.print(out, h)
 	return nil
@@ -128,8 +128,8 @@ func parseStage(name string, file []byte) (*boot.Kernel, error) {
 		return nil, fmt.Errorf("stage %s: %w", name, err)
 	}
 	if !stage.Above4G || !stage.FiveLevel {
-		return nil, fmt.Errorf("stage %s: starts above 4 GiB: %v, under five page table levels: %v: not a stage of Ferry's",
-			name, stage.Above4G, stage.FiveLevel)
+		return nil, &classed{classPayload, fmt.Errorf("stage %s: starts above 4 GiB: %v, under five page table levels: %v: not a stage of Ferry's",
+			name, stage.Above4G, stage.FiveLevel)}
 	}
 	return stage, nil
 }
@@ -176,5 +176,5 @@ func explain(err error, what string) error {
 	default:
 		do = "the kernel's log may say more"
 	}
-	return &problem{"kexec_file_load: " + what, do, err}
+	return in(classHost, &problem{"kexec_file_load: " + what, do, err})
 }

@@ -63,8 +63,8 @@ func newOutput(flag, name string, inputs ...input) (*output, error) {
 }
 
 func (o *output) refuse(format string, args ...any) error {
-	return &problem{fmt.Sprintf("%s %s %s", o.flag, o.name, fmt.Sprintf(format, args...)),
-		"name a new file, one to be replaced, or " + standardOutput + " for standard output", nil}
+	return in(classUsage, &problem{fmt.Sprintf("%s %s %s", o.flag, o.name, fmt.Sprintf(format, args...)),
+		"name a new file, one to be replaced, or " + standardOutput + " for standard output", nil})
 }
 
 // kindOf names what is no regular file.

@@ -144,7 +144,7 @@ func (r *review) packed(what string, k *packed, own *string) {
 // expectation wants the next kernel to be able to have sessions if some are expected.
 func (c *packCmd) expectation(m payload.Manifest) error {
 	if g := crossing.ByName(m.Kernel.Generation); c.Expect > 0 && g.LUO == nil {
-		return &problem{fmt.Sprintf("--expect-sessions %d: kernels of generation %v have no sessions", c.Expect, g), "leave it out", nil}
+		return in(classUsage, &problem{fmt.Sprintf("--expect-sessions %d: kernels of generation %v have no sessions", c.Expect, g), "leave it out", nil})
 	}
 	return nil
 }
@@ -224,7 +224,7 @@ func readPart(name string) ([]byte, error) {
 		return nil, err
 	}
 	if info.Size() > maxPart {
-		return nil, fmt.Errorf("%s: %s, at most %s fit into a payload", name, size(uint64(info.Size())), size(maxPart))
+		return nil, &classed{classPayload, fmt.Errorf("%s: %s, at most %s fit into a payload", name, size(uint64(info.Size())), size(maxPart))}
 	}
 	return os.ReadFile(name)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"ferry/boot/payload"
@@ -19,7 +18,7 @@ type rollbackFlags struct {
 // check refuses flags about a kernel that is not there.
 func (r rollbackFlags) check() error {
 	if r.Kernel == "" && (r.Initrd != "" || r.Cmdline != nil || r.Generation != "") {
-		return errors.New("--rollback-initrd, --rollback-cmdline and --rollback-generation need --rollback-kernel")
+		return usage("--rollback-initrd, --rollback-cmdline and --rollback-generation need --rollback-kernel")
 	}
 	return nil
 }
@@ -37,7 +36,7 @@ func checkFrom(from string) error {
 	if from == "" || generationOf(from) != nil {
 		return nil
 	}
-	return fmt.Errorf("--from %s: want a release such as 6.17.13, or a generation, as ferry abi lists them", from)
+	return usage(fmt.Sprintf("--from %s: want a release such as 6.17.13, or a generation, as ferry abi lists them", from))
 }
 
 // policy decides what follows a failure, if the manifest says what is known, and refuses what cannot work. The note
@@ -51,7 +50,7 @@ func (r *review) policy(onError string, m payload.Manifest) (outcome, note strin
 	switch onError {
 	case payload.OnErrorRollback:
 		if m.Rollback == nil {
-			return "", "", &problem{"--on-error rollback without a kernel to go back to", "give it with --rollback-kernel", nil}
+			return "", "", in(classUsage, &problem{"--on-error rollback without a kernel to go back to", "give it with --rollback-kernel", nil})
 		}
 	case payload.OnErrorPass:
 		if differ {

@@ -114,7 +114,7 @@ func place(areas []phys.Range, needs []boot.Need) ([]phys.Range, error) {
 	case low(need):
 		p.do = "take a kernel that can be loaded above 4 GiB, or boot with more below, " + advice(needs)
 	}
-	return nil, p
+	return nil, in(classRoom, p)
 }
 
 // fit returns the places of the needs up to the first that has none, and whether all have one.

@@ -90,7 +90,7 @@ func (c *sealCmd) trust() (*payload.Trust, error) {
 		}
 		t, err := trustOf(stage)
 		if err == nil && t == nil {
-			err = errors.New("the image has no key")
+			err = &classed{classTrust, errors.New("the image has no key")}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("stage %s: %w", c.Stage, err)
@@ -99,8 +99,8 @@ func (c *sealCmd) trust() (*payload.Trust, error) {
 	case c.Unverified:
 		return nil, nil
 	}
-	return nil, &problem{"without its key a signature cannot be verified",
-		"give --pubkey, or --stage with the image that is to take it, or --unverified", nil}
+	return nil, in(classUsage, &problem{"without its key a signature cannot be verified",
+		"give --pubkey, or --stage with the image that is to take it, or --unverified", nil})
 }
 
 // verify proves a payload as an image that demands t does, and returns the trusted comment.

@@ -13,7 +13,7 @@ import (
 
 var cli struct {
 	InitSize uint64 `default:"64" help:"RAM that belongs to the image from its load address, in MiB."`
-	Name     string `default:"ferry" help:"Version string in the setup header."`
+	Name     string `help:"Version string in the setup header. Default: ferry and its version."`
 	Output   string `short:"o" required:"" type:"path" help:"The bzImage to write."`
 	ELF      string `arg:"" type:"existingfile" help:"The program: static, text at image base + 0x1000."`
 }
