@@ -47,7 +47,7 @@ reproducible: $(BUILD)/ferry.bzimage ## the image built in another folder has th
 	cmp "$$other/$(BUILD)/ferry.bzimage" $(BUILD)/ferry.bzimage
 
 test-metal: qemu $(BUILD)/linker ## the unit tests with no OS, at real physical addresses
-	MEM=2G LINKER=$(CURDIR)/$(BUILD)/linker $(METAL_ENV) $(METAL_GO) test $(METAL_FLAGS) -count=1 -p 2 -exec '$(CURDIR)/qemu.sh' $(METAL_PKGS)
+	MEM=2G TIMEOUT=400 LINKER=$(CURDIR)/$(BUILD)/linker $(METAL_ENV) $(METAL_GO) test $(METAL_FLAGS) -count=1 -p 2 -exec '$(CURDIR)/qemu.sh' $(METAL_PKGS)
 
 # The newest release of Go that the module proxy knows, fetched by the go command. Its
 # runtime may make system calls that nobody has answered yet: unit tests and crossing end
