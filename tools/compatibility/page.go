@@ -71,7 +71,7 @@ func page(results []linux.Result) []byte {
 		t.section(&b, s)
 	}
 	t.chains(&b)
-	b.WriteString("\n## The README's table\n\n<!-- before and after: begin -->\n")
+	b.WriteString("\n## Before and after\n\n<!-- before and after: begin -->\n")
 	t.summary(&b)
 	b.WriteString("<!-- before and after: end -->\n")
 	return b.Bytes()
