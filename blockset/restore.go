@@ -53,7 +53,7 @@ func AppendChain(dst []Block, ledger *own.Ledger, object string, l Layout, head 
 	return dst, nil
 }
 
-// chainFault names the block about which err is, the one after those in chain, and
+// chainFault names the block that err is about, the one after those in chain, and
 // says where its address was read.
 func chainFault(err error, object string, chain []Block) error {
 	e, ok := errors.AsType[*phys.Error](err)

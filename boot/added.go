@@ -23,7 +23,7 @@ func AddedRAM(line string) (all []phys.Range) {
 	}
 }
 
-// RAMWord returns the word that tells the stage of RAM that no map names.
+// RAMWord returns the word that names RAM of no map to the stage.
 func RAMWord(all phys.Ranges) string {
 	var parts []string
 	for _, r := range all {

@@ -1,8 +1,8 @@
-// Package boot speaks the Linux x86 boot protocol in both directions: it reads
+// Package boot implements the Linux x86 boot protocol in both directions: it reads
 // what another kernel or a loader started us with, and places the next kernel
 // and everything it is handed.
 //
-// What came in was written by kexec_file_load of the kernel before us, or by a
+// The input was written by kexec_file_load of the kernel before us, or by a
 // boot loader: the zero page (struct boot_params), the command line, the list of
 // setup_data nodes, the initrd. It is untrusted: every address is checked by
 // [phys.Memory] before it is followed, lists are bounded, and nothing is

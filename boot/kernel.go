@@ -10,7 +10,7 @@ import (
 	"ferry/phys"
 )
 
-// Limits on what an image may ask for.
+// Limits on what an image may demand.
 const (
 	minImage     = 1024    // two sectors, up to the end of the setup header
 	maxAlignment = 1 << 30 // larger than any kernel's
@@ -59,8 +59,8 @@ func ParseKernel(image []byte) (*Kernel, error) {
 	return k, k.check(uint64(u32(image, protocol.OffSyssize)) * 16)
 }
 
-// parseHeader checks the setup header, which lies in b where it lies in an
-// image.
+// parseHeader checks the setup header, which is in b at the same offset as in
+// an image.
 func parseHeader(b []byte) (*Kernel, error) {
 	headerEnd := protocol.OffMagic + int(b[protocol.OffHeaderLen])
 	loadflags, xloadflags := b[protocol.OffLoadflags], u16(b, protocol.OffXloadflags)

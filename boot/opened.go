@@ -56,7 +56,7 @@ var decompressors = []string{"mem=", "memmap=", "mem_encrypt=", "acpi_rsdp="}
 
 // Enterable says why an opened kernel is not to be entered with a command line on a
 // processor, by an error that wraps [ErrOpened]; nil: it is. inScratch is set if it
-// is placed in scratch, where no pages of 1 GiB are lost by it.
+// is placed in scratch, so that no pages of 1 GiB are lost by it.
 func (k *Kernel) Enterable(line string, cpu Processor, inScratch bool) error {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrOpened, fmt.Sprintf(format, args...))
@@ -91,7 +91,7 @@ func Steered(line string, inScratch bool) string {
 	return ""
 }
 
-// hasWord reports whether a word stands in a command line by itself, as the
+// hasWord reports whether a word is in a command line by itself, as the
 // decompressor's cmdline_find_option_bool looks for it.
 func hasWord(line, word string) bool {
 	for w := range cmdline.Early(line) {

@@ -37,7 +37,7 @@ type Next struct {
 	Scratch []phys.Range
 
 	// Occupied must stay as it is: the stage's own memory, the scratch table.
-	// The payload's parts and all that came in through the zero page are kept in
+	// The payload's parts and all that the zero page leads to are kept in
 	// any case.
 	Occupied phys.Ranges
 
@@ -62,7 +62,7 @@ type Plan struct {
 	params   *Params
 	kernel   *Kernel
 	next     Next
-	nodes    []Node    // of the next kernel; their addresses are those they came from
+	nodes    []Node    // of the next kernel; their addresses are the old ones
 	handover phys.Addr // payload of the handover node, once written
 
 	slide      uint64 // of an opened kernel, see opened.Kernel.Write
@@ -144,7 +144,7 @@ func (plan *Plan) blockSize() uint64 {
 // Accepts checks what the image says of itself against a command line and
 // against the processor: fiveLevel is set if it runs with five levels of page
 // tables. [Params.Place] refuses what Accepts refuses; a tool that prepares a
-// crossing asks before there is anything to lose. The error wraps [ErrKernel] or
+// crossing calls it before there is anything to lose. The error wraps [ErrKernel] or
 // [ErrCmdline].
 func (k *Kernel) Accepts(cmdline string, fiveLevel bool) error {
 	switch {
@@ -157,7 +157,7 @@ func (k *Kernel) Accepts(cmdline string, fiveLevel bool) error {
 }
 
 // carried returns the nodes that the next kernel gets: fresh entropy and the
-// handover first, as kexec_file_load orders them, then all others as they came.
+// handover first, as kexec_file_load orders them, then all others unchanged.
 func (p *Params) carried(n Next) []Node {
 	var nodes []Node
 	if len(n.Seed) > 0 {

@@ -148,7 +148,7 @@ func (p *Params) room(n Next) *room {
 
 // apart returns the areas of a scratch table in their order, or, if those of a
 // damaged table overlap, the memory they cover in ascending order. Areas of
-// size 0 may stand at an address of another and are left out.
+// size 0 may have the address of another and are left out.
 func apart(table []phys.Range) []phys.Range {
 	areas := slices.DeleteFunc(slices.Clone(table), phys.Range.Empty)
 	sorted := slices.Clone(areas)

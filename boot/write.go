@@ -72,7 +72,7 @@ func (plan *Plan) fillBlock(b []byte) {
 	}
 }
 
-// fillZeroPage starts from the page that came in, for all that firmware and
+// fillZeroPage starts from the incoming page, for all that firmware and
 // earlier loaders say about the machine, and puts the header of the new image
 // into it.
 func (plan *Plan) fillZeroPage(b []byte) {

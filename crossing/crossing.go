@@ -1,21 +1,21 @@
 // Package crossing takes a handover from one Linux kernel to the next: it reads
-// what started the stage, restores the state that came in, writes it again for
+// what started the stage, restores the incoming state, writes it again for
 // the kernel that follows, and places that kernel. It is plain Go over
 // [phys.Memory] and runs on a host as well as on metal.
 //
 // A crossing is a line of values, each made from the ones before it:
 //
 //	Started   what the stage was started with: parameters, options, payload   start.go
-//	Incoming  the handover that came in, all of it proved                     incoming.go
+//	Incoming  the incoming handover, all of it proved                         incoming.go
 //	Plan      every format, drop and limit of the new one, before any write   decide.go
 //	Outgoing  the new handover: written, read back, compared                  outgoing.go
 //
-// Beside them stand two that change on the way: [WayOut] knows which kernel runs
+// Beside them are two that change on the way: [WayOut] knows which kernel runs
 // next, whatever happens, and [Report] collects what there is to say.
 //
 // Everything that comes in - zero page, handover, payload - was written by
 // someone else and is proved by the packages below before it is used. Ferry writes
-// to scratch alone: the next kernel goes there, new pages are cut off it, and one
+// only to scratch: the next kernel goes there, new pages are cut off it, and one
 // address, stored last, decides which of the two handovers is handed over. So every
 // failure on the way leaves the old state as it was, and [Options.OnError] says what
 // to do with it.
@@ -41,7 +41,7 @@ type Machine struct {
 	Console  io.Writer    // where the report goes
 
 	boot.Processor
-	Encryption string // what encrypts memory for the kernels alone, such as "AMD SEV"; empty: nothing
+	Encryption string // what encrypts memory for the kernels only, such as "AMD SEV"; empty: nothing
 
 	MemoryUsed func() uint64   // bytes of the stage's memory used so far; nil: unknown
 	Figures    func() []string // what the machine itself reports at the end; nil: nothing
@@ -79,8 +79,8 @@ type Jump struct {
 }
 
 // Run takes the handover across and places the next kernel; the caller jumps.
-// It prints a report, the last line of which is the verdict. An error means that there is nothing to jump to: the
-// caller halts. It wraps the reason and every failure of the report. The incoming
+// It prints a report, the last line of which is the verdict. An error means that there
+// is nothing to jump to: the caller halts. It wraps the reason and every failure of the report. The incoming
 // handover is untouched in any case.
 func Run(m *Machine) (Jump, error) {
 	r := newReport(m)

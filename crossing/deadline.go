@@ -2,7 +2,7 @@ package crossing
 
 import "time"
 
-// MinDeadline is the shortest deadline that can be asked for. A crossing takes some
+// MinDeadline is the shortest deadline that can be set. A crossing takes some
 // tenths of a second, most of them to hash a large payload; a shorter deadline is a
 // slip in the unit, with which no crossing would ever succeed.
 const MinDeadline = time.Second

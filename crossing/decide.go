@@ -9,7 +9,7 @@ import (
 	"ferry/phys"
 )
 
-// Contents is what a plan depends on of the handover that came in.
+// Contents is what a plan depends on of the incoming handover.
 type Contents struct {
 	KHO  *kho.Format
 	Fits []*kho.Format // every format that it may be in, KHO among them
@@ -18,7 +18,7 @@ type Contents struct {
 	Absent          bool        // the kernel before handed over no live update state
 	Sessions, Files int
 	FLBs            []string // their names
-	NoFLBs          bool     // the state came without a list of them
+	NoFLBs          bool     // the incoming state has no list of them
 
 	Memfds  []*memfd.Format // of the files, in order of appearance
 	Unset   int             // folios not recorded as up to date and written to
@@ -51,7 +51,7 @@ func (in *Incoming) contents() *Contents {
 	return c
 }
 
-// formats names what the handover is written in, and the generation if that tells it.
+// formats names what the handover is written in, and the generation if that is certain.
 func (c *Contents) formats() string {
 	text := formatNames(c.KHO, c.LUO, c.Memfds...)
 	if gs := written(c.KHO, c.LUO); len(gs) == 1 {
@@ -96,7 +96,7 @@ type Plan struct {
 }
 
 // decide settles how a handover is written for kernels of generation next, nil if it is
-// to stay in the formats that it came in, and proves that it can be. It writes nothing.
+// to stay in its formats, and proves that it can be written so. It writes nothing.
 func decide(c *Contents, next *Generation, from producer, beyond bool) (*Plan, error) {
 	if err := from.check(c); err != nil {
 		return nil, err

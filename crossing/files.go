@@ -94,7 +94,7 @@ type file struct {
 	session luo.Session
 }
 
-// ref returns where the memfd lies that the record names.
+// ref returns the memfd that the record names.
 func (f file) ref(format *memfd.Format) memfd.Ref {
 	return memfd.Ref{Format: format, Addr: phys.Addr(f.Data)}
 }
@@ -127,7 +127,7 @@ func (in *Incoming) eachFile(visit func(file, *memfd.Format)) error {
 type filesReader struct {
 	*Incoming
 	ledger *own.Ledger             // knows the owners of all that is no file
-	from   *Incoming               // that this one was made of, nil for one that came in
+	from   *Incoming               // that this one was made of, nil for the incoming one
 	accept func(*memfd.File) error // has a say on each memfd, if it is not nil
 	broken error                   // a record that could not be read
 }
@@ -137,7 +137,7 @@ type filesReader struct {
 // says.
 //
 // A damaged memfd does no harm to other files. No kernel reads one before somebody
-// retrieves it or its session is finished, and then that file alone gets an error. So
+// retrieves it or its session is finished, and then only that file gets an error. So
 // a file that is not sound is marked as damaged: it is written as one that cannot be
 // retrieved and that refers to nothing.
 func (r *filesReader) read(bad *phys.Errors) *own.Ledger {
@@ -181,8 +181,8 @@ func unknownHandler(known memfd.Table, f file) error {
 }
 
 // whole proves all of a file behind its structure, as the only owner of its memory.
-// Folios that are not preserved may lie anywhere but in scratch, where no file can have
-// had memory and new pages are taken from: nothing may come to be named by mistake.
+// Folios that are not preserved may lie anywhere but in scratch: no file can have had
+// memory there, and new pages are taken from it, which must not be named by mistake.
 func (r *filesReader) whole(m *memfd.File, ledger *own.Ledger) error {
 	err := m.Check(ledger)
 	if err == nil {
@@ -263,10 +263,10 @@ func (r *filesReader) sound(visit func(file, *memfd.Format) error) bool {
 }
 
 // sort separates sound files from damaged ones, of which there are some. First each is
-// checked alone, so that no file is blamed for damage that points to it. Then they are
+// checked by itself, so that no file is blamed for damage that points to it. Then they are
 // checked against each other. What two files name is neither's: nobody knows whose
 // contents it is. Only folios may be named by several files, if kernels write such: the
-// next kernel gives them to whoever asks first, and an error to the others.
+// next kernel gives them to the first file retrieved, and an error to the others.
 func (r *filesReader) sort(refused *phys.Errors) *own.Ledger {
 	alone := r.ledger.Beside()
 	walked, most := uint64(0), r.Map().Count()*maxNamed+minNamed
@@ -311,7 +311,7 @@ func (r *filesReader) sort(refused *phys.Errors) *own.Ledger {
 
 // Each folio has an entry in one array, or in few if files have memory together:
 // there are no more entries than this many times the preserved blocks, and some. It
-// keeps the work of checking each file alone in proportion.
+// keeps the work of checking each file by itself in proportion.
 const (
 	maxNamed = 16
 	minNamed = 1 << 16

@@ -75,10 +75,10 @@ func readableFormats(experimental bool) readable {
 	return f
 }
 
-// ErrExperimental is a generation that a crossing takes part in only if it is told to.
+// ErrExperimental is a generation that takes part in a crossing only if the operator says so.
 var ErrExperimental = errors.New("experimental")
 
-// allow refuses an experimental generation unless the operator asked for such. by is
+// allow refuses an experimental generation unless the operator wants such. by is
 // who names it.
 func (g *Generation) allow(experimental bool, by string) error {
 	if g == nil || !g.Experimental || experimental {

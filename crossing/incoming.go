@@ -30,7 +30,7 @@ type reader struct {
 	memory phys.Memory
 	known  readable
 	held   phys.Ranges             // nothing of the handover may lie there
-	from   *Incoming               // that the handover was made of, nil if it came in
+	from   *Incoming               // that the handover was made of, nil for the incoming one
 	accept func(*memfd.File) error // has a say on each memfd; nil: all are welcome
 	step   func(step)              // is called as a step begins
 }

@@ -18,7 +18,7 @@ type Mode string
 // Modes, as `ferry.mode=` names them.
 const (
 	Cross Mode = "cross" // restore and write again: the default
-	Pass  Mode = "pass"  // hand on as it came, unread
+	Pass  Mode = "pass"  // hand on as it is, unread
 )
 
 // Outcome says what follows a failure before the jump.
@@ -62,7 +62,7 @@ type Options struct {
 // the next kernel.
 const prefix = "ferry."
 
-// words says what of Ferry's may stand on a command line.
+// words lists Ferry's words of a command line.
 const words = "ferry.mode=cross|pass, ferry.on-error=rollback|pass|cold|halt, ferry.beyond-limits=0|1, ferry.experimental=0|1, ferry.expect-sessions=10, " +
 	"ferry.deadline=10s (1s to 24h; 0: none), ferry.from=6.18 (a release or a generation) or ferry.ram=size@start,..."
 

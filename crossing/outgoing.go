@@ -17,7 +17,7 @@ type Outgoing struct {
 	Data kho.Data // names it, in the place of the old one
 }
 
-// write writes the handover that came in again, as planned, into pages that are cut
+// write writes the incoming handover again, as planned, into pages that are cut
 // off scratch.
 func (p *Plan) write(in *Incoming, w *WayOut, r *Report) (Outgoing, error) {
 	var none Outgoing
@@ -98,7 +98,7 @@ func (p *Plan) rewritten(in *Incoming, d *kho.Draft, f luo.File, n int) (handler
 	return to.Handler(), uint64(a), err
 }
 
-// verify compares the handover that reads back with the one that came in.
+// verify compares the handover that reads back with the incoming one.
 func (p *Plan) verify(in, out *Incoming, pool phys.Ranges) error {
 	if err := sameScratch(in, out, pool); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (p *Plan) verify(in, out *Incoming, pool phys.Ranges) error {
 }
 
 // sameScratch compares the scratch areas and what is remembered as cut off them: no
-// byte came in or got lost, and the next kernel's scratch is without the pool.
+// byte was added or lost, and the next kernel's scratch is without the pool.
 func sameScratch(in, out *Incoming, pool phys.Ranges) error {
 	got, want := out.Scratch().Add(out.Remembered()...), in.Scratch().Add(in.Remembered()...)
 	if !slices.Equal(got, want) {

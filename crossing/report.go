@@ -14,7 +14,7 @@ import (
 
 // Census counts what one handover holds.
 type Census struct {
-	Formats       string // its version strings, and the generation if they tell it
+	Formats       string // its version strings, and the generation if they are of one
 	Sessions      int
 	Files         int
 	SessionBlocks int // stretches of session records: blocks of a chain, or an array
@@ -107,7 +107,7 @@ func (r *Report) endStep() {
 	r.ended = t
 }
 
-// arrived notes what is worth saying about the handover that came in.
+// arrived notes what is worth saying about the incoming handover.
 func (r *Report) arrived(in *Incoming) {
 	r.In = in.census()
 	m, _, _ := in.Metadata() // what is wrong with it is a warning

@@ -36,7 +36,7 @@ type candidate struct {
 	bad     error       // why it must not be started
 }
 
-// ErrEncrypted is memory that its processor encrypts for the kernels alone: what
+// ErrEncrypted is memory that its processor encrypts for the kernels only: what
 // they hand over reads as noise here, and what is written here does there.
 var ErrEncrypted = errors.New("encrypted memory")
 
@@ -88,7 +88,7 @@ func start(m *Machine, r *Report) (*Started, error) {
 	return s, nil
 }
 
-// authenticate proves who made the payload, if the stage's image asks for that.
+// authenticate proves who made the payload, if the stage's image demands that.
 func (s *Started) authenticate(r *Report) error {
 	var t *payload.Trust
 	if len(s.m.Trust) > 0 {
@@ -151,7 +151,7 @@ func (s *Started) checkMode(r *Report) {
 }
 
 // handover returns the handover that the setup_data list names, nil if it names none
-// that can be handed on. None says that none came in, and that none can be hidden.
+// that can be handed on. None says that there is none, and that none can be hidden.
 func (s *Started) handover(r *Report) (raw *[kho.DataSize]byte, none bool) {
 	r.fail(s.encrypted())
 	raw, err := s.params.KHO()
@@ -194,7 +194,7 @@ func (s *Started) identify(r *Report) {
 	r.fail(s.from.gen.allow(s.options.Experimental, s.from.by))
 }
 
-// candidate returns a kernel of the payload. Without a command line of its own it gets
+// candidate returns a kernel of the payload. Without its own command line it gets
 // that of the stage.
 func (s *Started) candidate(info payload.KernelInfo, kernel, initrd payload.File, own *string) candidate {
 	c := candidate{release: info.Release, gen: ByName(info.Generation), Next: boot.Next{

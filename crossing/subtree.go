@@ -11,7 +11,7 @@ import (
 
 // The sub-tree in which a crossing reports to the next kernel, and to whoever reads
 // kho/in/sub_fdts/ferry in its debugfs. It is a device tree in a
-// page of its own in every generation, so that every kernel that takes sub-trees
+// separate page in every generation, so that every kernel that takes sub-trees
 // for device trees can show it and the next crossing can carry or replace it:
 //
 //	/                compatible "ferry-report-v1", from, to, report: strings

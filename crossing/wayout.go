@@ -13,7 +13,7 @@ import (
 	"ferry/phys"
 )
 
-// ErrHalt is wrapped by the errors of Run that the policy asked to halt for.
+// ErrHalt is wrapped by the errors of Run if the policy is to halt.
 var ErrHalt = errors.New("on-error=halt")
 
 // WayOut decides which kernel runs next. It is prepared before the first thing that
@@ -24,7 +24,7 @@ type WayOut struct {
 	start  *Started
 	report *Report
 	room   room
-	raw    *[kho.DataSize]byte // the handover that came in; nil: none that can be handed on
+	raw    *[kho.DataSize]byte // the incoming handover; nil: none that can be handed on
 	in     *Incoming           // the same, once it is proved
 
 	policy    Outcome    // what follows a failure
@@ -51,7 +51,7 @@ type nextPlan struct {
 	instead    bool // it overlaps the fallback: there is no room for both
 }
 
-// readers names the formats of the handover that came in if a kernel is known not to
+// readers names the formats of the incoming handover if a kernel is known not to
 // read them; empty: it reads them, or nobody knows.
 type readers struct{ next, rollback string }
 
@@ -105,7 +105,7 @@ var endings = [...]struct{ kernel, verdict string }{
 	bootedCold: {"the next kernel without the handover", "BOOTED %s COLD"},
 }
 
-// prepare places and writes the fallback: the kernel that ferry.mode=pass asks for, or
+// prepare places and writes the fallback: the kernel of ferry.mode=pass, or
 // else the one that the policy names. Then it places the next kernel.
 func (w *WayOut) prepare() {
 	w.findScratch()
@@ -223,8 +223,8 @@ func (w *WayOut) cold() boot.Next {
 	return next
 }
 
-// placeNext places the next kernel, which is to get a handover as long as the one that
-// came in, and writes nothing. If the fallback is the same kernel, it is placed already.
+// placeNext places the next kernel, which is to get a handover as long as the incoming
+// one, and writes nothing. If the fallback is the same kernel, it is placed already.
 // There may be no room because the scratch table is damaged: then that is the error.
 func (w *WayOut) placeNext() (err error) {
 	if w.fallback != nil && w.policy == OnErrorPass {
@@ -313,7 +313,7 @@ func (w *WayOut) setDeadline() {
 	watch.Deadline(left)
 }
 
-// arm tells the machine which kernel to start if the stage fails; nil, and one that
+// arm sets the kernel that the machine starts if the stage fails; nil, and one that
 // would lose the state, are none.
 func (w *WayOut) arm(plan *boot.Plan) {
 	if w.start.m.Watch == nil {
@@ -368,7 +368,7 @@ func (w *WayOut) wipe(plan *boot.Plan) phys.Ranges {
 	return wipe.Sub(plan.Ranges()...).Sub(w.room.table...).Sub(w.start.m.Stage)
 }
 
-// receive reads and proves the handover that came in. As soon as it is known which
+// receive reads and proves the incoming handover. As soon as it is known which
 // kernels read it, the machine is armed anew.
 func (w *WayOut) receive() (*Incoming, error) {
 	w.report.begin(stepKHO)

@@ -93,7 +93,7 @@ func Parse(a phys.Addr, b []byte) (*Tree, error) {
 }
 
 // TotalSize returns what the header at the start of b says of the size of a whole
-// tree, so that as much can be looked at; ok is false where no header is there.
+// tree, so that as much can be looked at; ok is false if there is no header.
 // Nothing else is checked.
 func TotalSize(b []byte) (size uint32, ok bool) {
 	if len(b) < headerSize || word(b, 4*fieldMagic) != magic {

@@ -53,8 +53,8 @@ func (n Node) Properties() iter.Seq[Property] {
 	}
 }
 
-// nameless yields each property without its name, and where that is in the strings
-// block. Looking for the end of a name is left to those who need it: all
+// nameless yields each property without its name, and the offset of that in the
+// strings block. Looking for the end of a name is left to those who need it: all
 // properties of a tree may share one that is as long as the tree.
 func (n Node) nameless() iter.Seq2[uint32, Property] {
 	return func(yield func(uint32, Property) bool) {
@@ -75,8 +75,8 @@ func (n Node) nameless() iter.Seq2[uint32, Property] {
 	}
 }
 
-// property returns the property whose token is at pos without its name, where that
-// is in the strings block, and where the next token is.
+// property returns the property whose token is at pos without its name, the offset of
+// that in the strings block, and the position of the next token.
 func (t *Tree) property(pos uint32) (name uint32, p Property, next uint32) {
 	size, name := word(t.structure, pos+4), word(t.structure, pos+8)
 	pos += 12

@@ -54,7 +54,7 @@ func (w *Writer) name(s string) uint32 {
 	return uint32(off)
 }
 
-// room returns the next n bytes, padded to a word, or nil where the tree is full
+// room returns the next n bytes, padded to a word, or nil if the tree is full
 // or broken already.
 func (w *Writer) room(n int) []byte {
 	padded := (n + 3) &^ 3
@@ -136,7 +136,7 @@ func (w *Writer) End() {
 }
 
 // Finish completes the tree and returns its total size in bytes. The error
-// wraps [ErrFull] where it does not fit, [ErrStructure] where the calls did not
+// wraps [ErrFull] if it does not fit, [ErrStructure] if the calls did not
 // make a tree.
 func (w *Writer) Finish() (int, error) {
 	if len(w.open) > 0 || !w.root {

@@ -33,7 +33,7 @@ const (
 	MinPhysPageSize = 4096
 
 	// StackSystem is what each goroutine's stack holds for the system, in bytes:
-	// nothing, because the board takes traps on stacks of its own.
+	// nothing, because the board takes traps on its own stacks.
 	StackSystem = 0
 )
 
@@ -76,6 +76,6 @@ var (
 	Task func(sp, mp, gp, fn unsafe.Pointer)
 
 	// Wake wakes a processor that Idle has halted, by its ProcID. Runtimes since
-	// TamaGo 1.27 ask for it.
+	// TamaGo 1.27 need it.
 	Wake func(procid uint64)
 )

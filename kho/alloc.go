@@ -10,8 +10,8 @@ import (
 // maxAlloc is the largest order that a draft hands out, as in Linux.
 const maxAlloc = phys.Order(10)
 
-// allocator hands out blocks of memory that belongs to the draft alone: pieces
-// that it asks for one after another, each split into blocks of smaller orders as
+// allocator hands out blocks of memory that belongs only to the draft: pieces
+// that it fetches one after another, each split into blocks of smaller orders as
 // they are needed.
 type allocator struct {
 	more   func() (phys.Range, error) // the next piece

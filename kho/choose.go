@@ -11,7 +11,7 @@ import (
 )
 
 // choose reads the handover in each of the formats that its version string may
-// stand for, the newest first, and returns the reading that is right.
+// mean, the newest first, and returns the reading that is right.
 //
 // Memory decides, and the claim of somebody else has to agree. It is never what
 // makes one of two readings the right one; but without it, evidence that one bit
@@ -74,7 +74,7 @@ func (r reading) lost() error {
 
 // chooseList reads the handover as a list of large bitmaps, which newer kernels
 // write, and as one of small ones. What the small ones say, the large ones say
-// too, so what tells them apart is what lies behind the first bytes of each bitmap:
+// too, so the difference is what lies behind the first bytes of each bitmap:
 // blocks that were handed over, or somebody else's memory.
 func (h *Handover) chooseList(large, small, claim *Format) (*Handover, error) {
 	asLarge, asSmall := h.as(large), h.without(luoName, small)
@@ -106,8 +106,8 @@ func (h *Handover) chooseList(large, small, claim *Format) (*Handover, error) {
 }
 
 // unless returns r, the reading that memory leaves, unless somebody claims the
-// other one: nothing tells whether memory is damaged or the claim is wrong, and
-// then neither is taken.
+// other one: nobody knows then whether memory is damaged or the claim is wrong,
+// and neither is taken.
 func (r reading) unless(claim *Format, other reading) (*Handover, error) {
 	if claim != other.format {
 		return r.Handover, nil
@@ -134,7 +134,7 @@ func (h *Handover) chooseSound(large, small reading, claim *Format) (*Handover, 
 	case small.lost() != nil && large.lost() == nil:
 		small.err = small.lost()
 		return large.unless(claim, small)
-	case len(empty) > 1 || len(empty) == 1 && claim == large.format: // one alone could be what a bit that flipped left
+	case len(empty) > 1 || len(empty) == 1 && claim == large.format: // a single one could be what a flipped bit left
 		e := empty[0]
 		small.err = &phys.Error{Object: "preserved-memory map: " + e.object(), Addr: e.at,
 			Found: fmt.Sprintf("bitmap %s, its first %d bytes empty", e.bitmap, small.format.index.(list).bitmap),
@@ -147,7 +147,7 @@ func (h *Handover) chooseSound(large, small reading, claim *Format) (*Handover, 
 }
 
 // tails looks at what lies in large bitmaps behind small ones. It returns the
-// elements that have bits there alone, and the first that has any, nil for none.
+// elements that have bits only there, and the first that has any, nil for none.
 func (h *Handover) tails(large, small *Format) (empty []element, behind *element, err error) {
 	all, size := h.elements(small), small.index.(list).bitmap
 	for i, e := range all {
@@ -169,7 +169,7 @@ func (h *Handover) tails(large, small *Format) (empty []element, behind *element
 }
 
 // oneBit reports whether a list of small bitmaps could be one of large ones in
-// which one bit flipped: the starts of those, and of the memory that they speak of,
+// which one bit flipped: the starts of those, and of the memory that they describe,
 // are multiples of their own sizes. The order of a chunk is a bit of all of its
 // starts. It could not be if the device tree's own page is found by the address in
 // question, and would not be by the other one.

@@ -116,7 +116,7 @@ func (f *Format) place(w *fdt.Writer, s Subtree) {
 func (d *Draft) repeat(w *fdt.Writer, s Subtree) {
 	f, from := d.format, d.from
 	if from != nil && (from.pointerProperty != f.pointerProperty || from.sizeProperty != f.sizeProperty) {
-		// Nothing may come to mean what it did not mean where it came from.
+		// Nothing may get a meaning that it did not have in its old format.
 		f.place(w, s)
 		for p := range s.node.Properties() {
 			if !from.places(p.Name) && !f.places(p.Name) {

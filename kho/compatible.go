@@ -4,7 +4,7 @@ import "strings"
 
 // ParseCompatible takes a version string apart: a base such as "kho-v4", and the
 // versions of the components that its layout is made of, in their order. Three
-// spellings are known: the base alone; components behind semicolons, as in
+// spellings are known: only the base; components behind semicolons, as in
 // "kho-v4;radix-v1;vmalloc-v1"; one glued on by a hyphen, as in
 // "luo-v4-kho-block-v1". Only the spelling is looked at: a string that has no
 // version is a base.
@@ -40,7 +40,7 @@ func versionEnd(s string) int {
 }
 
 // unreleased says of version strings what is known of them. None was ever in a
-// release, and some stood for more than one layout, so none is read.
+// release, and some named more than one layout, so none is read.
 var unreleased = map[string]string{
 	"kho-v2":                     "the radix tree while it was developed, with and without sizes of sub-trees under one string",
 	"kho-v4;radix-v1;vmalloc-v1": "the layout of kho-v4 with its components named, proposed in June 2026",

@@ -48,7 +48,7 @@ type carried struct {
 	value []byte
 }
 
-// Draft begins the handover that follows h, to be written as f; nil stands for
+// Draft begins the handover that follows h, to be written as f; nil means
 // the format of h. New pages are cut off scratch, of which occupied must stay as it
 // is: the stage, what it was started with, and the kernels that are placed. A draft
 // needs at least one free piece of 4 MiB, aligned to its size; the error of a call
@@ -96,7 +96,7 @@ func (d *Draft) Stats() Stats { return d.stats }
 // zeroed. The error wraps [ErrNoMemory] if there is none.
 func (d *Draft) Alloc() (phys.Addr, []byte, error) { return d.AllocBlock(0) }
 
-// Pool returns the pieces of scratch that new pages came from so far.
+// Pool returns the pieces of scratch that new pages were taken from so far.
 func (d *Draft) Pool() phys.Ranges { return d.alloc.pieces }
 
 // Remembered returns what the next table of scratch areas remembers of the pieces

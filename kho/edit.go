@@ -19,7 +19,7 @@ func (d *Draft) insert(b phys.Block) error {
 	return nil
 }
 
-// parts calls visit for the blocks that stand for b in the draft's format.
+// parts calls visit for the blocks that make up b in the draft's format.
 func (d *Draft) parts(b phys.Block, visit func(phys.Block) error) error {
 	o := min(b.Order, d.format.maxBlock)
 	for n := range uint64(1) << (b.Order - o) {

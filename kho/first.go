@@ -8,8 +8,8 @@ import (
 )
 
 // New begins a handover from nothing, to be written as f: it writes the scratch
-// table at address table, which must lie in one of the areas, and preserves memory
-// of ram alone, taking no new pages from avoid. This is the part of a first kernel,
+// table at address table, which must lie in one of the areas, and preserves only
+// memory of ram, taking no new pages from avoid. This is the part of a first kernel,
 // which tests and examples play: its pages come from RAM outside scratch, the
 // highest first. It writes no table that [Open] refuses.
 func New(mem phys.Memory, f *Format, ram phys.Ranges, table phys.Addr, areas []ScratchArea, avoid phys.Ranges) (*Draft, error) {

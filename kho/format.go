@@ -12,7 +12,7 @@ import (
 // Format is how one family of kernel releases writes a handover. There is one
 // value for each, in a file of its own with all of its constants.
 type Format struct {
-	name string         // tells formats of one version string apart
+	name string         // distinguishes formats of one version string
 	root []rootProperty // by which the root node says that it is in this format
 
 	mapProperty     string // of the root node: address of the preserved-memory map
@@ -92,8 +92,8 @@ func formatsAnd(f *Format) []*Format {
 	return all
 }
 
-// String names the format: its version string, and what tells it from another
-// format of the same string.
+// String names the format: its version string, and what distinguishes it from
+// another format of the same string.
 func (f *Format) String() string { return f.name }
 
 // Compatible returns the version string of the format's root device tree, empty if it

@@ -177,8 +177,8 @@ func open(mem phys.Memory, d Data, f *Format, choose func(*Handover, []*Format) 
 }
 
 // Recognise returns the formats that the handover named by d may be in, as far as
-// its root device tree can be read at all: the string of the oldest kernels stands
-// for two, of which memory rules out one as a rule. Nothing else is proved.
+// its root device tree can be read at all: the string of the oldest kernels means
+// one of two, and memory usually rules out the other. Nothing else is proved.
 func Recognise(mem phys.Memory, d Data) []*Format {
 	page, err := mem.View(d.FDT, phys.PageSize)
 	if err != nil {
@@ -197,7 +197,7 @@ func Recognise(mem phys.Memory, d Data) []*Format {
 	return fit
 }
 
-// openTree reads the root device tree, and where it says that the map is. It
+// openTree reads the root device tree, and in it the address of the map. It
 // returns the formats that it may be in.
 func (h *Handover) openTree(all []*Format) ([]*Format, error) {
 	d := h.data
@@ -271,7 +271,7 @@ func unfinished(root fdt.Node) error {
 func (h *Handover) Format() *Format { return h.format }
 
 // Formats returns all formats in which the handover says the same: kernels of each
-// of them read it alike. Where there are more than one, nothing in memory tells
+// of them read it alike. If there is more than one, nothing in memory says
 // which of them its kernel writes, and Format is the one claimed, or the newest.
 func (h *Handover) Formats() []*Format { return slices.Clone(h.alike) }
 

@@ -33,8 +33,8 @@ func ScratchHint(mem phys.Memory, d Data) (areas []phys.Range, table phys.Range)
 // table still says what the producer did.
 //
 // claim is the format of the producer if somebody says it. If two formats have one
-// version string and nobody does, the one whose map leaves most of scratch
-// alone is taken for that of the producer: the other is noise.
+// version string and nobody does, the one whose map preserves least of
+// scratch is taken for that of the producer: the other is noise.
 func Spared(mem phys.Memory, d Data, claim *Format, areas []phys.Range) []phys.Range {
 	return keptFree(areas, mapHints(mem, d, claim))
 }
@@ -60,7 +60,7 @@ func keptFree(areas []phys.Range, maps []*Map) []phys.Range {
 }
 
 // mapHints returns the map of the handover that d names in every format that it
-// may have, each as far as it can be read; in the one that is claimed alone if it
+// may have, each as far as it can be read; only in the one that is claimed if it
 // can be read in that.
 func mapHints(mem phys.Memory, d Data, claim *Format) (maps []*Map) {
 	rules := own.NewRules(mem.RAM(), nil)
@@ -81,7 +81,7 @@ func mapHints(mem phys.Memory, d Data, claim *Format) (maps []*Map) {
 		return nil
 	}
 	if _, ok := tree.Root().Child(luoName); ok {
-		fit = fit[:1] // the newest kernels alone know it
+		fit = fit[:1] // only the newest kernels know it
 	}
 	for _, f := range fit {
 		m := &Map{mem: mem, rules: rules, root: phys.Addr(root)}

@@ -15,7 +15,7 @@ const (
 	partWords = partBytes / 8
 )
 
-// leaf is a bitmap of one order: bit b stands for block number
+// leaf is a bitmap of one order: bit b is for block number
 // window<<leafShift + b. Most leaves are a page of memory that several formats
 // understand; one that an older kernel left in pieces stays so until a format
 // wants it whole.

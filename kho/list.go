@@ -12,8 +12,8 @@ import (
 
 // Geometry of a chunk (struct khoser_mem_chunk, the same in every kho-v1): a
 // page of a header - the next chunk's address, the order of all blocks, the
-// number of elements - and elements of two addresses: that of the block which
-// bit 0 stands for, and that of the bitmap.
+// number of elements - and elements of two addresses: that of the block of
+// bit 0, and that of the bitmap.
 const (
 	listOrder    = 8
 	listCount    = 12
@@ -28,12 +28,12 @@ type list struct{ bitmap uint64 } // bytes of a bitmap: of a leaf or of a part
 
 // element is one bitmap of a list.
 type element struct {
-	start  phys.Addr // of the block that bit 0 stands for
+	start  phys.Addr // of the block of bit 0
 	bitmap phys.Addr
 	at     phys.Addr // of the element itself
 	seq    uint32    // its place in the list
 	order  phys.Order
-	vacant bool // speaks of memory that is not there, and has no bits
+	vacant bool // describes memory that is not there, and has no bits
 }
 
 // object names the element.
@@ -41,7 +41,7 @@ func (e *element) object() string {
 	return fmt.Sprintf("chunk %s element %d", e.at.Page(), (e.at-e.at.Page()-listHeader)/listElement)
 }
 
-// reach returns the bytes that a bitmap of order o speaks of, 0 for 2^64.
+// reach returns the bytes that a bitmap of order o describes, 0 for 2^64.
 func (f list) reach(o phys.Order) uint64 { return f.bitmap * 8 << (phys.PageShift + o) }
 
 // limit returns how many bitmaps a list can have whose blocks end below top:
@@ -56,8 +56,8 @@ func (f list) limit(top phys.Addr) (n int) {
 	return n
 }
 
-// scan walks the chunks from root on and proves them, and where their elements
-// point. The walk is bounded by RAM even if the list loops: no chunk is
+// scan walks the chunks from root on and proves them, and what their elements
+// point to. The walk is bounded by RAM even if the list loops: no chunk is
 // visited twice, and there are no more elements than RAM has windows.
 func (f list) scan(mem phys.Memory, root phys.Addr, rules *own.Rules) (chunks []phys.Addr, all []element, err error) {
 	var top phys.Addr
@@ -217,7 +217,7 @@ func (f list) leaves(m *Map, all []element) error {
 	return nil
 }
 
-// collect makes a leaf of the parts that are bitmaps of their own. Where they are
+// collect makes a leaf of the parts that are separate bitmaps. If they are
 // a page already, each part in its place and zeros between them, the leaf is
 // that page; without bits it has no place.
 func (l *leaf) collect(mem phys.Memory, parts []element) error {

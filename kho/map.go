@@ -9,7 +9,7 @@ import (
 )
 
 // Map is the preserved-memory map: a set of naturally aligned blocks. A block is
-// a member with its exact order; the next kernel takes its size from here alone.
+// a member with its exact order; the next kernel takes its size only from here.
 //
 // A Map of a handover never changes. Queries cost a search among the leaves of
 // each order in use; they neither allocate nor fail, because the structure was
@@ -24,7 +24,7 @@ type Map struct {
 	orders  [maxOrder + 1][]leaf // leaves of each order, ascending by window
 	present uint64               // bit o: order o has a leaf
 	nodes   []phys.PFN           // every page of the structure, ascending
-	vacant  []phys.PFN           // those of them that speak of memory that is not there, of a radix tree
+	vacant  []phys.PFN           // those of them that describe memory that is not there, of a radix tree
 }
 
 // read fills the map, written as f at m.root, and proves it.
@@ -164,7 +164,7 @@ func (m *Map) Walk(visit func(phys.Block) error) error {
 }
 
 // Words calls visit for each run of 64 blocks of one order, aligned to 64, of
-// which any is a member: bit i of set stands for block number first+i, counted
+// which any is a member: bit i of set is for block number first+i, counted
 // from address 0.
 func (m *Map) Words(visit func(o phys.Order, first, set uint64)) {
 	for rest := m.present; rest != 0; {

@@ -3,7 +3,7 @@ package kho
 import "ferry/phys"
 
 // FirstPieces returns the first n pieces of 4 MiB, or fewer, that a draft would cut
-// off the areas of a scratch table as its new pages are asked for, if nothing may lie
+// off the areas of a scratch table when it needs new pages, if nothing may lie
 // in occupied: what a kernel that is placed before should leave free.
 func FirstPieces(areas []phys.Range, occupied phys.Ranges, n int) phys.Ranges {
 	p := &pool{occupied: occupied}

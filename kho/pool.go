@@ -23,7 +23,7 @@ import (
 // A piece is not lost: the table remembers it, and a later crossing gives it back
 // to scratch once nothing preserved lies in it any more. No sub-tree survives in a
 // kernel, which makes its tree anew, but the table does, with its empty entries.
-// Behind the entries of the kernel that made the table stand
+// Behind the entries of the kernel that made the table are
 //
 //	{marker, 0}            see [marker]
 //	{start, 0} {end, 0}    of each piece, ascending
@@ -37,7 +37,7 @@ const (
 // PieceSize is what new pages are cut off scratch by, in bytes.
 const PieceSize = 4 << 20
 
-// marker returns the address of the empty entry that stands before the remembered
+// marker returns the address of the empty entry before the remembered
 // pieces: a constant no address has in its upper 16 bits, and below it a sum of
 // them (FNV-1a over their addresses as bytes, little endian, folded to 48 bits). A
 // flipped bit must not make scratch of memory that never was.
@@ -115,7 +115,7 @@ type pool struct {
 }
 
 // pool returns the pool of the next handover. What lies in occupied, and the
-// scratch table that came in, is not cut off.
+// incoming scratch table, is not cut off.
 func (h *Handover) pool(occupied phys.Ranges) *pool {
 	table, _ := phys.Span(h.data.Scratch, h.data.ScratchSize)
 	p := &pool{h: h, occupied: occupied.Add(table)}
@@ -259,7 +259,7 @@ func (p *pool) table() []ScratchArea {
 	return append(table, remember(p.kept.Add(p.cut...))...)
 }
 
-// remember returns the empty entries that stand for pieces.
+// remember returns the empty entries that remember pieces.
 func remember(pieces phys.Ranges) []ScratchArea {
 	if len(pieces) == 0 {
 		return nil

@@ -14,7 +14,7 @@ import (
 // levels 5 to 1 a page is 512 little-endian addresses of pages one level below,
 // 0 if there is none; at level 0 it is a bitmap of 32768 keys. The key of a
 // block is its page number shifted right by its order, with one bit above it
-// whose place tells the order.
+// whose place gives the order.
 const (
 	topLevel   = 5
 	tableShift = 9
@@ -24,7 +24,7 @@ const (
 	leafWords  = leafBits / 64
 	orderBit   = 52 // of order 0; one lower for each order
 
-	// maxOrder is the largest order with leaves of its own: blocks of 512 TiB.
+	// maxOrder is the largest order that has leaves: blocks of 512 TiB.
 	// Larger ones do not fit what page tables of five levels can reach.
 	maxOrder phys.Order = orderBit - leafShift
 )

@@ -8,7 +8,7 @@ import (
 )
 
 // write copies the nodes above the leaves that the old tree does not have, level
-// by level, and sets the new root. Where there is no old tree, as when a list
+// by level, and sets the new root. If there is no old tree, as when a list
 // becomes one, these are all.
 func (radix) write(d *Draft) error {
 	if err := d.joinLeaves(); err != nil {

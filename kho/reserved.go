@@ -23,7 +23,7 @@ const (
 )
 
 // Region is memory that the command line reserved by name. The next kernel
-// takes it over if its own command line asks for the same name and size.
+// takes it over if its own command line has the same name and size.
 type Region struct {
 	Name  string
 	Range phys.Range
@@ -101,7 +101,7 @@ func region(n fdt.Node) (Region, error) {
 
 // Kept returns the memory that Linux preserves of the region: as many whole pages as
 // its size has, from the page on that it begins in. Nothing rounds what reserve_mem=
-// asks for: the end of a region may be missing, and all of one that is smaller than a
+// says: the end of a region may be missing, and all of one that is smaller than a
 // page or was given up.
 func (r Region) Kept() phys.Range {
 	start := r.Range.Start.Page()

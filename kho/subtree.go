@@ -10,8 +10,8 @@ import (
 )
 
 // Subtree is one object that a user of the handover left: Size bytes at Data,
-// preserved memory all of them. Formats that write no sizes leave that of a
-// device tree alone to be known.
+// preserved memory all of them. In formats that write no sizes only that of
+// a device tree is known.
 type Subtree struct {
 	Name string
 	Data phys.Addr
@@ -36,8 +36,8 @@ const (
 	treeSize = 4 // offset in a device tree of its size, u32
 )
 
-// checkName proves that every reader takes the name for itself alone: libfdt
-// finds "name@unit" where it is asked for "name". a is where the error points.
+// checkName proves that every reader takes the name for nothing but itself: libfdt
+// finds "name@unit" if it looks for "name". a is the address for the error.
 func checkName(name string, a phys.Addr) error {
 	if name == "" || strings.ContainsAny(name, forbiddenInName) {
 		return &phys.Error{Object: Subtree{Name: name}.String(), Addr: a, Found: "a name that readers take for another",
@@ -47,7 +47,7 @@ func checkName(name string, a phys.Addr) error {
 }
 
 // checkSize proves that the sub-tree is no larger than one of its name may be. at
-// is where the error points: the word that says the size.
+// is the address for the error: the word that says the size.
 func (s Subtree) checkSize(at phys.Addr) error {
 	limit := uint64(maxUnknownSize)
 	if s.Name == luoName || s.Name == ReservedName || s.Name == MetadataName {
@@ -60,8 +60,8 @@ func (s Subtree) checkSize(at phys.Addr) error {
 	return nil
 }
 
-// checkPreserved proves that m preserves every byte of the sub-tree. at is where
-// the error points: the word that says where that is.
+// checkPreserved proves that m preserves every byte of the sub-tree. at is the
+// address for the error: the word that says where that is.
 func (s Subtree) checkPreserved(m *Map, at phys.Addr) error {
 	if r, ok := phys.Span(s.Data, s.Size); !ok || !m.Covers(r) {
 		return &phys.Error{Object: s.String(), Addr: at,
@@ -118,7 +118,7 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 
 // measure finds out how large a sub-tree is whose node does not say it. A device
 // tree says it itself, and metadata is known; of anything else one page is all
-// that is proved to be there. at is where the error points.
+// that is proved to be there. at is the address for the error.
 func (s *Subtree) measure(mem phys.Memory, m *Map, at phys.Addr) error {
 	s.Size = phys.PageSize - uint64(s.Data)%phys.PageSize
 	if err := s.checkPreserved(m, at); err != nil {
@@ -206,7 +206,7 @@ func (d *Draft) DropSubtree(name string) bool {
 
 // checkSubtrees proves that everything the tree will name is preserved, and that
 // the format can name it: with a size that is known, or as a device tree, which
-// tells its own.
+// has its own.
 func (d *Draft) checkSubtrees() error {
 	for _, s := range d.subtrees {
 		bad := func(found, want, hint string) error {

@@ -13,7 +13,7 @@ import (
 // nothing in them: they are proved to be empty, kept apart like all other pages of the
 // map, and go on with it as long as its form does.
 
-// maxVacant bounds how many pages of the map speak of memory that is not there: enough
+// maxVacant bounds how many pages of the map describe memory that is not there: enough
 // for a terabyte of plugged memory in pages, and for a few dozen in huge pages.
 const maxVacant = 1 << 13
 

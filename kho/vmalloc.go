@@ -93,8 +93,8 @@ func (a *Area) Odd() error { return a.odd }
 // is an error; owners express it by no descriptor at all. An error's address is that
 // of the word that is wrong.
 //
-// Each chunk is claimed for the owner before its addresses are proved, so that nothing
-// is spent on one that is another object's; the blocks are claimed last.
+// Each chunk is claimed for the owner before its addresses are proved, so that no work
+// is done for one that is another object's; the blocks are claimed last.
 func OpenVmalloc(owner own.Claimant, at phys.Addr, v Vmalloc) (*Area, error) {
 	a, err := readVmalloc(owner.Space(), at, v, func(b phys.Block) error { return owner.Claim("chunk", b) })
 	if err == nil {

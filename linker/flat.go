@@ -102,7 +102,7 @@ func base(lowest *elf.Prog) uint64 {
 }
 
 // firstPage proves that the header page replaces nothing that the program uses:
-// only headers and notes may stand there.
+// only headers and notes may be there.
 func firstPage(f *elf.File, base uint64) error {
 	for _, s := range f.Sections {
 		if s.Flags&elf.SHF_ALLOC != 0 && s.Type != elf.SHT_NOTE && s.Size > 0 &&

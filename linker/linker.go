@@ -9,8 +9,8 @@
 // A bzImage has two parts. The setup part (4 KiB, setup.go) runs in 16-bit mode
 // and only if a BIOS loader starts it. The protected-mode part is the memory
 // image of the program, byte for byte from its base address: bytes that the ELF
-// file maps at virtual address v stand at offset v-base. Its first page, where a
-// Go program keeps its ELF header, is replaced by the header page of package header.
+// file maps at virtual address v are at offset v-base. Its first page, the
+// ELF header of a Go program, is replaced by the header page of package header.
 //
 // The image is position independent up to the ELF entry: it runs at the physical
 // address that the loader chose, with the program counter at load + (v-base).
@@ -30,7 +30,7 @@ import (
 const (
 	PageSize    = header.PageSize
 	MinWorkSize = 1 << 20    // memory that a stage must have beyond its file bytes and the tail
-	Alignment   = 2 << 20    // physical alignment that the image asks of its loader
+	Alignment   = 2 << 20    // physical alignment that the image demands of its loader
 	PrefAddress = 16 << 20   // lowest address at which loaders should place it
 	InitSize    = 64 << 20   // default size of the stage's memory
 	maxInitSize = 0xfffff000 // init_size is a 32-bit field

@@ -10,8 +10,8 @@ import (
 )
 
 // Trust returns the area at the end of the header page that says whose payloads the
-// stage takes: a window on a bzImage that [Link] made, in which it is zero. What
-// stands in it is for package payload to say. The image is a file that somebody names:
+// stage takes: a window on a bzImage that [Link] made, in which it is zero. Package
+// payload defines what is in it. The image is a file that somebody names:
 // one that is no stage is refused.
 func Trust(image []byte) ([]byte, error) {
 	var magic [8]byte

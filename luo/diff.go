@@ -12,7 +12,7 @@ import (
 var ErrDiffer = errors.New("states differ")
 
 // Diff compares what st and want preserve: the number, the sessions by name and
-// order, their files and the FLBs. How the records are laid out, and where they are,
+// order, their files and the FLBs. Layout and addresses of the records
 // does not count; nor do FLBs that the format of st does not hold, if [Fits] lets
 // them be left out. It returns nil if they are the same, and otherwise an error that
 // names the first difference. A damaged state is like no other.
@@ -60,8 +60,8 @@ func (st *State) Diff(want *State, same func(got, want File) error) error {
 	return nil
 }
 
-// diff compares the files of two sessions, many at a time if their records are laid
-// out alike.
+// diff compares the files of two sessions, many at a time if their records have
+// one layout.
 func (s Session) diff(want Session, same func(got, want File) error) error {
 	n := s.Len()
 	if n != want.Len() {

@@ -14,7 +14,7 @@ import (
 // Format is how one family of kernel releases arranges a state. There is one
 // value for each, in a file of its own with all of its constants.
 type Format struct {
-	name       string    // tells formats of one version string apart
+	name       string    // distinguishes formats of one version string
 	compatible string    // version string; empty if it has none
 	releases   string    // that write it
 	reads      []*Format // others that the kernels of this format read as well
@@ -91,7 +91,7 @@ type stretch struct {
 	rest   []byte    // what is behind them, to the end of the block
 }
 
-// inArray stands for the index of a block if records are in an array.
+// inArray is the index of a block if records are in an array.
 const inArray = -1
 
 // table is what [Restore] reads and [Serialize] writes, the oldest first.
@@ -102,8 +102,8 @@ var table = [...]*Format{V1, V1FLB, V4Block, V5}
 // oldest first.
 func Formats() []*Format { return slices.Clone(table[:]) }
 
-// String names the format: its version string, and what tells it from another
-// format of the same string.
+// String names the format: its version string, and what distinguishes it from
+// another format of the same string.
 func (f *Format) String() string { return f.name }
 
 // Compatible returns the version string of the format, empty if it has none.
@@ -138,7 +138,7 @@ func (f *Format) HoldsFLBs() bool { return f.flbs != noFLBs }
 // magic begins every device tree.
 var magic = []byte{0xd0, 0x0d, 0xfe, 0xed}
 
-// recognise tells which of the formats the root in page has, of which size bytes
+// recognise returns which of the formats the root in page has, of which size bytes
 // count. The error says what was found and what is known of it.
 func recognise(formats []*Format, root phys.Addr, page []byte, size uint64) (*Format, *source, error) {
 	s := &source{addr: root, page: page, size: size}
@@ -205,7 +205,7 @@ const (
 const noString = "linux-next of 2026 puts a header of feature bits, 128 bytes, in place of the string"
 
 // unreleased says of version strings what is known of them. None was ever in a
-// release, and luo-v3 stood for more than one layout, so none is read.
+// release, and luo-v3 named more than one layout, so none is read.
 var unreleased = map[string]string{
 	"luo-v2":              "a step of the series that became Linux 7.2: a device tree that names a structure of 24 bytes",
 	"luo-v3":              "a step of the series that became Linux 7.2, and stood for two layouts",

@@ -3,7 +3,7 @@ package luo
 import "ferry/phys"
 
 // Records behind a count. Linux 6.19, 7.0 and the first 7.1 leave some if an attempt
-// to reboot came to nothing after the state was written (kho_finalize out of memory, a
+// to reboot failed after the state was written (kho_finalize out of memory, a
 // kexec that returns) and sessions were closed before the next: luo_session_serialize
 // writes over as many records as there are then, and over as much of a name as it
 // needs. No reader looks at them. But a count that is damaged reads the same, and hides
@@ -16,7 +16,7 @@ type tail struct {
 	odd *phys.Error // the first record behind them that is not zero
 }
 
-// findHidden tells records of sessions that are there from what is left of others, when
+// findHidden separates records of sessions that are there from remains of others, when
 // all sessions are read.
 func (r *reader) findHidden() {
 	size := r.st.session.size

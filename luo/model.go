@@ -105,7 +105,7 @@ type Session struct {
 type File struct {
 	Handler []byte    // compatible string of the handler that preserved it, without its padding
 	Data    uint64    // the handler's; for a memfd the physical address of its structure
-	Token   uint64    // under which user space asks for the file, unique in its session
+	Token   uint64    // under which user space retrieves the file, unique in its session
 	Addr    phys.Addr // of the record
 }
 
@@ -124,7 +124,7 @@ type Handler struct {
 	Files int
 }
 
-// maxHandlers bounds how many handlers are told apart; Linux 7.3 has one.
+// maxHandlers bounds how many handlers are counted separately; Linux 7.3 has one.
 const maxHandlers = 64
 
 // OtherHandlers is the name under which a [Handler] counts the files of all

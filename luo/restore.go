@@ -34,7 +34,7 @@ func Restore(h *kho.Handover, c *own.Ledger, more ...*Format) (*State, error) {
 }
 
 // Recognise returns which of [Formats] and more the state in h says it is in, nil if
-// there is none and if that cannot be told. Nothing of the state is proved.
+// there is none or if that is unknown. Nothing of the state is proved.
 func Recognise(h *kho.Handover, more ...*Format) *Format {
 	t, ok := h.Subtree(Subtree)
 	if !ok {
@@ -54,7 +54,7 @@ func Recognise(h *kho.Handover, more ...*Format) *Format {
 	return f
 }
 
-// heads is the preserved-memory map, which alone says how large an array may be.
+// heads is the preserved-memory map, the only thing that says how large an array may be.
 type heads interface {
 	// Head returns the preserved block that starts at a.
 	Head(a phys.Addr) (phys.Block, bool)

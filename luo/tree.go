@@ -65,7 +65,7 @@ func (t *tree) open(f *Format, s *source) (in contents, err error) {
 	return in, nil
 }
 
-// known proves that n has properties and nodes of these names alone, each once:
+// known proves that n has only properties and nodes of these names, each once:
 // what is not known cannot be carried.
 func known(n fdt.Node, properties, nodes []string) error {
 	if err := n.Unique(); err != nil {

@@ -30,7 +30,7 @@ type Options struct {
 // their capacity, whatever they were before; arrays have the order that Linux
 // gives them. The same state and the same sequence of pages give the same bytes.
 //
-// The FLB page alone stays where it is: every release that has one writes it alike,
+// Only the FLB page stays where it is: every release that has one writes it alike,
 // nothing in it changes and no kernel frees it, so a copy would only be one more
 // thing that can go wrong. One with more on it than its records is written anew. A
 // state built by [New], or from a format without FLBs, gets a new one; a format
@@ -130,7 +130,7 @@ func (w *writer) write() (err error) {
 	return w.d.SetSubtree(Subtree, root, size)
 }
 
-// keepsFLBs reports whether the FLB page that came in, if there is one, stays.
+// keepsFLBs reports whether the incoming FLB page, if there is one, stays.
 func (w *writer) keepsFLBs() bool {
 	return w.format.HoldsFLBs() && !w.st.flbStale && w.st.flb == w.format.flb
 }
@@ -142,7 +142,7 @@ func (w *writer) flbs() (phys.Addr, error) {
 	case st.flbPage != 0 && w.keepsFLBs():
 		return st.flbPage, nil
 	case st.noFLBs && st.format.HoldsFLBs() && w.format.flbs == optionalFLBs:
-		return 0, nil // as it came
+		return 0, nil // as before
 	}
 	a, page, err := w.d.Alloc()
 	if err != nil {

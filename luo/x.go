@@ -8,7 +8,7 @@ import (
 // X is what a development tree of 2026 (linux-mm 29a75107) writes, and no release: the
 // root of [V5] with a header of feature bits in place of the version string. It mirrors
 // struct luo_ser of include/linux/kho/abi/luo.h there. A reader was never published,
-// so that a crossing reads and writes it only if it is asked to.
+// so that a crossing reads and writes it only if the operator wants that.
 var X = &Format{
 	name:     "luo with features",
 	releases: "none (linux-mm of 2026)",

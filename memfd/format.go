@@ -170,7 +170,7 @@ func (f *File) check() error {
 }
 
 // Claim claims from the ledger, one for the handover of f, what [Open] claimed: the
-// structure and the array. It reads neither again. It is for telling whose they are
+// structure and the array. It reads neither again. It is for finding out whose they are
 // once it is known that several files name the same.
 func (f *File) Claim(ledger *own.Ledger) error {
 	owner := ledger.As(objectName, f.Addr)
@@ -181,8 +181,8 @@ func (f *File) Claim(ledger *own.Ledger) error {
 	return phys.In(objectName, f.Addr, err)
 }
 
-// entry reads entry i of the array and finds the order of its folio. at is where
-// the entry lies.
+// entry reads entry i of the array and finds the order of its folio. at is the
+// address of the entry.
 func (f *File) entry(i uint64) (folio Folio, at phys.Addr, err error) {
 	off := i * entrySize
 	block := phys.Order(f.area.Order).Bytes()

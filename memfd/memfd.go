@@ -14,8 +14,8 @@
 //
 // The structure and the array are untrusted. [Open] proves
 // the structure and the area, [File.Walk] each entry of the array as it meets
-// it. How large a folio is comes from the preserved-memory map alone, where the
-// next kernel takes it from too. Nothing is allocated for an entry.
+// it. How large a folio is comes only from the preserved-memory map; the
+// next kernel takes it from there too. Nothing is allocated for an entry.
 package memfd
 
 import (
@@ -66,7 +66,7 @@ type Meta struct {
 
 // Folio is one entry of the array: memory that holds part of the contents.
 type Folio struct {
-	Block phys.Block // address 0 stands for a hole of one page
+	Block phys.Block // address 0 is a hole of one page
 	Index uint64     // its place in the file, in pages; a multiple of its size
 	Flags uint16     // Dirty, UpToDate
 	Lost  bool       // the memory is not preserved, so that nobody knows how much it was
@@ -160,7 +160,7 @@ func (f *File) Walk(visit func(Folio) error) error {
 }
 
 // place proves the place of the folio in the file, given the first index that is
-// free, and returns the next such. at is where its entry lies.
+// free, and returns the next such. at is the address of its entry.
 func (f *File) place(folio Folio, free uint64, at phys.Addr) (next uint64, err error) {
 	pages := folio.Block.Order.Pages()
 	bad := func(found, want string) (uint64, error) {
@@ -177,7 +177,7 @@ func (f *File) place(folio Folio, free uint64, at phys.Addr) (next uint64, err e
 	return folio.Index + pages, nil
 }
 
-// Check walks the array and claims the folios from the ledger for the file alone. It
+// Check walks the array and claims the folios from the ledger for this file only. It
 // costs time with the number of folios, and a bit of memory a page.
 func (f *File) Check(ledger *own.Ledger) error {
 	owner := ledger.As(objectName, f.Addr)

@@ -46,7 +46,7 @@ func (f *File) fitsSeals(as *Format) error {
 		Hint: "the file would come back unsealed", Err: ErrFormat}
 }
 
-// Rewrite writes f as as into d and returns where its structure lies then. Its
+// Rewrite writes f as as into d and returns the address of its new structure. Its
 // old structure leaves d; array and folios are shared with the old handover. A
 // file that needs no change stays where it is.
 //

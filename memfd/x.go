@@ -8,7 +8,7 @@ import (
 // X is what a development tree of 2026 (linux-mm 29a75107) writes, and no release: the
 // structure of [V2] behind a header of feature bits, and a handler without a version.
 // It mirrors struct memfd_luo_ser of include/linux/kho/abi/memfd.h there. A reader was
-// never published, so that a crossing reads and writes it only if it is asked to.
+// never published, so that a crossing reads and writes it only if the operator wants that.
 var X = &Format{
 	handler:  "memfd",
 	releases: "none (linux-mm of 2026)",

@@ -42,11 +42,11 @@ const (
 	freshLines = 32 // taken from the heap at a time: 4 KiB
 )
 
-// orderBase is the position of the bit that stands for order 0 in a key.
+// orderBase is the position of the bit for order 0 in a key.
 const orderBase = 64 - phys.PageShift
 
 // key returns a number that no other block has: which one of its order the block
-// is, below a bit that stands for the order. The preserved-memory map of Linux
+// is, below a bit for the order. The preserved-memory map of Linux
 // numbers blocks the same way.
 func key(b phys.Block) uint64 {
 	return 1<<(orderBase-b.Order) | uint64(b.Addr)>>(phys.PageShift+b.Order)
@@ -87,7 +87,7 @@ func (s *Blocks) Clear() {
 	s.lines, s.last = 0, slot{}
 }
 
-// Word returns which of 64 blocks of order o are in the set: bit i stands for
+// Word returns which of 64 blocks of order o are in the set: bit i is for
 // block number first+i of that order, counted from address 0; first is a multiple
 // of 64.
 func (s *Blocks) Word(o phys.Order, first uint64) uint64 {

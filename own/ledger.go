@@ -56,8 +56,8 @@ type Claimant struct {
 	by     owner
 }
 
-// As returns the claimant for the object of this kind at address at: what another
-// claimant is told of the owner of its blocks.
+// As returns the claimant for the object of this kind at address at: how another
+// claimant learns who owns its blocks.
 func (l *Ledger) As(kind string, at phys.Addr) Claimant {
 	if l == nil {
 		return Claimant{}
@@ -74,8 +74,8 @@ func (c Claimant) Space() *Space {
 	return c.ledger.space
 }
 
-// Page claims a page of order 0. part is what the error calls it, and what others are
-// told: the part of the object that it is.
+// Page claims a page of order 0. part names it in the error, and to
+// other claimants: the part of the object that it is.
 func (c Claimant) Page(part string, a phys.Addr) (Page, error) {
 	page, e := c.page(part, a)
 	if e != nil {
@@ -223,7 +223,7 @@ func (l *Ledger) whose(by owner, b phys.Block) string {
 	return unknown
 }
 
-// Disputed is a set of blocks that more than one object claims. Nobody can tell whose
+// Disputed is a set of blocks that more than one object claims. Nobody knows whose
 // they are. The zero value is empty.
 type Disputed struct {
 	blocks Blocks

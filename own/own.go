@@ -5,12 +5,12 @@
 // something to work with in two steps. [Rules] judge the place: RAM, aligned, at or
 // above 1 MiB, outside scratch. They are the only judge of places in Ferry. A
 // [Ledger] adds that the handover preserves exactly this block and that nobody else
-// owns it, and tells a second owner who the first one is. What it hands out is a
+// owns it, and names the first owner to the second. What it hands out is a
 // [Page] or a [Block]: their fields cannot be set from outside this package, so
 // whoever holds one holds the proof.
 //
 // Linux itself checks little of this: kho_restore_page (kernel/liveupdate/
-// kexec_handover.c) trusts the address and takes the order from the page alone.
+// kexec_handover.c) trusts the address and takes the order from the page itself.
 package own
 
 import (
@@ -53,7 +53,7 @@ func NewSpace(mem phys.Memory, rules *Rules, set Preserved) *Space {
 // Ledger returns a ledger without owners.
 func (s *Space) Ledger() *Ledger { return &Ledger{space: s} }
 
-// View returns n bytes at a for reading. It proves RAM alone: it is for memory that
+// View returns n bytes at a for reading. It proves only that it is RAM: it is for memory that
 // was proved before.
 func (s *Space) View(a phys.Addr, n uint64) ([]byte, error) {
 	if s == nil {

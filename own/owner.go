@@ -54,10 +54,10 @@ func (n *names) whole(o owner, part uint16, b phys.Block) string {
 	return n.of(o, b) + " (" + n.name(part) + ")"
 }
 
-// claims remember who claimed which blocks, for the words of an error alone. An
+// claims remember who claimed which blocks, only for the words of an error. An
 // object claims its blocks one after another, so it takes one span for each of its
-// parts, whatever their number. Where the spans of two objects overlap, as those of
-// files do whose memory is interleaved, neither is named.
+// parts, whatever their number. If the spans of two objects overlap, as those of
+// files with interleaved memory do, neither is named.
 //
 // Beyond [maxSpans] spans, 192 KiB, nothing is remembered, and beyond maxNamed errors
 // nothing is looked up: owners are then not named, and all else stays as it is.

@@ -2,7 +2,7 @@
 // through which the bytes behind an address may be read or edited.
 //
 // An address read from memory that another kernel wrote is untrusted ("an
-// allegation", as Hubris calls it). It stays an [Addr] until a [Memory] has checked
+// allegation", in the words of Hubris). It stays an [Addr] until a [Memory] has checked
 // that it names RAM, and only then becomes bytes. Nothing in this package follows a pointer.
 //
 // All addresses are x86-64 physical addresses in bytes; pages are 4096 bytes.

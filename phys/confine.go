@@ -2,13 +2,13 @@ package phys
 
 import "fmt"
 
-// Confined is memory of which parts alone may be written.
+// Confined is memory of which only parts may be written.
 type Confined struct {
 	Memory
 	writable Ranges
 }
 
-// Confine returns mem with Edit for memory inside writable alone; all else fails
+// Confine returns mem with Edit only for memory inside writable; all else fails
 // with an [*Error] wrapping [ErrReadOnly]. A memory that can do so itself, by a
 // method Confine(Ranges), is confined as well and for good: that of the board
 // then has no way to make another page writable.

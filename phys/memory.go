@@ -5,8 +5,8 @@ package phys
 //
 // The slices alias the memory; they stay valid as long as the Memory does, and
 // their capacity ends where the request ended. Two kinds of window keep apart
-// what may change from what may not: code that reads a handover uses View
-// alone, so that the incoming state stays unchanged, bit for bit.
+// what may change from what may not: code that reads a handover uses only
+// View, so that the incoming state stays unchanged, bit for bit.
 type Memory interface {
 	// View returns the n bytes at a for reading. It fails with an [*Error]
 	// wrapping [ErrNotRAM] if any byte is outside RAM, or if a+n wraps.

@@ -10,8 +10,8 @@ import (
 // maxQuote is how many bytes of a text that somebody else wrote are shown.
 const maxQuote = 128
 
-// Quote returns text as %q does, but of one longer than 128 bytes the beginning
-// alone, and its length. Messages quote with it whatever was read from memory: a
+// Quote returns text as %q does, but of one longer than 128 bytes only the
+// beginning, and its length. Messages quote with it whatever was read from memory: a
 // name without an end costs them as little as any other.
 func Quote[T ~string | ~[]byte](text T) string { return string(appendQuote(nil, text)) }
 

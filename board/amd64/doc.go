@@ -1,4 +1,4 @@
-// Package amd64 is what programs may ask of the board: one x86-64 processor in long
+// Package amd64 is what the board does for programs: one x86-64 processor in long
 // mode that runs a Go program with no operating system. It says how the image was
 // started ([Boot], [E820], [RAM]), opens memory ([Memory]), starts the next kernel
 // ([Jump]) or names the one to start if the run fails ([SetFallback], [SetDeadline]),

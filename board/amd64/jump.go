@@ -87,8 +87,8 @@ func Exit(code int) { kernel.Exit(code) }
 // controller, or a triple fault.
 func Reset() { kernel.Reset() }
 
-// target proves that a kernel can be started at a place, as far as the board can
-// tell.
+// target proves that a kernel can be started at a place, as far as the board
+// knows.
 func target(entry, zeroPage phys.Addr, wipe []phys.Range) (*kernel.Target, error) {
 	ram := RAM()
 	if err := phys.Check(ram, entry, 1); err != nil {

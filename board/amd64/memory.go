@@ -6,7 +6,7 @@ import (
 )
 
 // Physical is the machine's RAM, [phys.Memory] on metal. All of it is mapped
-// read-only, but for the pages that Edit was asked for: a store anywhere else
+// read-only, but for the pages that Edit opened: a store anywhere else
 // faults.
 type Physical struct {
 	direct *phys.Direct
@@ -14,7 +14,7 @@ type Physical struct {
 	stage  phys.Range
 
 	confined bool
-	writable phys.Ranges // if confined: what alone may be edited
+	writable phys.Ranges // if confined: all that may be edited
 }
 
 // Memory returns all of [RAM].
@@ -23,7 +23,7 @@ func Memory() *Physical {
 	return &Physical{direct: phys.NewDirect(kernel.DirectMap, ram), ram: ram, stage: Boot().Stage}
 }
 
-// Confine lets Edit serve memory inside areas alone from now on, and of those of an
+// Confine lets Edit serve only memory inside areas from now on, and of those of an
 // earlier call what is in both. All other pages stay read-only to this code, and
 // there is no way back.
 func (p *Physical) Confine(areas phys.Ranges) {

@@ -8,7 +8,7 @@ import (
 
 // Random fills b with random bytes: from the loader's RNG seed, RDSEED and RDRAND
 // if the processor has them, and the jitter of the time stamp counter. All of them
-// but the seed are asked again at each call.
+// but the seed are read again at each call.
 func Random(b []byte) {
 	if len(b) > 0 {
 		kernel.Reseed()

@@ -2,8 +2,8 @@
 // it failed over, and how it ended if it did not end by starting the next kernel. It is
 // for whoever looks at the memory of a halted machine, or at a dump of it.
 //
-// The board writes the page with stores alone, while it runs and when everything
-// else has failed. Nothing proves what it holds: a reader takes it as untrusted. All
+// The board writes the page with nothing but stores, while it runs and when everything
+// else has failed. Nothing proves what it holds: a reader treats it as untrusted. All
 // numbers are little endian, addresses are physical unless they
 // are registers, and reserved bytes are zero:
 //

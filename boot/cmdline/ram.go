@@ -1,6 +1,6 @@
 package cmdline
 
-// Bytes reads a number of bytes that stands at s[i:end], as memparse of Linux does
+// Bytes reads a number of bytes at s[i:end], as memparse of Linux does
 // (lib/cmdline.c): in C's notation, with a suffix from K to E. It returns where the
 // number ends; ok is false if there is none, or none that 64 bits hold.
 func Bytes(s string, i, end int) (n uint64, next int, ok bool) {

@@ -1,13 +1,13 @@
 // Package cmdline takes a Linux command line apart, as the kernel does (next_arg and
 // parse_args in lib/cmdline.c and kernel/params.c of Linux 7.3): for the board, which
-// passes words on to the program, for the stage, whose own words stand among the
+// passes words on to the program, for the stage, whose own words are among the
 // kernel's, and for the host tool.
 //
 // A command line was written by whoever loaded us. Nothing is allocated in finding a
-// word: [Next] also runs where there is no Go runtime yet.
+// word: [Next] also runs before there is a Go runtime.
 package cmdline
 
-// Word is one word of a command line, name=value or a name alone, as offsets in the
+// Word is one word of a command line, name=value or just a name, as offsets in the
 // line.
 type Word struct {
 	Start, End      int // all of it

@@ -4,7 +4,7 @@
 //
 // Signatures come along with what they sign and are untrusted; keys were set by
 // the one who built the image or runs the host tool. Nothing here knows a secret
-// key. The package runs in the stage and needs the standard library alone.
+// key. The package runs in the stage and needs only the standard library.
 package minisign
 
 import (

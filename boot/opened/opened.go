@@ -30,7 +30,7 @@
 // Sources: from Linux 7.3 arch/x86/boot/compressed/misc.c (parse_elf,
 // handle_relocations, extract_kernel), kaslr.c (choose_random_location), and
 // arch/x86/kernel/head_64.S and arch/x86/boot/startup/map_kernel.c for what the
-// kernel asks of its place. The same in 6.17 to 7.2.
+// kernel demands of its place. The same in 6.17 to 7.2.
 package opened
 
 import (
@@ -209,7 +209,7 @@ func (k *Kernel) cut(part []byte, u64 func(int) uint64) error {
 func (k *Kernel) count() uint64 { return (k.Image + phys.PageSize - 1) / phys.PageSize }
 
 // checkPages wants as many bits as there are pages, and none behind the last. What
-// stands behind the image in its last page is zero.
+// follows the image in its last page is zero.
 func (k *Kernel) checkPages() error {
 	n := uint64(0)
 	for _, b := range k.present {

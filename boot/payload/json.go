@@ -12,7 +12,7 @@ import (
 
 // decoder reads the part of JSON (RFC 8259) that a manifest has: objects,
 // strings, and numbers that count something; other values are only skipped.
-// It is stricter than encoding/json: a key stands once, its case matters, and
+// It is stricter than encoding/json: a key appears once, its case matters, and
 // text is UTF-8. And it is a tenth of an image smaller, which counts if the
 // image also verifies signatures.
 type decoder struct {
@@ -76,7 +76,7 @@ func (d *decoder) object(field func(key string) error) error {
 	})
 }
 
-// list consumes what stands between two brackets, with commas between elements.
+// list consumes what is between two brackets, with commas between elements.
 func (d *decoder) list(open, end byte, element func() error) error {
 	if err := d.want(open); err != nil {
 		return err

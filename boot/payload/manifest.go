@@ -9,9 +9,9 @@ import (
 	"ferry/phys"
 )
 
-// Version is the manifest version that this package writes if nothing asks for
+// Version is the manifest version that this package writes if nothing needs
 // a later one. Fields that a reader does not know are no error: a field that an
-// older stage must not ignore asks for a later version. Version 2 names the
+// older stage must not ignore needs a later version. Version 2 names the
 // generation, version 3 the sessions that have to come in, version 4 a kernel that was
 // opened.
 const (
@@ -47,11 +47,11 @@ type Manifest struct {
 	OnError string `json:"on_error,omitempty"`
 
 	// ExpectSessions is how many sessions have to come in at least: fewer are a
-	// failure. Zero is any number. It asks for VersionSessions.
+	// failure. Zero is any number. It needs VersionSessions.
 	ExpectSessions uint64 `json:"expect_sessions,omitempty"`
 
 	// Rollback describes the files rollback.kernel and rollback.initrd, the kernel
-	// that the handover came from; nil if there are none.
+	// that hands over; nil if there are none.
 	Rollback *Rollback `json:"rollback,omitempty"`
 
 	// Parts are the files of the archive by their names, see [Payload.Check]. Under a

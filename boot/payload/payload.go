@@ -59,7 +59,7 @@ type Payload struct {
 	Kernel, Opened, Initrd         File
 	RollbackKernel, RollbackInitrd File
 
-	// Raw is the manifest as it stands in the archive, and Signature the file that
+	// Raw is the manifest as it is in the archive, and Signature the file that
 	// signs it, both empty if there is none.
 	Raw, Signature File
 	Manifest       Manifest

@@ -79,7 +79,7 @@ func NewPart(data []byte) Part {
 }
 
 // Trust is what an image demands of its payload. It was set by the one who built
-// the image and stands in its parameters, see [TrustSize].
+// the image and is in its parameters, see [TrustSize].
 type Trust struct {
 	Key        minisign.Key
 	MinSerial  uint64 // lowest serial

@@ -11,7 +11,7 @@
 // setup_data.h.
 package protocol
 
-// Offsets in struct boot_params. The setup header stands in it at the same offsets as
+// Offsets in struct boot_params. The setup header is in it at the same offsets as
 // in the first sectors of a bzImage, see below.
 const (
 	PageSize = 4096 // bytes of the zero page

@@ -111,7 +111,7 @@ func openZstd(r io.Reader, _ uint64) (io.Reader, error) {
 	return z.IOReadCloser(), nil
 }
 
-// openXZ reads one .xz stream: LZMA2, after the x86 filter or alone. The library
+// openXZ reads one .xz stream: LZMA2, with or without the x86 filter. The library
 // allocates the dictionary that a block declares, and refuses more than maxWindow.
 func openXZ(r io.Reader, _ uint64) (io.Reader, error) {
 	z, err := xz.NewReader(r, maxWindow)
@@ -133,7 +133,7 @@ func dictionary(declared, size uint64) int {
 const lzmaHeader = 13
 
 // openLZMA reads an .lzma file. The library allocates the dictionary that the
-// header asks for, up to 4 GiB; the header that it sees asks for no more than
+// header demands, up to 4 GiB; the header that it sees demands no more than
 // the content can use.
 func openLZMA(r io.Reader, size uint64) (io.Reader, error) {
 	h := make([]byte, lzmaHeader)

@@ -19,7 +19,7 @@ import (
 
 var le = binary.LittleEndian
 
-// Places is where a machine has what the kernel before loaded.
+// Places are the addresses of what the kernel before loaded.
 type Places struct {
 	ZeroPage phys.Addr
 	Cmdline  phys.Addr
@@ -28,7 +28,7 @@ type Places struct {
 	Stage    phys.Range
 }
 
-// Bytes of what Inside lays out.
+// Bytes of what Inside places.
 const (
 	stageSize = 16 << 20
 	room      = 32 << 20
@@ -37,8 +37,8 @@ const (
 // NodeSize is the size of the setup_data node: header and KHO payload.
 const NodeSize = 48
 
-// Inside lays the places into a scratch area of at least 64 MiB, from its middle
-// on, where no kernel of the vectors of package khotest has anything.
+// Inside puts the places into a scratch area of at least 64 MiB, from its middle
+// on: no kernel of the vectors of package khotest has anything.
 func Inside(area phys.Range) Places {
 	base := phys.AlignDown(area.Start+phys.Addr(area.Size()/2)-room/2, 2<<20)
 	return Places{
@@ -54,7 +54,7 @@ type Machine struct {
 	Data kho.Data // of the handover
 }
 
-// New lays zero page, command line and the node of the handover into memory that
+// New writes zero page, command line and the node of the handover into memory that
 // holds the rest of it.
 func New(mem phys.Memory, p Places, d kho.Data, cmdline string) (*Machine, error) {
 	m := &Machine{Places: p, Memory: &Memory{Memory: mem}, Data: d}

@@ -34,7 +34,7 @@ func (m *Memory) Edit(a phys.Addr, n uint64) ([]byte, error) {
 }
 
 // Freeze remembers memory as it is in used; the rest is zero. limit is how many
-// bytes may be asked for writing until the next Reset, beyond which Edit fails.
+// bytes may be edited until the next Reset, beyond which Edit fails.
 func (m *Memory) Freeze(used phys.Ranges, limit uint64) error {
 	m.base, m.limit = make(map[phys.Addr][]byte), limit
 	for _, r := range used {
@@ -51,7 +51,7 @@ func (m *Memory) Freeze(used phys.Ranges, limit uint64) error {
 	return nil
 }
 
-// Edits returns where memory was asked for writing since Freeze or Reset.
+// Edits returns the memory that was edited since Freeze or Reset.
 func (m *Memory) Edits() []phys.Range { return m.edits }
 
 // Edited returns how many bytes that were.

@@ -1,7 +1,7 @@
 //go:build tamago && linux
 
 // Command check links what package goos promises with the stock toolchain, so that
-// it cannot rot without a TamaGo toolchain. It stands in for that
+// it cannot rot without a TamaGo toolchain. It takes the place of that
 // toolchain's runtime (usbarmory/tamago-go, branch tamago1.26.0,
 // src/runtime/os_tamago.go and rt0_tamago_amd64.s): it declares what the runtime
 // finds in runtime/goos and calls it. The program is built, never run.

@@ -11,8 +11,8 @@ import (
 	"ferry/phys"
 )
 
-// releases are those whose handovers stand for a generation, or are turned into
-// one where no kernel of it was at hand.
+// releases are those whose handovers represent a generation, or are turned into
+// one if no kernel of it was at hand.
 var releases = map[string]string{"A": "6.19.14", "B": "6.19.14", "C": "6.19.14", "D": "7.0.13", "E": "7.1.13", "E'": "7.3.4", "F": "7.3.4"}
 
 // Generation returns a handover of the generation: A (6.16, 6.17), B (6.18), C
@@ -66,7 +66,7 @@ func (c *converter) edit(a phys.Addr, n uint64) []byte {
 }
 
 // value returns the bytes of a property of the root (node "") or of a node below
-// it, in the root device tree; and, for from and to, where that node stands.
+// it, in the root device tree; and, for from and to, the extent of that node.
 func (c *converter) value(node, name string) (value []byte, from, to uint32) {
 	c.Helper()
 	page := c.edit(c.Data.FDT, phys.PageSize)

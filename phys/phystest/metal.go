@@ -62,7 +62,7 @@ type machineRAM struct {
 	edited map[phys.PFN]bool
 }
 
-// known tells which pages hold what tests left there, which is zeros, and not
+// known says which pages hold what tests left there, which is zeros, and not
 // what the firmware left: a bit for each page, by chunks of 512.
 var known = map[phys.PFN]*[8]uint64{}
 

@@ -11,8 +11,8 @@ import (
 	"ferry/phys"
 )
 
-// The fake stands at virtual addresses that nothing else uses, one after another,
-// and is backed page by page, as windows are asked for, with RAM outside of what
+// The fake is at virtual addresses that nothing else uses, one after another,
+// and is backed page by page, when windows are opened, with RAM outside of what
 // [New] lends to tests.
 const sparseBase = 0xffff_e000_0000_0000
 
@@ -43,7 +43,7 @@ func mapRAM(n int) (m mapping, unmap func(), err error) {
 	return mapping{view: b, edit: b}, func() { unback(start, uint64(n)) }, nil
 }
 
-// Touched returns the pages that were ever asked for: all others are zero.
+// Touched returns the pages of which a window was opened: all others are zero.
 func (s *Sparse) Touched() phys.Ranges {
 	var rs []phys.Range
 	for i, r := range s.ram {

@@ -32,8 +32,8 @@ type segment struct {
 	at, size uint64 // in the image
 }
 
-// parseELF reads a kernel's ELF file, of which the decompressor reads the loadable
-// segments alone.
+// parseELF reads a kernel's ELF file, of which the decompressor reads only the
+// loadable segments.
 func parseELF(b []byte) (*file, error) {
 	var h elf.Header64
 	if binary.Read(bytes.NewReader(b), binary.LittleEndian, &h) != nil {

@@ -33,7 +33,7 @@ func refuse(format string, args ...any) error {
 }
 
 // kaslr is a message of the decompressor of a kernel that moves itself
-// (CONFIG_RANDOMIZE_BASE), which stands uncompressed in its image.
+// (CONFIG_RANDOMIZE_BASE), which is uncompressed in its image.
 var kaslr = []byte("Physical KASLR disabled: no suitable memory region!\x00")
 
 // Open opens the kernel of a bzImage. vmlinux is that kernel decompressed, with all
@@ -80,7 +80,7 @@ func Open(image, vmlinux []byte) (*opened.Image, error) {
 // relocations reads the table that follows an ELF file: from its end backwards
 // where addresses of 32 bits lie, up to a zero, and then those of 64. Each is
 // a virtual address of which the table has the lower half. The second zero begins
-// the table: a third list, as kernels before 6.15 have, cannot be told apart
+// the table: a third list, as kernels before 6.15 have, cannot be recognised
 // otherwise.
 func (f *file) relocations(table []byte) (wide, narrow []uint32, err error) {
 	if len(table)%4 != 0 {

@@ -20,10 +20,10 @@ type clock struct {
 	refined           uint64 // not 0: it is as good as it will be
 }
 
-// ClockSource names where the clock's frequency came from.
+// ClockSource names the source of the clock's frequency.
 type ClockSource uint64
 
-// Sources of the frequency, in the order in which they are asked.
+// Sources of the frequency, in the order in which they are tried.
 const (
 	ClockNone ClockSource = iota // nothing answered: 1 GHz is assumed
 	ClockHypervisor
@@ -141,7 +141,7 @@ func (m *machine) calibrate() {
 	m.lapic.measure(first, &m.clock)
 }
 
-// hypervisorHz asks leaf 0x40000010, which VMware defined and KVM took over.
+// hypervisorHz reads leaf 0x40000010, which VMware defined and KVM took over.
 func hypervisorHz() uint64 {
 	if _, _, c, _ := cpuid(1, 0); c&(1<<31) == 0 {
 		return 0
@@ -153,7 +153,7 @@ func hypervisorHz() uint64 {
 	return plausible(uint64(khz) * 1000)
 }
 
-// cpuidHz asks leaves 0x15 and 0x16.
+// cpuidHz reads leaves 0x15 and 0x16.
 func cpuidHz() uint64 {
 	top, _, _, _ := cpuid(0, 0)
 	if top < 0x15 {

@@ -79,7 +79,7 @@ func (m *machine) checkDeadline(c *Context) {
 	}
 }
 
-// Interrupt acknowledges the device interrupt that came when the processor was as
+// Interrupt acknowledges the device interrupt that arrived when the processor was as
 // c says, and ends the run if the deadline has passed.
 func Interrupt(c *Context) {
 	m := mach

@@ -87,8 +87,8 @@ func (i *image) area() uint64 { return i.load + i.initSize - tailSize - areaSize
 // physical returns where the image's virtual address va is.
 func (i *image) physical(va uint64) uint64 { return va - i.base + i.load }
 
-// mapImage maps the segments' file bytes, each with no more rights than it asks
-// for. What runs on the board decides about zero-initialised ones.
+// mapImage maps the segments' file bytes, each with no more rights than it
+// needs. What runs on the board decides about zero-initialised ones.
 func (m *machine) mapImage() bool {
 	for i := uint64(0); i < m.image.segmentCount; i++ {
 		s := &m.image.segments[i&(maxSegments-1)]
@@ -107,7 +107,7 @@ func (m *machine) mapImage() bool {
 	return true
 }
 
-// mapFrames maps the pages of [Frame] where the board alone writes to them, page
+// mapFrames maps the pages of [Frame] where only the board writes to them, page
 // tables among them: in the direct map all of the stage is read-only.
 func (m *machine) mapFrames() bool {
 	return m.tables.linear(m.framesOffset(), m.tables.frames.first, m.tables.frames.end, PTEWrite)

@@ -3,7 +3,7 @@ package kernel
 // Memory that is encrypted for the one system that runs there, as in confidential
 // guests. Sources: AMD64 Architecture Programmer's Manual, volume 2, section
 // 15.34, and the Intel TDX Module Base Architecture Specification; sme_enable in
-// arch/x86/boot/startup/sme.c of Linux 7.3 asks the same.
+// arch/x86/boot/startup/sme.c of Linux 7.3 reads the same.
 const (
 	leafSEV = 0x8000_001f
 	sevBit  = 1 << 1 // of EAX: the processor knows SEV, as one that runs such guests does, too
@@ -26,7 +26,7 @@ const (
 	encryptedTDX
 )
 
-// encryption asks the processor. Guests with SEV-ES, SEV-SNP and TDX get as far as
+// encryption reads it from the processor. Guests with SEV-ES, SEV-SNP and TDX get as far as
 // this only if somebody below them handles their exceptions.
 func encryption() uint64 {
 	if top, _, _, _ := cpuid(0x8000_0000, 0); top >= leafSEV {

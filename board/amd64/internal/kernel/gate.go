@@ -3,7 +3,7 @@ package kernel
 // The image's virtual addresses may be the physical ones of other memory, which
 // an identity mapping shows there. Code that switches between the loader's tables
 // or the next kernel's and the board's own goes through a gate: pages of text at
-// a place of their own, mapped in both tables, and only for as long as it takes.
+// a separate place, mapped in both tables, and only for as long as it takes.
 
 // gatePages covers a function shorter than a page.
 const gatePages = 2
@@ -46,7 +46,7 @@ func (t *tables) mapEnter() bool {
 }
 
 // unmapEnter closes the gate and frees the tables of the first step, which were
-// the last pages that came from the rest.
+// the last pages that were taken from the rest.
 func (t *tables) unmapEnter() {
 	t.closeGate()
 	for pa := t.entryFrames; pa < t.frames.next; pa += PageSize {

@@ -35,7 +35,7 @@ func buildJump() bool {
 	if m.exits.root != 0 {
 		return true
 	}
-	// Fresh pages alone, so that they are one piece, which is not to be wiped.
+	// Only fresh pages, so that they are one piece, which is not to be wiped.
 	free := m.tables.frames.free
 	m.tables.frames.free = 0
 	own, first := m.tables.root, m.tables.frames.next

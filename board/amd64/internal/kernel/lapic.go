@@ -123,7 +123,7 @@ func (l *lapic) measure(first reading, c *clock) {
 	l.write(driver.LAPIC_LVT_TIMER, driver.TIMER_MODE_ONE_SHOT<<driver.TIMER_MODE|VectorTimer)
 }
 
-// SetTimer asks for [VectorTimer] at the given [Nanotime], or at no time for 0.
+// SetTimer sets [VectorTimer] for the given [Nanotime], or at no time for 0.
 // The interrupt may come early, and for the deadline at the latest. It reports
 // false on a machine without a timer.
 func SetTimer(at int64) bool {

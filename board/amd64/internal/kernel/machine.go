@@ -33,7 +33,7 @@ const PageSize = 4096
 // machine is all that the board remembers, a room for each thing that it drives. It is
 // in pages of its own, filled with zeros by the entry code, so that it is there before
 // any demand paging. It holds no pointer that the garbage collector could care for. The
-// methods of a room use that room alone and what they are given; those of machine join
+// methods of a room use only that room and what they are given; those of machine join
 // rooms.
 type machine struct {
 	traps    traps        // first: its nested context is aligned

@@ -61,7 +61,7 @@ const maxFrames = 40
 
 // traceStack follows the frame pointers that Go code keeps: at RBP the caller's
 // RBP, above it the return address. It keeps what it finds in the record, and
-// prints it if asked to.
+// prints it if print is set.
 func traceStack(c *Context, print bool) {
 	traceFrame(c.RIP, print)
 	if c.RSP&7 == 0 && mach.tables.leaf(c.RSP) != 0 && InText(*word(c.RSP)) {

@@ -68,7 +68,7 @@ func Printk(c byte) {
 	mach.serial.transmit(c)
 }
 
-// transmit sends c. A port that is missing or stuck is not asked again: nothing may
+// transmit sends c. A port that is missing or stuck is not used again: nothing may
 // wait for it without end.
 func (s *serial) transmit(c byte) {
 	s.note(c)

@@ -8,7 +8,7 @@
 #define V64 V8; V8; V8; V8; V8; V8; V8; V8
 
 // NMI is not masked while a context is half saved or half loaded, and nothing here
-// asks for one: it goes back at once and touches nothing.
+// sends one: it goes back at once and touches nothing.
 #define NMI IRETQ; BYTE $0x90; BYTE $0x90; BYTE $0x90; BYTE $0x90; BYTE $0x90; BYTE $0x90
 
 // func vectors()

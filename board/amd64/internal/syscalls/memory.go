@@ -3,7 +3,7 @@ package syscalls
 import "ferry/board/amd64/internal/kernel"
 
 // Places in the lower half of the address space. Go puts its heap below 2^46 and
-// asks for those addresses itself; what it leaves to the kernel goes above the
+// maps those addresses itself; what it leaves to the kernel goes above the
 // image.
 const (
 	mmapBase  = 0x4100_0000_0000

@@ -15,7 +15,7 @@ func deadlineOf(sec, nsec uint64) int64 {
 }
 
 // shortestNap is the least that nanosleep sleeps, in nanoseconds. Only the
-// runtime's monitor calls it, which asks for 20 µs at first: on the one processor
+// runtime's monitor calls it, with 20 µs at first: on the one processor
 // that there is, each of these naps ends in the middle of other work.
 const shortestNap = 1_000_000
 

@@ -42,7 +42,7 @@ func faulted(c *kernel.Context) {
 }
 
 // panicMemory is what sigpanic calls. An access through nil is a panic; one to any
-// other address is one if debug.SetPanicOnFault asks for it, and otherwise ends the
+// other address is one if debug.SetPanicOnFault is set, and otherwise ends the
 // run.
 func panicMemory() {
 	at, pc := lastFault.CR2, lastFault.RIP
