@@ -12,7 +12,7 @@ import (
 )
 
 type inspectCmd struct {
-	Dump string `arg:"" type:"existingfile" help:"Memory of the machine: an ELF core with physical addresses (QEMU's dump-guest-memory, kdump's vmcore), or bytes as they are (QEMU's pmemsave)."`
+	Dump string `arg:"" type:"existingfile" help:"Memory of the machine: an ELF core with physical addresses (QEMU's dump-guest-memory, /proc/vmcore), kdump-compressed, flattened or not, LiME, or bytes as they are (QEMU's pmemsave)."`
 	Base uint64 `help:"Physical address of the first byte, for bytes as they are."`
 }
 
@@ -25,7 +25,7 @@ func (c *inspectCmd) inspect(out io.Writer) error {
 		return err
 	}
 	defer d.Close()
-	records := record.Find(d)
+	records := record.Find(d.Scan())
 	if len(records) == 0 {
 		return &problem{fmt.Sprintf("no record of a stage in %d MiB of memory", d.RAM().Size()/mib),
 			"dump all memory; a stage that started the next kernel leaves none", nil}

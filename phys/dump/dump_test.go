@@ -5,7 +5,6 @@ package dump_test
 import (
 	"bytes"
 	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -13,28 +12,12 @@ import (
 
 	"ferry/phys"
 	"ferry/phys/dump"
+	"ferry/phys/dump/dumptest"
 )
-
-// core is an ELF core of segments at physical addresses.
-func core(segments map[phys.Addr][]byte, order ...phys.Addr) []byte {
-	var head, body bytes.Buffer
-	offset := 64 + 56*len(order)
-	binary.Write(&head, binary.LittleEndian, elf.Header64{
-		Ident: [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
-		Type:  uint16(elf.ET_CORE), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
-		Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: uint16(len(order)), Shentsize: 64})
-	for _, at := range order {
-		data := segments[at]
-		binary.Write(&head, binary.LittleEndian, elf.Prog64{Type: uint32(elf.PT_LOAD), Paddr: uint64(at),
-			Off: uint64(offset + body.Len()), Filesz: uint64(len(data)), Memsz: uint64(len(data))})
-		body.Write(data)
-	}
-	return append(head.Bytes(), body.Bytes()...)
-}
 
 func TestDumpShowsWhatItHolds(t *testing.T) {
 	a, b := bytes.Repeat([]byte{1}, 0x2000), bytes.Repeat([]byte{2}, 0x1000)
-	d, err := dump.Of(core(map[phys.Addr][]byte{0x100000: a, 0x102000: b}, 0x100000, 0x102000), 0)
+	d, err := dump.Of(dumptest.ELF(elf.ET_CORE, []dumptest.Segment{{At: 0x100000, Data: a}, {At: 0x102000, Data: b}}), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +28,10 @@ func TestDumpShowsWhatItHolds(t *testing.T) {
 	if got, err := d.View(0x102fff, 1); err != nil || got[0] != 2 {
 		t.Errorf("% x, %v", got, err)
 	}
-	for _, r := range []phys.Range{{Start: 0xfffff, End: 0x100001}, {Start: 0x102fff, End: 0x103001}, {Start: 0x101000, End: 0x102001}} {
+	if got, err := d.View(0x101fff, 2); err != nil || got[0] != 1 || got[1] != 2 {
+		t.Errorf("over two segments: % x, %v", got, err)
+	}
+	for _, r := range []phys.Range{{Start: 0xfffff, End: 0x100001}, {Start: 0x102fff, End: 0x103001}} {
 		if _, err := d.View(r.Start, r.Size()); !errors.Is(err, phys.ErrNotRAM) {
 			t.Errorf("%v: %v", r, err)
 		}
