@@ -39,6 +39,16 @@ func (b *briefing) print(say func(name, text string)) {
 		success = "the next kernel boots with the handover as it came, unread"
 	}
 	say("on success", success)
+	say("after a failure", b.failure())
+	if n := b.m.ExpectSessions; n > 0 {
+		say("expected sessions", fmt.Sprintf("at least %d, fewer are a failure", n))
+	}
+	say("serial", fmt.Sprint(b.m.Serial))
+	say("signer", b.signer)
+}
+
+// failure says what follows a failure.
+func (b *briefing) failure() string {
 	failure := map[string]string{
 		payload.OnErrorRollback: "the rollback kernel boots with the untouched handover",
 		payload.OnErrorPass:     "the next kernel boots with the untouched handover",
@@ -48,12 +58,7 @@ func (b *briefing) print(say func(name, text string)) {
 	if b.reason != "" {
 		failure += "; " + b.reason
 	}
-	say("after a failure", b.outcome+": "+failure)
-	if n := b.m.ExpectSessions; n > 0 {
-		say("expected sessions", fmt.Sprintf("at least %d, fewer are a failure", n))
-	}
-	say("serial", fmt.Sprint(b.m.Serial))
-	say("signer", b.signer)
+	return b.outcome + ": " + failure
 }
 
 // unless says what is too much for the next kernel, if anything may be.

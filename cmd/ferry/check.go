@@ -3,157 +3,92 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime/debug"
 	"time"
 
+	"github.com/klauspost/cpuid/v2"
 	"golang.org/x/sys/unix"
 
 	"ferry/boot"
 	"ferry/boot/minisign"
 	"ferry/boot/payload"
+	"ferry/boot/vmlinux"
 	"ferry/crossing"
 	"ferry/phys"
 )
 
-// checked is a crossing that can be loaded, as far as that can be known before.
+// checked is a crossing that was checked: the list of all checks, and what of it is known.
 type checked struct {
 	line     string // for the stage
 	places   []placed
 	review   *review
-	briefing *briefing
+	briefing *briefing // nil if too little is known
+	findings []finding
 }
 
-// check looks at everything that can be known before the load: Ferry's words of the command line, both files and what
-// the next kernel asks for, KHO, LUO, and the room in scratch. After the kexec the stage could only halt or fall back.
-func (c *loadCmd) check(h host, f files) (*checked, error) {
-	running, err := h.cmdline()
-	if err != nil {
-		return nil, err
-	}
-	l := c.line(running)
-	options, err := crossing.ParseOptions(l.text)
-	if err != nil {
-		return nil, err
-	}
-	runs := h.producer()
-	l = h.introducedRAM(runs.introduced(l, options))
-	image, err := io.ReadAll(f.stage)
-	if err != nil {
-		return nil, err
-	}
-	stage, err := parseStage(c.Stage, image)
-	if err != nil {
-		return nil, err
-	}
-	if uint64(len(l.text))+1+elfcorehdr > stage.CmdlineMax {
-		return nil, &problem{fmt.Sprintf("command line of %d bytes, at most %d", len(l.text), int64(stage.CmdlineMax)-1-elfcorehdr),
-			"give a shorter one with --cmdline", nil}
-	}
-	archive, unmap, err := mapped(f.payload)
-	if err != nil {
-		return nil, err
-	}
-	defer unmap()
-	k := &check{cmd: c, host: h, running: running, runs: runs, line: l, options: options, stage: stage, archive: uint64(len(archive)), review: &review{forced: c.Force}}
-	err = undisturbed(c.Payload, func() error {
-		if k.parts, err = payload.Open(archive); err != nil {
-			return fmt.Errorf("payload %s: %w", c.Payload, err)
-		}
-		return k.all(image)
+// A check is a crossing on its way through the list of checks. What a check finds out is there for the next ones; what is nil or
+// empty is not known.
+type check struct {
+	cmd  *loadCmd
+	host host
+	has  func(...cpuid.FeatureID) bool // of the processor
+
+	files  files
+	kernel string // image that is to become a payload, in the place of one
+
+	running    string // command line of the running kernel
+	runs       producer
+	line       line // of the stage
+	options    crossing.Options
+	understood bool   // the options were
+	image      []byte // of the stage
+	stage      *boot.Kernel
+	archive    uint64 // bytes of the payload
+	unmap      func()
+	parts      *payload.Payload
+	whole      bool           // the parts are what the manifest says
+	trust      *payload.Trust // nil: the stage takes any payload
+	signer     string
+	scratch    []phys.Range
+	next, back *subject
+	review     *review
+	places     []placed
+	briefing   *briefing
+}
+
+// check goes through the list, and returns what there is to know together with everything that speaks against the load, as one
+// error. After the kexec the stage could only halt or fall back.
+func (c *loadCmd) check(h host, f files, has func(...cpuid.FeatureID) bool) (*checked, error) {
+	return (&check{cmd: c, host: h, has: has, files: f}).run()
+}
+
+func (k *check) run() (*checked, error) {
+	k.review, k.unmap = &review{forced: k.cmd.Force}, func() {}
+	defer func() { k.unmap() }()
+	var findings []finding
+	var against []error
+	err := undisturbed(k.cmd.Payload, func() error {
+		findings, against = k.all(steps())
+		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, in(classPayload, err)
 	}
-	return &checked{k.line.text, k.places, k.review, k.briefing}, nil
-}
-
-// A check is one on its way.
-type check struct {
-	cmd      *loadCmd
-	host     host
-	running  string // command line of the running kernel
-	runs     producer
-	line     line // of the stage
-	options  crossing.Options
-	stage    *boot.Kernel
-	archive  uint64 // bytes of the payload
-	parts    *payload.Payload
-	trust    *payload.Trust // nil: the stage takes any payload
-	scratch  []phys.Range
-	review   *review
-	places   []placed
-	briefing *briefing
-}
-
-// all is everything about the payload and the host.
-func (k *check) all(image []byte) (err error) {
-	m := k.parts.Manifest
-	b := &briefing{m: m, from: k.runs.String(), gen: k.from(m), next: described(m.Kernel)}
-	if k.trust, b.signer, err = k.checkTrust(image); err != nil {
-		return err
-	}
-	if err := k.digests(); err != nil {
-		return err
-	}
-	if err := k.host.checkLUO(); err != nil {
-		return err
-	}
-	if k.scratch, err = k.host.scratch(); err != nil {
-		return err
-	}
-	next, err := k.kernel(nextName, k.parts.Kernel, k.parts.Opened, k.parts.Initrd, m.Kernel, m.Cmdline, &b.nextLine)
-	if err != nil {
-		return fmt.Errorf("payload %s: next kernel: %w", k.cmd.Payload, err)
-	}
-	if m.Rollback != nil {
-		b.back = described(m.Rollback.Kernel)
-		back, err := k.kernel("rollback kernel", k.parts.RollbackKernel, payload.File{}, k.parts.RollbackInitrd, m.Rollback.Kernel, m.Rollback.Cmdline, &b.backLine)
-		if err != nil {
-			return fmt.Errorf("payload %s: rollback kernel: %w", k.cmd.Payload, err)
-		}
-		// It is placed before the next one, which then may take its place.
-		if _, err := placeAll(k.scratch, k.stage, back, k.archive, 0, k.parts.RollbackInitrd); err != nil {
-			return fmt.Errorf("rollback kernel: %w", err)
-		}
-	}
-	pool := k.host.pool(k.from(m), crossing.ByName(m.Kernel.Generation))
-	if k.places, err = placeAll(k.scratch, k.stage, next, k.archive, pool, k.parts.Initrd); err != nil {
-		return err
-	}
-	b.outcome, b.reason = k.failure(m)
-	b.unread = k.options.Mode == crossing.Pass
-	if k.trust == nil && k.options.ExpectSessions > 0 {
-		b.m.ExpectSessions = k.options.ExpectSessions
-	}
-	k.producer(m)
-	if k.runs.gen == nil {
-		k.review.back(m, b.gen, m.From)
-	} else {
-		k.review.back(m, b.gen, linuxOf(k.runs.release))
-	}
-	k.words(b.m)
-	k.briefing = b
-	if err := k.review.err(); err != nil {
-		return err
-	}
-	if b.outcome == payload.OnErrorHalt && !k.cmd.AcceptHalt {
-		return &problem{"after a failure the machine can only halt: " + b.reason,
-			"pack a --rollback-kernel into the payload, or say --accept-halt", nil}
-	}
-	return nil
+	return &checked{k.line.text, k.places, k.review, k.briefing, findings}, errors.Join(against...)
 }
 
 // checkTrust wants the payload to be one that the stage takes, and says who signed it.
-func (k *check) checkTrust(image []byte) (t *payload.Trust, signer string, err error) {
-	if t, err = trustOf(image); err != nil {
-		return nil, "", fmt.Errorf("stage %s: %w", k.cmd.Stage, err)
+func (k *check) checkTrust() (t *payload.Trust, signer string, err error) {
+	if k.image != nil {
+		if t, err = trustOf(k.image); err != nil {
+			return nil, "", fmt.Errorf("stage %s: %w", k.cmd.Stage, err)
+		}
 	}
 	if t != nil {
 		comment, err := t.VerifyManifest(k.parts)
 		if err != nil {
-			return nil, "", &problem{fmt.Sprintf("stage %s does not take payload %s", k.cmd.Stage, k.cmd.Payload), "sign it: minisign, then ferry seal", err}
+			return t, "", &problem{fmt.Sprintf("stage %s does not take payload %s", k.cmd.Stage, k.cmd.Payload), "sign it: minisign, then ferry seal", err}
 		}
 		return t, fmt.Sprintf("key %v: %s", t.Key, comment), nil
 	}
@@ -170,44 +105,46 @@ func (k *check) checkTrust(image []byte) (t *payload.Trust, signer string, err e
 // digests wants every part to be whole.
 func (k *check) digests() error {
 	if k.trust == nil && len(k.parts.Manifest.Parts) == 0 {
+		k.whole = true // as far as anybody says
 		k.review.doubt(fmt.Sprintf("payload %s names no digests of its parts", k.cmd.Payload), "a damaged kernel is started, and everything is lost", "pack it with ferry pack")
 		return nil
 	}
 	if err := k.parts.Check(); err != nil {
 		return &problem{fmt.Sprintf("payload %s is damaged", k.cmd.Payload), "pack it again, or copy it again", err}
 	}
+	k.whole = true
 	return nil
 }
 
-// kernel wants a kernel of the payload to be what the manifest says, and to take what the crossing gives it on this
-// machine. gets becomes its command line, in words.
-func (k *check) kernel(what string, image, opened, initrd payload.File, info payload.KernelInfo, own *string, gets *string) (*boot.Kernel, error) {
+// A subject is a kernel of the payload under examination.
+type subject struct {
+	what    string // in words
+	info    payload.KernelInfo
+	own     *string // its command line in the payload, nil: that of the stage
+	line    line    // the one that it gets
+	initrd  payload.File
+	kernel  *boot.Kernel
+	found   *vmlinux.Kernel
+	openErr error // why nothing was found
+}
+
+// subject wants a kernel of the payload to be one that the stage starts on this machine.
+func (k *check) subject(what string, image, opened, initrd payload.File, info payload.KernelInfo, own *string) (*subject, error) {
 	cpu, err := k.host.processor()
 	if err != nil {
-		return nil, err
+		return nil, in(classHost, err)
 	}
-	r, l := k.review, k.line.passedOn(own)
-	kernel, found, openErr, err := r.form(what, image.Data, opened.Data, l.text, cpu)
-	if err != nil {
-		return nil, err
+	s := &subject{what: what, info: info, own: own, line: k.line.passedOn(own), initrd: initrd}
+	if s.kernel, s.found, s.openErr, err = k.review.form(what, image.Data, opened.Data, s.line.text, cpu); err != nil {
+		return nil, fmt.Errorf("payload %s: %s: %w", k.cmd.Payload, what, err)
 	}
-	if err := kernel.Accepts(l.text, cpu.FiveLevel); errors.Is(err, boot.ErrCmdline) {
-		r.doubt(fmt.Sprintf("the %s does not take the command line that it would get: %v", what, err), "it cannot be started, which is a failure",
+	if err := s.kernel.Accepts(s.line.text, cpu.FiveLevel); errors.Is(err, boot.ErrCmdline) {
+		k.review.doubt(fmt.Sprintf("the %s does not take the command line that it would get: %v", what, err), "it cannot be started, which is a failure",
 			"give a shorter one with --cmdline, or ferry pack --cmdline")
 	} else if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("payload %s: %s: %w", k.cmd.Payload, what, err)
 	}
-	k.shadow(what, kernel, found, uint64(len(initrd.Data)))
-	r.claims(what, info, "the manifest", found, openErr)
-	r.dropped(k.cmd, what, own)
-	r.live(what, l.text, k.running)
-	k.untold(what, l.text)
-	r.memory(what, l.text, k.running, k.scratch, k.host.systemRAM())
-	r.root(what, l.text, k.running, initrd.Data)
-	r.initrd(what, initrd.Data, k.host.hadInitrd())
-	r.builds(what, what != nextName, kernel, k.host)
-	*gets = l.String()
-	return kernel, nil
+	return s, nil
 }
 
 // from is what the kernel that hands over writes, as far as it is known, or else as the payload says; nil: nobody does.

@@ -342,7 +342,11 @@ func (c *loadCmd) checkOpened(h host) (*checked, error) {
 		return nil, err
 	}
 	defer f.close()
-	return c.check(h, f)
+	ready, err := c.check(h, f, func(...cpuid.FeatureID) bool { return false })
+	if err != nil {
+		return nil, err
+	}
+	return ready, nil
 }
 
 // A host on which something happens as soon as it is looked at.

@@ -163,6 +163,11 @@ func (h host) scratch() ([]phys.Range, error) {
 		return nil, err
 	}
 	starts, err := h.numbers(debugfs + "/kho/out/scratch_phys")
+	sizesName := "/kho/out/scratch_len"
+	if errors.Is(err, fs.ErrNotExist) { // as Linux 7.4 names it
+		starts, err = h.numbers(debugfs + "/kho/out/bootmem_phys")
+		sizesName = "/kho/out/bootmem_len"
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		line, _ := h.cmdline()
 		do := "boot with kho=on; the kernel's log says why if it already is"
@@ -177,7 +182,7 @@ func (h host) scratch() ([]phys.Range, error) {
 	if err != nil {
 		return nil, err
 	}
-	sizes, err := h.numbers(debugfs + "/kho/out/scratch_len")
+	sizes, err := h.numbers(debugfs + sizesName)
 	if err != nil {
 		return nil, err
 	}

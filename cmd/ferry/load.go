@@ -40,26 +40,33 @@ func (c *loadCmd) Run() error {
 		return usage("want --stage and a payload, or --unload")
 	}
 	if err := c.load(h, os.Stdout, kexecFileLoad); err != nil {
-		return fmt.Errorf("%w\nferry: now %s", err, h.now())
+		return fmt.Errorf("%w\nnow %s", err, h.now())
 	}
 	return nil
 }
 
 // files are what is loaded. Each is opened once: what is checked is what the kernel reads, whatever takes its name meanwhile.
-type files struct{ stage, payload *os.File }
+type files struct{ stage, payload *os.File } // nil: not named
 
+// open opens what is named.
 func (c *loadCmd) open() (f files, err error) {
-	if f.stage, err = os.Open(c.Stage); err != nil {
-		return f, err
+	for _, one := range []struct {
+		name string
+		file **os.File
+	}{{c.Stage, &f.stage}, {c.Payload, &f.payload}} {
+		if one.name == "" {
+			continue
+		}
+		if *one.file, err = os.Open(one.name); err != nil {
+			f.close()
+			return files{}, err
+		}
 	}
-	if f.payload, err = os.Open(c.Payload); err != nil {
-		f.stage.Close()
-	}
-	return f, err
+	return f, nil
 }
 
 func (f files) close() {
-	f.stage.Close()
+	f.stage.Close() // a file that is not open does nothing
 	f.payload.Close()
 }
 
@@ -74,10 +81,7 @@ func (c *loadCmd) load(h host, out io.Writer, kexec func(f files, line string) e
 		return err
 	}
 	defer f.close()
-	if err := h.checkEncrypted(cpuid.CPU.Supports); err != nil {
-		return err
-	}
-	ready, err := c.check(h, f)
+	ready, err := c.check(h, f, cpuid.CPU.Supports)
 	if err != nil {
 		return err
 	}

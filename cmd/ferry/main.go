@@ -1,5 +1,5 @@
 // Command ferry is the host's side of a crossing. `ferry pack` puts the next kernel and its initrd into a payload, `ferry
-// show` says what is in one, `ferry load` loads the stage with that payload into the running kernel, so that the next kexec
+// show` says what is in one, `ferry check` whether all is ready, `ferry load` loads the stage with that payload into the running kernel, so that the next kexec
 // goes through it, `ferry abi` says which formats a kernel reads. `ferry image` sets a key in the stage, `ferry seal` the
 // signature in a payload; neither they nor anything here sees a secret key. `ferry inspect` reads what a halted stage left in
 // memory.
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -18,6 +19,7 @@ import (
 type cli struct {
 	Pack    packCmd    `cmd:"" help:"Put the next kernel and its initrd into a payload."`
 	Show    showCmd    `cmd:"" help:"Print what is in a payload."`
+	Check   checkCmd   `cmd:"" help:"Print what ferry load checks: every check, with what was found and what to do."`
 	Load    loadCmd    `cmd:"" help:"Load the stage and a payload into the running kernel, for the next kexec."`
 	Seal    sealCmd    `cmd:"" help:"Put the signature of its manifest into a payload."`
 	Image   imageCmd   `cmd:"" help:"Set the key in a stage whose payloads alone it starts."`
@@ -40,7 +42,7 @@ func run(args []string, out, errOut io.Writer) class {
 		return classOf(err)
 	}
 	if err := ctx.Run(); err != nil {
-		fmt.Fprintln(errOut, "ferry:", err)
+		fmt.Fprintln(errOut, "ferry: "+strings.ReplaceAll(err.Error(), "\n", "\nferry: "))
 		return classOf(err)
 	}
 	return classDone

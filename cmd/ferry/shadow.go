@@ -20,7 +20,7 @@ const (
 // its initrd, and the pieces that were cut off for new pages.
 func (k *check) shadow(what string, kernel *boot.Kernel, found *vmlinux.Kernel, initrd uint64) {
 	ram := k.host.ram()
-	if found == nil || !found.KASAN || ram == 0 {
+	if found == nil || !found.KASAN || ram == 0 || k.scratch == nil {
 		return
 	}
 	have := uint64(0)

@@ -90,11 +90,16 @@ func TestVersionIsThatOfTheSourcesAndOfTheStage(t *testing.T) {
 // docs/json.md names every field that --json prints.
 func TestTheSchemaIsDocumented(t *testing.T) {
 	text := string(read(t, "../../docs/json.md"))
-	for _, printed := range []any{versions{}, facts{}, answer{}, row{}} {
+	for _, printed := range []any{versions{}, facts{}, report{}, answer{}, row{}} {
 		for _, name := range fields(reflect.TypeOf(printed)) {
 			if !strings.Contains(text, "`"+name+"`") {
 				t.Errorf("docs/json.md does not have `%s` of %T", name, printed)
 			}
+		}
+	}
+	for _, s := range steps() {
+		if name := strings.Replace(s.name, "rollback kernel:", "next kernel:", 1); !strings.Contains(text, "| "+name+" |") {
+			t.Errorf("docs/json.md does not have the check %q", name)
 		}
 	}
 }
