@@ -71,7 +71,7 @@ func tellApart(t *testing.T, format, other *kho.Format) {
 	of := make([]fates, len(kinds))
 	for i := range lists {
 		k := i % len(kinds)
-		l := sites[i/len(kinds)/2%2].lay(t, rand.New(rand.NewPCG(uint64(i), sizeOf(format))), kinds[k].of(format, i))
+		l := sites[i/len(kinds)/2%2].write(t, rand.New(rand.NewPCG(uint64(i), sizeOf(format))), kinds[k].of(format, i))
 		for j, claim := range []*kho.Format{nil, format, other} {
 			h, err := kho.Open(l.mem, l.data, claim)
 			what := fmt.Sprintf("list %d (%s), claim %v", i, kinds[k].name, claim)
@@ -104,8 +104,8 @@ func tellApart(t *testing.T, format, other *kho.Format) {
 	}
 }
 
-// same proves that h preserves what was laid.
-func (l *laid) same(what string, h *kho.Handover) {
+// same proves that h preserves what was written.
+func (l *written) same(what string, h *kho.Handover) {
 	if n := h.Map().Count(); n != uint64(len(l.blocks)) {
 		l.Errorf("%s: %d blocks, want %d", what, n, len(l.blocks))
 	}
@@ -133,7 +133,7 @@ func flipBits(t *testing.T, format *kho.Format) {
 	for i := range 1000 {
 		k := i % len(kinds)
 		r := rand.New(rand.NewPCG(uint64(i), sizeOf(format)+1))
-		l := sites[i/len(kinds)/2%2].lay(t, r, kinds[k].of(format, i))
+		l := sites[i/len(kinds)/2%2].write(t, r, kinds[k].of(format, i))
 		for range 30 {
 			at, bit := l.somewhere(), byte(1)<<r.IntN(8)
 			l.edit(at, 1)[0] ^= bit
@@ -157,7 +157,7 @@ func flipBits(t *testing.T, format *kho.Format) {
 }
 
 // somewhere returns a byte of the list or of its device tree.
-func (l *laid) somewhere() phys.Addr {
+func (l *written) somewhere() phys.Addr {
 	switch l.IntN(3) {
 	case 0:
 		return l.words[l.IntN(len(l.words))] + phys.Addr(l.IntN(16))

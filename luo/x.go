@@ -30,8 +30,8 @@ type features kho.Features
 // match takes a structure of this size for one with the header, which has no other
 // mark, if it is sound as far as that can be said without knowing the bits.
 func (f features) match(s *source) bool {
-	any := kho.Features{Supported: ^uint64(0)}
-	return s.size == featureRoot && any.Check("root", s.addr, s.page, ErrVersion) == nil
+	every := kho.Features{Supported: ^uint64(0)}
+	return s.size == featureRoot && every.Check("root", s.addr, s.page, ErrVersion) == nil
 }
 
 func (f features) check(s *source) (odd, err error) {

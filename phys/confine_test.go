@@ -8,17 +8,17 @@ import (
 	"ferry/phys/phystest"
 )
 
-// told is memory that remembers what it was confined to.
-type told struct {
+// confinable is memory that remembers what it was confined to.
+type confinable struct {
 	phys.Memory
 	to phys.Ranges
 }
 
-func (m *told) Confine(r phys.Ranges) { m.to = r }
+func (m *confinable) Confine(r phys.Ranges) { m.to = r }
 
 func TestConfinedMemoryTakesNoOtherWrites(t *testing.T) {
 	ram := phys.Range{Start: 0x1000_0000, End: 0x1010_0000}
-	mem := &told{Memory: phystest.New(t, ram)}
+	mem := &confinable{Memory: phystest.New(t, ram)}
 	areas := phys.Ranges{{Start: 0x1000_2000, End: 0x1000_4000}, {Start: 0x1000_8000, End: 0x1000_8800}}
 	c := phys.Confine(mem, areas)
 	if len(mem.to) != 2 {

@@ -61,11 +61,11 @@ const maxFrames = 40
 
 // traceStack follows the frame pointers that Go code keeps: at RBP the caller's
 // RBP, above it the return address. It keeps what it finds in the record, and
-// prints it if print is set.
-func traceStack(c *Context, print bool) {
-	traceFrame(c.RIP, print)
+// prints it if show is set.
+func traceStack(c *Context, show bool) {
+	traceFrame(c.RIP, show)
 	if c.RSP&7 == 0 && mach.tables.leaf(c.RSP) != 0 && InText(*word(c.RSP)) {
-		traceFrame(*word(c.RSP), print) // the caller, if the function has no frame of its own
+		traceFrame(*word(c.RSP), show) // the caller, if the function has no frame of its own
 	}
 	bp, low := c.RBP, uint64(0)
 	for range maxFrames {
@@ -76,19 +76,19 @@ func traceStack(c *Context, print bool) {
 		if pc == 0 {
 			return
 		}
-		traceFrame(pc, print)
+		traceFrame(pc, show)
 		low, bp = bp, *word(bp)
 	}
 }
 
-func traceFrame(pc uint64, print bool) {
+func traceFrame(pc uint64, show bool) {
 	for i := range rec.Stack {
 		if rec.Stack[i] == 0 {
 			rec.Stack[i] = pc
 			break
 		}
 	}
-	if !print {
+	if !show {
 		return
 	}
 	PrintRegister("  ", pc)

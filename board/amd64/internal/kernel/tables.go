@@ -39,8 +39,8 @@ func slot(va, level uint64) uint64 { return va >> (12 + 9*(level-1)) & 511 }
 
 // Entry returns the address of the page table entry for the 4 KiB page at va, 0
 // if there is no table or a larger page, and no memory to make one.
-func Entry(va uint64, make bool) *uint64 {
-	a := mach.tables.entry(va, level4K, make)
+func Entry(va uint64, create bool) *uint64 {
+	a := mach.tables.entry(va, level4K, create)
 	if a <= covered {
 		return nil
 	}
@@ -68,8 +68,8 @@ func (t *tables) leaf(va uint64) uint64 {
 const covered = 1
 
 // entry returns the virtual address of the entry for va in the table of the
-// level, 0 if the tables above end before, or covered. make adds tables.
-func (t *tables) entry(va, level uint64, make bool) uint64 {
+// level, 0 if the tables above end before, or covered. create adds tables.
+func (t *tables) entry(va, level uint64, create bool) uint64 {
 	table := t.root
 	for l := t.levels; l > level; l-- {
 		e := word(table + t.frames.base + slot(va, l)*8)
@@ -77,7 +77,7 @@ func (t *tables) entry(va, level uint64, make bool) uint64 {
 		case *e&pteLarge != 0 && l <= level1G:
 			return covered
 		case *e == 0:
-			if !make {
+			if !create {
 				return 0
 			}
 			pa := t.frames.take()

@@ -45,9 +45,9 @@ type traits struct {
 	test       bool   // the kernel's test of handovers ran
 }
 
-// laid is a list that a kernel made, by arithmetic of the test's own, and all that
+// written is a list that a kernel made, by arithmetic of the test's own, and all that
 // it means.
-type laid struct {
+type written struct {
 	*site
 	testing.TB
 	traits
@@ -79,10 +79,10 @@ type slab struct {
 
 const pieceSize = 4 << 20
 
-// lay makes a list.
-func (s *site) lay(t testing.TB, r *rand.Rand, how traits) *laid {
+// write makes a list.
+func (s *site) write(t testing.TB, r *rand.Rand, how traits) *written {
 	t.Helper()
-	l := &laid{site: s, TB: t, traits: how, Rand: r, blocks: map[phys.Block]bool{}, pieces: map[phys.Addr]*piece{}}
+	l := &written{site: s, TB: t, traits: how, Rand: r, blocks: map[phys.Block]bool{}, pieces: map[phys.Addr]*piece{}}
 	table := s.scratch[0].Start
 	page := l.edit(table, 64)
 	clear(page)
@@ -144,16 +144,16 @@ func (s *site) edit(t testing.TB, a phys.Addr, n uint64) []byte {
 	return b
 }
 
-func (l *laid) edit(a phys.Addr, n uint64) []byte { return l.site.edit(l.TB, a, n) }
+func (l *written) edit(a phys.Addr, n uint64) []byte { return l.site.edit(l.TB, a, n) }
 
-func (l *laid) finish(w *fdt.Writer) {
+func (l *written) finish(w *fdt.Writer) {
 	if _, err := w.Finish(); err != nil {
 		l.Fatal(err)
 	}
 }
 
 // page returns the page at a, zeroed.
-func (l *laid) page(a phys.Addr) []byte {
+func (l *written) page(a phys.Addr) []byte {
 	l.dirty = append(l.dirty, phys.Block{Addr: a}.Range())
 	b := l.edit(a, phys.PageSize)
 	clear(b)
@@ -161,7 +161,7 @@ func (l *laid) page(a phys.Addr) []byte {
 }
 
 // clear makes the machine's memory what it was.
-func (l *laid) clear() {
+func (l *written) clear() {
 	for _, r := range l.dirty {
 		clear(l.edit(r.Start, r.Size()))
 	}
@@ -169,7 +169,7 @@ func (l *laid) clear() {
 
 // alloc takes a block from where the kernel would: one after the other in fresh
 // memory, anywhere in fragmented memory, as long as want takes it.
-func (l *laid) alloc(o phys.Order, want func(phys.Addr) bool) (phys.Addr, bool) {
+func (l *written) alloc(o phys.Order, want func(phys.Addr) bool) (phys.Addr, bool) {
 	for range 2000 {
 		p := l.last[o]
 		if old := l.pieces[p]; p == 0 || l.fragmented && l.IntN(4) == 0 || !l.fragmented && old.next >= pieceSize {
@@ -199,7 +199,7 @@ func (l *laid) alloc(o phys.Order, want func(phys.Addr) bool) (phys.Addr, bool) 
 }
 
 // known takes a block that something names, and preserves it.
-func (l *laid) known(o phys.Order) phys.Addr {
+func (l *written) known(o phys.Order) phys.Addr {
 	reach := uint64(128<<20) << o
 	a, ok := l.alloc(o, func(a phys.Addr) bool { return !l.tight || uint64(a)%reach < reach/8 })
 	if !ok {
@@ -210,7 +210,7 @@ func (l *laid) known(o phys.Order) phys.Addr {
 }
 
 // reserve makes the sub-tree of memory reserved by name.
-func (l *laid) reserve() phys.Addr {
+func (l *written) reserve() phys.Addr {
 	at := l.known(0)
 	var regions []kho.Region
 	for i := range 1 + l.IntN(3) {
@@ -226,7 +226,7 @@ func (l *laid) reserve() phys.Addr {
 
 // testModule makes the sub-tree of the kernel's test: up to 6.17 with its list
 // inside, later in memory of its own.
-func (l *laid) testModule() phys.Addr {
+func (l *written) testModule() phys.Addr {
 	at := l.known(0)
 	var list []byte
 	n := 1 + l.IntN(40)
@@ -254,7 +254,7 @@ func (l *laid) testModule() phys.Addr {
 }
 
 // list writes chunks and bitmaps, as xa_for_each finds them.
-func (l *laid) list() {
+func (l *written) list() {
 	type window struct {
 		order phys.Order
 		start uint64
@@ -307,7 +307,7 @@ func (l *laid) list() {
 }
 
 // node takes a page of the kernel's that is not preserved.
-func (l *laid) node() phys.Addr {
+func (l *written) node() phys.Addr {
 	a, ok := l.alloc(0, func(phys.Addr) bool { return true })
 	if !ok {
 		l.Fatal("no memory")
@@ -316,7 +316,7 @@ func (l *laid) node() phys.Addr {
 }
 
 // bitmap lays a bitmap: in a page, or among other objects of its size.
-func (l *laid) bitmap(content []byte) phys.Addr {
+func (l *written) bitmap(content []byte) phys.Addr {
 	if l.size == 4096 {
 		at := l.node()
 		copy(l.page(at), content)
@@ -348,7 +348,7 @@ func (l *laid) bitmap(content []byte) phys.Addr {
 }
 
 // slab makes a page of objects of others, some of them free.
-func (l *laid) slab() slab {
+func (l *written) slab() slab {
 	at := l.node()
 	page := l.page(at)
 	mood := l.IntN(7)
