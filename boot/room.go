@@ -178,7 +178,7 @@ func (r *room) take(n Need) (phys.Range, error) {
 		Want: want, Hint: "give the first kernel a larger kho_scratch="}
 }
 
-// biggest describes the largest free piece that serves for n but for its size.
+// biggest describes the largest free piece that serves for n except for its size.
 func (r *room) biggest(n Need) string {
 	var best phys.Range
 	for _, f := range r.pieces(n) {

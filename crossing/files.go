@@ -128,7 +128,7 @@ type filesReader struct {
 	*Incoming
 	ledger *own.Ledger             // knows the owners of all that is no file
 	from   *Incoming               // that this one was made of, nil for the incoming one
-	accept func(*memfd.File) error // has a say on each memfd, if it is not nil
+	accept func(*memfd.File) error // decides about each memfd, if it is not nil
 	broken error                   // a record that could not be read
 }
 
@@ -244,7 +244,7 @@ func (r *filesReader) damage(f file, err error) {
 }
 
 // sound calls visit for the memfds that are not marked as damaged. One for which it
-// returns an error is from then on; sound reports whether there was none.
+// returns an error is marked; sound reports whether there was none.
 func (r *filesReader) sound(visit func(file, *memfd.Format) error) bool {
 	all := true
 	err := r.eachFile(func(f file, format *memfd.Format) {
@@ -264,8 +264,8 @@ func (r *filesReader) sound(visit func(file, *memfd.Format) error) bool {
 
 // sort separates sound files from damaged ones, of which there are some. First each is
 // checked by itself, so that no file is blamed for damage that points to it. Then they are
-// checked against each other. What two files name is neither's: nobody knows whose
-// contents it is. Only folios may be named by several files, if kernels write such: the
+// checked against each other. What two files name belongs to neither: its owner is
+// unknown. Only folios may be named by several files, if kernels write such: the
 // next kernel gives them to the first file retrieved, and an error to the others.
 func (r *filesReader) sort(refused *phys.Errors) *own.Ledger {
 	alone := r.ledger.Beside()

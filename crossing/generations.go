@@ -46,7 +46,7 @@ var generations = [...]*Generation{
 }
 
 // Generations returns every generation that can be crossed from and to, the
-// oldest first, but for the experimental ones.
+// oldest first, except for the experimental ones.
 func Generations() []*Generation {
 	return slices.DeleteFunc(slices.Clone(generations[:]), func(g *Generation) bool { return g.Experimental })
 }

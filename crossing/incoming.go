@@ -24,14 +24,14 @@ type Incoming struct {
 }
 
 // reader reads and proves a handover. Every block that is not a memfd's has one owner:
-// whoever claims it second is refused. What is wrong with one object does not keep the
-// others from being looked at, as far as they can be found without it.
+// whoever claims it second is refused. The other objects
+// are read even if one is wrong, as far as they can be found without it.
 type reader struct {
 	memory phys.Memory
 	known  readable
 	held   phys.Ranges             // nothing of the handover may lie there
 	from   *Incoming               // that the handover was made of, nil for the incoming one
-	accept func(*memfd.File) error // has a say on each memfd; nil: all are welcome
+	accept func(*memfd.File) error // decides about each memfd; nil: all are welcome
 	step   func(step)              // is called as a step begins
 }
 
@@ -79,8 +79,8 @@ type leaks struct {
 	first         phys.Block // that of the lowest order and address
 }
 
-// find compares what is preserved with what check knows an owner of, 64 blocks at a
-// time.
+// find compares what is preserved with the blocks whose owner check knows, 64 blocks
+// at a time.
 func (l *leaks) find(m *kho.Map, check *own.Ledger) {
 	m.Words(func(o phys.Order, first, set uint64) {
 		left := set &^ check.Owned(o, first)

@@ -14,7 +14,7 @@ import (
 // Outgoing is the new handover: written, read back, and found to be what the plan
 // makes of the old one. The old one stays as it is.
 type Outgoing struct {
-	Data kho.Data // names it, in the place of the old one
+	Data kho.Data // names it, in place of the old one
 }
 
 // write writes the incoming handover again, as planned, into pages that are cut
@@ -154,7 +154,7 @@ func names(h *Incoming) (all []string) {
 	return all
 }
 
-// sameSubtrees proves that the new handover has the sub-trees of the old one, but for
+// sameSubtrees proves that the new handover has the sub-trees of the old one, except for
 // those that the plan leaves out, and the report, in any order.
 func (p *Plan) sameSubtrees(in, out *Incoming) error {
 	want := slices.DeleteFunc(names(in), func(name string) bool {

@@ -8,10 +8,10 @@ import (
 	"ferry/phys"
 )
 
-// producer is the kernel that hands over, as far as somebody says which it is: a
-// word of the stage's command line, which ferry load puts there for the kernel that
-// runs, or the payload, whose author had to know it beforehand. Neither is trusted: the
-// two have to agree with each other and with memory.
+// producer is the kernel that hands over, as far as it is named: by a word of the
+// stage's command line, which ferry load puts there for the kernel that runs, or by the
+// payload, whose author had to know it beforehand. Neither is trusted: the two must
+// agree with each other and with memory.
 type producer struct {
 	said    string      // the release or the name of a generation, empty if nobody says so
 	by      string      // who says so
@@ -33,7 +33,7 @@ func findProducer(manifest, word string) (producer, error) {
 	return loaded.with(packed)
 }
 
-// producerOf returns the kernel that is named, which may be nobody.
+// producerOf returns the kernel that is named, the zero value if there is none.
 func producerOf(name, by string) (p producer, err error) {
 	if name == "" {
 		return p, nil
@@ -48,7 +48,7 @@ func producerOf(name, by string) (p producer, err error) {
 	return p, nil
 }
 
-// with returns the one that is named if two may be. They must agree, even if the
+// with returns the named one of two producers. They must agree, even if the
 // other one is signed: a payload that was made for another kernel is the wrong one.
 func (p producer) with(q producer) (producer, error) {
 	switch {

@@ -11,7 +11,7 @@ import (
 	"ferry/phys"
 )
 
-// Started is what the stage was started with, but for the handover: signed or not,
+// Started is what the stage was started with, except for the handover: signed or not,
 // and proved as far as it is used.
 type Started struct {
 	m       *Machine
@@ -27,7 +27,7 @@ type Started struct {
 	from     producer   // the kernel that hands over
 }
 
-// candidate is a kernel of the payload, with what it is to be handed but for the
+// candidate is a kernel of the payload, with what it is to be handed except for the
 // handover.
 type candidate struct {
 	boot.Next

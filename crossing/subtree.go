@@ -33,7 +33,7 @@ const (
 	maxReleaseText = 256
 )
 
-// writeSubtree writes the report into a new page of the draft, in the place of that of
+// writeSubtree writes the report into a new page of the draft, in place of that of
 // the crossing before.
 func (r *Report) writeSubtree(in *Incoming, d *kho.Draft, p *Plan) error {
 	if old, ok := in.Subtree(reportTree); ok {

@@ -128,7 +128,7 @@ func (w *WayOut) prepare() {
 }
 
 // findScratch finds memory for the next kernel: what the handover's table calls
-// scratch and is RAM, but for what its map preserves. Nothing of the handover is
+// scratch and is RAM, except for what its map preserves. Nothing of the handover is
 // proved at this point; but its producer said of no other memory that nothing
 // preserved lies there. From here on no other memory can be written.
 func (w *WayOut) findScratch() {
@@ -343,7 +343,7 @@ func (w *WayOut) jump(plan *boot.Plan) Jump {
 }
 
 // wipe returns the memory that may hold secrets and that nobody needs any more
-// once the kernel of a plan runs: command line, entropy, the payload but for an
+// once the kernel of a plan runs: command line, entropy, the payload except for an
 // initrd that is used in place and an opened kernel, which is no secret before it is
 // relocated, and what was written for another kernel. It is nothing as long as a
 // handover that stays was not proved to lie apart from all that: what the zero page

@@ -13,10 +13,10 @@ import (
 // choose reads the handover in each of the formats that its version string may
 // mean, the newest first, and returns the reading that is right.
 //
-// Memory decides, and the claim of somebody else has to agree. It is never what
-// makes one of two readings the right one; but without it, evidence that one bit
-// could make that flipped is not enough. So whatever is claimed, a sound handover
-// is read as its kernel wrote it, or refused.
+// Memory decides, and a claim must agree with it. A claim never makes one of two
+// readings the right one; but without a claim, evidence that one flipped bit could
+// have made is not enough. So a sound handover is read as its kernel wrote it, or
+// refused, whatever is claimed.
 func (h *Handover) choose(fit []*Format, claim *Format) (*Handover, error) {
 	if !slices.Contains(fit, claim) {
 		claim = nil
@@ -52,7 +52,7 @@ func (h *Handover) as(f *Format) reading {
 	return r
 }
 
-// without returns an error in the place of a reading in format f if there is a
+// without returns an error in place of a reading in format f if there is a
 // sub-tree that its kernels do not know.
 func (h *Handover) without(name string, f *Format) reading {
 	r := reading{Handover: &Handover{format: f}}
@@ -64,7 +64,7 @@ func (h *Handover) without(name string, f *Format) reading {
 }
 
 // lost returns what is wrong with the memory that the sub-trees name: it is not
-// preserved, as a rule.
+// preserved, usually.
 func (r reading) lost() error {
 	if _, err := r.Reserved(); err != nil {
 		return err

@@ -43,7 +43,7 @@ func (d *Draft) Commit() (Data, error) {
 }
 
 // writeTree writes the root device tree. What is in the incoming tree is repeated byte for byte
-// but for the address of the map and what the draft set; if it is to be in another
+// except for the address of the map and what the draft set; if it is to be in another
 // format, the properties by which that one is known and finds the map and sub-trees
 // replace those of the old one.
 func (d *Draft) writeTree(page []byte) error {

@@ -106,7 +106,7 @@ func (f *Format) Compatible() string {
 }
 
 // MaxRestore returns the largest order of a block that the kernels of this
-// format give back to an owner as one unit. Larger ones stay reserved for good.
+// format give back to an owner as one unit. Larger ones stay reserved permanently.
 func (f *Format) MaxRestore() phys.Order { return f.maxRestore }
 
 // ReadsTests reports whether the kernel's own test of handovers, in kernels of f,

@@ -28,7 +28,7 @@ type Metadata struct {
 }
 
 // ParseMetadata reads the sub-tree's data b, found at address a. Linux says of
-// metadata that this refuses that it ignores it, but for a release without end,
+// metadata that this refuses that it ignores it, except for a release without end,
 // which it prints with what lies behind it.
 func ParseMetadata(a phys.Addr, b []byte) (Metadata, error) {
 	if len(b) < MetadataSize {

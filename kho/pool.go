@@ -203,7 +203,7 @@ func (p *pool) used(r phys.Range) bool {
 	if _, hit := p.h.preserved.Overlaps(r); hit || p.h.preserved.hasNode(r) {
 		return true
 	}
-	if r.Overlaps(phys.Block{Addr: p.h.data.FDT}.Range()) { // preserved, but for the oldest kernels
+	if r.Overlaps(phys.Block{Addr: p.h.data.FDT}.Range()) { // preserved, except for the oldest kernels
 		return true
 	}
 	_, hit := p.occupied.Overlaps(r)

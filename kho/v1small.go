@@ -1,6 +1,6 @@
 package kho
 
-// V1Small is what Linux 6.16 and 6.17 write: [V1] but for bitmaps of 512 bytes,
+// V1Small is what Linux 6.16 and 6.17 write: [V1] except for bitmaps of 512 bytes,
 // which are kernel objects and may share pages with each other and with anything
 // else. Its kernels say "kho-v1" as well and know no live update. Source:
 // kernel/kexec_handover.c of Linux 6.17 (PRESERVE_BITS).

@@ -126,7 +126,7 @@ func (a *Area) claimBlocks(owner own.Claimant) error {
 	return nil
 }
 
-// readVmalloc is OpenVmalloc without claims but for those of chunks, as claim says.
+// readVmalloc is OpenVmalloc without claims except for those of chunks, as claim says.
 func readVmalloc(space *own.Space, at phys.Addr, v Vmalloc, claim func(chunk phys.Block) error) (*Area, error) {
 	bad := func(offset phys.Addr, found, want string) error {
 		return &phys.Error{Object: "vmalloc area", Addr: at + offset, Found: found, Want: want, Err: ErrVmalloc}

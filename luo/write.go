@@ -208,7 +208,7 @@ func (w *writer) file(s Session, f File) error {
 	return nil
 }
 
-// retire takes the blocks that st was restored from out of d, but for the FLB page if
+// retire takes the blocks that st was restored from out of d, except for the FLB page if
 // the new handover keeps it.
 func (st *State) retire(d blockset.Pages, keepFLBs bool) error {
 	retire := func(what string, b phys.Block) error {

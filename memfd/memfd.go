@@ -49,7 +49,7 @@ const (
 	allSeals        = 0x3f
 )
 
-// Flags of a folio. Linux writes both, but for 6.19 up to some release between
+// Flags of a folio. Linux writes both, except for 6.19 up to some release between
 // 6.19.8 and 6.19.14, which writes those of the moment.
 const (
 	Dirty    = 0x1
@@ -69,7 +69,7 @@ type Folio struct {
 	Block phys.Block // address 0 is a hole of one page
 	Index uint64     // its place in the file, in pages; a multiple of its size
 	Flags uint16     // Dirty, UpToDate
-	Lost  bool       // the memory is not preserved, so that nobody knows how much it was
+	Lost  bool       // the memory is not preserved, and its size unknown
 }
 
 // Hole reports whether the entry has no memory: the next kernel skips it.
@@ -299,7 +299,7 @@ func (f *File) look() (survey, error) {
 // preserves a file, so that one which arrives with holes has lost what was there.
 func (f *File) Whole() error {
 	s, err := f.look()
-	if err != nil || s.lost > 0 || !s.holes { // of what is lost nobody knows how much it was
+	if err != nil || s.lost > 0 || !s.holes { // how much was lost is unknown
 		return err
 	}
 	at, where := f.Addr+phys.Addr(f.format.count), ""

@@ -35,29 +35,29 @@ func (l *Ledger) Space() *Space { return l.space }
 func (l *Ledger) Memory() phys.Memory { return l.space.mem }
 
 // Beside returns a ledger for the same handover that refuses what l has given out and
-// keeps account of its own blocks, of which l does not learn.
+// records its own blocks, which l does not see.
 func (l *Ledger) Beside() *Ledger { return &Ledger{space: l.space, base: l} }
 
-// Forget makes the blocks that l gave out free again, but for those of the ledger
-// that it was made beside.
+// Forget frees the blocks that l gave out, except for those of the ledger that it was
+// made beside.
 func (l *Ledger) Forget() {
 	l.owned.Clear()
 	l.claims.clear()
 }
 
-// Dispute makes l give to nobody the blocks of d. A block that l refuses because it
-// has an owner enters d. So the first owner is found by claiming all blocks again
-// with another ledger and the same d.
+// Dispute makes l refuse the blocks of d. A block that l refuses because it has an
+// owner is added to d. To find its first owner, claim all blocks again with another
+// ledger and the same d.
 func (l *Ledger) Dispute(d *Disputed) { l.disputed = d }
 
-// Claimant claims blocks for one object. The zero value is refused everything.
+// Claimant claims blocks for one object. Every claim of the zero value is refused.
 type Claimant struct {
 	ledger *Ledger
 	by     owner
 }
 
-// As returns the claimant for the object of this kind at address at: how another
-// claimant learns who owns its blocks.
+// As returns the claimant for the object of this kind at address at. An error about
+// one of its blocks names it to other claimants.
 func (l *Ledger) As(kind string, at phys.Addr) Claimant {
 	if l == nil {
 		return Claimant{}
@@ -93,7 +93,7 @@ func (c Claimant) Block(part string, b phys.Block) (Block, error) {
 	return Block{b, c.ledger.space}, nil
 }
 
-// Claim is Block for those who have no use for the block itself.
+// Claim is Block for callers that do not use the block itself.
 func (c Claimant) Claim(part string, b phys.Block) error {
 	if e := c.claim(part, b); e != nil {
 		e.Object = part
@@ -223,8 +223,8 @@ func (l *Ledger) whose(by owner, b phys.Block) string {
 	return unknown
 }
 
-// Disputed is a set of blocks that more than one object claims. Nobody knows whose
-// they are. The zero value is empty.
+// Disputed is a set of blocks that more than one object claims. Their owner is
+// unknown. The zero value is empty.
 type Disputed struct {
 	blocks Blocks
 	known  []dispute // the first of them

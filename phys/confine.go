@@ -10,7 +10,7 @@ type Confined struct {
 
 // Confine returns mem with Edit only for memory inside writable; all else fails
 // with an [*Error] wrapping [ErrReadOnly]. A memory that can do so itself, by a
-// method Confine(Ranges), is confined as well and for good: that of the board
+// method Confine(Ranges), is confined as well and permanently: that of the board
 // then has no way to make another page writable.
 func Confine(mem Memory, writable Ranges) *Confined {
 	if m, ok := mem.(interface{ Confine(Ranges) }); ok {

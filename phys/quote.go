@@ -23,7 +23,7 @@ func appendQuote[T ~string | ~[]byte](b []byte, text T) []byte {
 	return fmt.Appendf(b, "... (%d bytes)", len(text))
 }
 
-// clip returns the first maxQuote bytes of s, which has one more, but for a
+// clip returns the first maxQuote bytes of s, which has one more, except for a
 // character that they would cut in two.
 func clip(s string) string {
 	for i := range utf8.UTFMax {

@@ -13,7 +13,7 @@ import (
 // ACPI memory (page 0 among it), LA57 as it is, flat segments, RSI = zeroPage, all
 // other registers 0 but RSP. entry is the kernel's 64-bit entry point.
 //
-// The LAPIC is as it was found, but for its timer, which is stopped and masked.
+// The LAPIC is as it was found, except for its timer, which is stopped and masked.
 // Other devices are not put back: the two 8259s have vectors 0x20 to 0x2f and every
 // input masked, the interval timer's channel 0 counts from 65536 in mode 2, and the
 // console's port is at 8N1 without interrupts.

@@ -6,7 +6,7 @@ import (
 )
 
 // Physical is the machine's RAM, [phys.Memory] on metal. All of it is mapped
-// read-only, but for the pages that Edit opened: a store anywhere else
+// read-only, except for the pages that Edit opened: a store anywhere else
 // faults.
 type Physical struct {
 	direct *phys.Direct

@@ -5,7 +5,7 @@
 //
 // The part comes with the payload and is untrusted: lengths, counts and places are
 // checked against it before anything is written, nothing is allocated, and what is
-// returned are windows on it. That somebody signed it is for package payload to say.
+// returned are windows on it. Package payload knows who signed it.
 //
 // The part, little endian:
 //
@@ -254,7 +254,7 @@ func (k *Kernel) checkTable(name string, table []byte, size uint64) error {
 	return nil
 }
 
-// Pages returns what the image has but for its pages of zeros, in order.
+// Pages returns what the image has except for its pages of zeros, in order.
 func (k *Kernel) Pages() []byte { return k.pages }
 
 // Relocations returns how many addresses are relocated.

@@ -99,7 +99,7 @@ func (m *Machine) SetPayload(manifest payload.Manifest, kernel, initrd []byte) e
 	return m.SetArchive(b.Bytes())
 }
 
-// SetArchive loads a payload in the place of the initrd.
+// SetArchive loads a payload in place of the initrd.
 func (m *Machine) SetArchive(b []byte) error {
 	if uint64(len(b)) > uint64(m.Stage.Start-m.Payload) {
 		return fmt.Errorf("a payload of %d bytes reaches into the stage", len(b))

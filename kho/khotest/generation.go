@@ -114,7 +114,7 @@ func (c *converter) dropNode(name string) {
 
 // cutBitmaps turns the list of bitmaps of 4096 bytes into one of 512 bytes. Three
 // bitmaps lie in each page, 1024 bytes apart and not at its start, with other
-// data between them. A piece without bits is left out, but for one in seven.
+// data between them. A piece without bits is left out, except for one in seven.
 func (c *converter) cutBitmaps() {
 	pointer, _, _ := c.value("", "preserved-memory-map")
 	at := phys.Addr(le.Uint64(pointer))

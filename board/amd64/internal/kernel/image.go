@@ -5,7 +5,7 @@ package kernel
 // [Unlock] has said so.
 const DirectMap = 0xffff_8000_0000_0000
 
-// image is what was loaded, and where: physical addresses but for those that are called
+// image is what was loaded, and where: physical addresses except for those that are called
 // virtual.
 type image struct {
 	load       uint64 // address of the image

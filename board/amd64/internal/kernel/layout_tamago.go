@@ -69,7 +69,7 @@ func (m *machine) divide() bool {
 	return true
 }
 
-// mapWindow maps what follows the file's bytes, but for a page below the first
+// mapWindow maps what follows the file's bytes, except for a page below the first
 // stack.
 func (m *machine) mapWindow() bool {
 	va, guard := m.image.base+m.image.fileSize, m.guard()
