@@ -59,7 +59,7 @@ type answer struct {
 }
 
 func examine(name string) (answer, error) {
-	image, err := os.ReadFile(name)
+	image, err := readImage(name)
 	if err != nil {
 		return answer{}, err
 	}

@@ -12,11 +12,12 @@ import (
 
 // packed is a kernel that goes into a payload.
 type packed struct {
-	name          string
-	image, initrd []byte
-	kernel        *boot.Kernel
-	info          payload.KernelInfo
-	reads         string // what it reads, for the operator
+	name   string
+	image  []byte
+	initrd *initrd // nil for none
+	kernel *boot.Kernel
+	info   payload.KernelInfo
+	reads  string // what it reads, for the operator
 
 	compression string
 	vmlinux     []byte // what is compressed in the image
@@ -30,11 +31,16 @@ type packed struct {
 // operator says by a flag.
 func (r *review) readKernel(name, initrd, generation, flag string) (k *packed, err error) {
 	k = &packed{name: name}
-	if k.image, err = readPart(name); err != nil {
+	defer func(k *packed) {
+		if err != nil {
+			k.close()
+		}
+	}(k)
+	if k.image, err = readImage(name); err != nil {
 		return nil, err
 	}
 	if initrd != "" {
-		if k.initrd, err = readPart(initrd); err != nil {
+		if k.initrd, err = openInitrd(initrd); err != nil {
 			return nil, err
 		}
 	}
@@ -52,6 +58,13 @@ func (r *review) readKernel(name, initrd, generation, flag string) (k *packed, e
 		return k, k.is(generation, flag, found, openErr, r)
 	}
 	return k, k.identify(found, openErr, flag)
+}
+
+// close closes the initrd.
+func (k *packed) close() {
+	if k.initrd != nil {
+		k.initrd.file.Close()
+	}
 }
 
 // is takes what the operator says of a kernel.

@@ -28,6 +28,7 @@ type output struct {
 	path string      // of the file that is replaced, without symbolic links; empty for standard output
 	old  fs.FileInfo // of what is there, nil for nothing
 	data []byte
+	from io.WriterTo // in place of data, if it is not nil
 }
 
 // newOutput finds the file behind a name, and refuses one that is no regular file, or one that the command reads.
@@ -135,7 +136,7 @@ func replace(ctx context.Context, std io.Writer, files ...*output) error {
 	for i, o := range files {
 		var err error
 		if o.path == "" {
-			_, err = std.Write(o.data)
+			err = o.writeTo(ctx, std)
 		} else if err = os.Rename(fresh[i], o.path); err == nil {
 			fresh[i] = ""
 			err = syncFolder(filepath.Dir(o.path))
@@ -160,13 +161,8 @@ func (o *output) beside(ctx context.Context) (name string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	for r := bytes.NewReader(o.data); r.Len() > 0; {
-		if ctx.Err() != nil {
-			return f.Name(), errInterrupted
-		}
-		if _, err := io.CopyN(f, r, min(piece, int64(r.Len()))); err != nil {
-			return f.Name(), err
-		}
+	if err := o.writeTo(ctx, f); err != nil {
+		return f.Name(), err
 	}
 	if o.old != nil {
 		if s, ok := o.old.Sys().(*syscall.Stat_t); ok {
@@ -177,6 +173,35 @@ func (o *output) beside(ctx context.Context) (name string, err error) {
 		}
 	}
 	return f.Name(), f.Sync()
+}
+
+// writeTo writes the data until the context ends.
+func (o *output) writeTo(ctx context.Context, w io.Writer) error {
+	from := o.from
+	if from == nil {
+		from = bytes.NewReader(o.data)
+	}
+	_, err := from.WriteTo(interruptible{ctx, w})
+	return err
+}
+
+// interruptible is a writer until its context ends.
+type interruptible struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+// Write implements [io.Writer].
+func (i interruptible) Write(b []byte) (n int, err error) {
+	for len(b) > 0 && err == nil {
+		if i.ctx.Err() != nil {
+			return n, errInterrupted
+		}
+		var m int
+		m, err = i.w.Write(b[:min(piece, len(b))])
+		n, b = n+m, b[m:]
+	}
+	return n, err
 }
 
 // syncFolder makes sure that a name outlives a loss of power, if the file system can do that.

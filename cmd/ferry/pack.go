@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +51,9 @@ func (c *packCmd) pack(out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	for _, k := range kernels {
+		defer k.close()
+	}
 	form := kernels[0].open(c.Form, c.Cmdline)
 	m, parts := c.manifest(kernels)
 	reason := ""
@@ -77,15 +79,15 @@ func (c *packCmd) pack(out io.Writer) error {
 			return err
 		}
 	}
-	var archive bytes.Buffer
-	if err := pack.WriteFiles(&archive, m, parts); err != nil {
+	archive, err := pack.New(m, parts)
+	if err != nil {
 		return fmt.Errorf("payload %s: %w", c.Output, err)
 	}
-	most, err := c.room(stage, kernels, uint64(archive.Len()))
+	most, err := c.room(stage, kernels, archive.Size())
 	if err != nil {
 		return err
 	}
-	if err := write(out, archive.Bytes(), files); err != nil {
+	if err := write(out, archive, kernels, files); err != nil {
 		return err
 	}
 	say := sayer(text(out, files...))
@@ -116,24 +118,24 @@ func (c *packCmd) kernels(r *review) ([]*packed, error) {
 func (c *packCmd) manifest(kernels []*packed) (payload.Manifest, pack.Files) {
 	next := kernels[0]
 	m := payload.Manifest{Serial: c.Serial, Kernel: next.info, From: c.From, Cmdline: c.Cmdline, ExpectSessions: c.Expect}
-	parts := pack.Files{Opened: next.opened, Initrd: next.initrd}
+	parts := pack.Files{Opened: next.opened, InitrdFile: next.initrd.section()}
 	if next.opened == nil || c.Form.WithCompressed {
 		parts.Kernel = next.image
 	}
 	for _, back := range kernels[1:] {
 		m.Rollback = &payload.Rollback{Kernel: back.info, Cmdline: c.Rollback.Cmdline}
-		parts.RollbackKernel, parts.RollbackInitrd = back.image, back.initrd
+		parts.RollbackKernel, parts.RollbackInitrdFile = back.image, back.initrd.section()
 	}
 	return m, parts
 }
 
 // packed warns of what looks wrong wherever the payload will be loaded. own is the kernel's command line in the payload.
 func (r *review) packed(what string, k *packed, own *string) {
-	r.initrd(what, k.initrd, false)
+	r.initrd(what, k.initrd.begin(), false)
 	if own == nil {
 		return
 	}
-	r.root(what, *own, "", k.initrd)
+	r.root(what, *own, "", k.initrd.begin())
 	for _, name := range []string{"kho", "liveupdate"} {
 		if !enabled(*own, name) {
 			r.warn("the command line of the %s has no %s=on: ferry load refuses it if the running kernel has that", what, name)
@@ -179,7 +181,7 @@ func (c *packCmd) room(stage *boot.Kernel, kernels []*packed, archive uint64) (m
 				area, _ := phys.Span(256*mib, c.Room*mib)
 				if _, err := place([]phys.Range{area}, all); err != nil {
 					return nil, fmt.Errorf("kernel %s of %s (init_size %s) and initrd of %s do not fit in %d MiB: %w", k.name,
-						size(uint64(len(k.image))), size(form.InitSize), size(uint64(len(k.initrd))), c.Room, err)
+						size(uint64(len(k.image))), size(form.InitSize), size(uint64(k.initrd.size())), c.Room, err)
 				}
 			}
 			if total(all) > total(most) {
@@ -206,25 +208,26 @@ func (c *packCmd) outputs() (files []*output, err error) {
 	return files, nil
 }
 
-// write writes the payload, and the manifest that it has.
-func write(std io.Writer, archive []byte, files []*output) error {
-	p, err := payload.Open(archive)
-	if err != nil {
-		return err
-	}
-	for i, data := range [][]byte{archive, p.Raw.Data}[:len(files)] {
-		files[i].data = data
+// write writes the payload, and its manifest if there is a second file. An initrd that changed meanwhile is not what the manifest
+// says: nothing is written.
+func write(std io.Writer, archive *pack.Archive, kernels []*packed, files []*output) error {
+	files[0].from = writerTo(func(w io.Writer) (int64, error) {
+		n, err := archive.WriteTo(w)
+		for _, k := range kernels {
+			if err == nil {
+				err = k.initrd.unchanged()
+			}
+		}
+		return n, err
+	})
+	for _, manifest := range files[1:] {
+		manifest.data = archive.Manifest()
 	}
 	return replaced(std, files...)
 }
 
-func readPart(name string) ([]byte, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxPart {
-		return nil, &classed{classPayload, fmt.Errorf("%s: %s, at most %s fit into a payload", name, size(uint64(info.Size())), size(maxPart))}
-	}
-	return os.ReadFile(name)
-}
+// writerTo makes a function an [io.WriterTo].
+type writerTo func(w io.Writer) (int64, error)
+
+// WriteTo implements [io.WriterTo].
+func (f writerTo) WriteTo(w io.Writer) (int64, error) { return f(w) }

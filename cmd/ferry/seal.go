@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -37,10 +36,16 @@ func (c *sealCmd) seal(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	archive, err := os.ReadFile(c.Payload)
+	f, err := os.Open(c.Payload)
 	if err != nil {
 		return err
 	}
+	defer f.Close()
+	archive, unmap, err := mapped(f)
+	if err != nil {
+		return err
+	}
+	defer unmap()
 	signature, err := os.ReadFile(c.Signature)
 	if err != nil {
 		return err
@@ -49,25 +54,23 @@ func (c *sealCmd) seal(out io.Writer) error {
 	if err != nil {
 		return &problem{"signature " + c.Signature, "make it of the manifest: minisign -Sm", err}
 	}
-	var sealed bytes.Buffer
-	if err := pack.Sign(&sealed, archive, signature); err != nil {
-		return fmt.Errorf("payload %s: %w", c.Payload, err)
-	}
 	says := fmt.Sprintf("not verified; the signature names key %v: %s", form.Key, form.Comment)
-	if trust != nil {
-		comment, err := verify(trust, sealed.Bytes())
-		if err != nil {
-			return &problem{fmt.Sprintf("%s does not sign the manifest of %s", c.Signature, c.Payload),
-				"sign the file that ferry pack --manifest wrote with this payload", err}
+	return undisturbed(c.Payload, func() error {
+		if trust != nil {
+			comment, err := verify(trust, archive, signature)
+			if err != nil {
+				return &problem{fmt.Sprintf("%s does not sign the manifest of %s", c.Signature, c.Payload),
+					"sign the file that ferry pack --manifest wrote with this payload", err}
+			}
+			says = fmt.Sprintf("signed by key %v: %s", trust.Key, comment)
 		}
-		says = fmt.Sprintf("signed by key %v: %s", trust.Key, comment)
-	}
-	file.data = sealed.Bytes()
-	if err := replaced(out, file); err != nil {
-		return err
-	}
-	fmt.Fprintln(text(out, file), says)
-	return nil
+		file.from = writerTo(func(w io.Writer) (int64, error) { return 0, pack.Sign(w, archive, signature) })
+		if err := replaced(out, file); err != nil {
+			return fmt.Errorf("payload %s: %w", c.Payload, err)
+		}
+		fmt.Fprintln(text(out, file), says)
+		return nil
+	})
 }
 
 // trust returns what verifies the signature, nil for nothing.
@@ -103,11 +106,12 @@ func (c *sealCmd) trust() (*payload.Trust, error) {
 		"give --pubkey, or --stage with the image that is to take it, or --unverified", nil})
 }
 
-// verify proves a payload as an image that demands t does, and returns the trusted comment.
-func verify(t *payload.Trust, archive []byte) (comment string, err error) {
+// verify proves a payload that will have a signature as an image that demands t does, and returns the trusted comment.
+func verify(t *payload.Trust, archive, signature []byte) (comment string, err error) {
 	p, err := payload.Open(archive)
 	if err != nil {
 		return "", err
 	}
+	p.Signature = payload.File{Data: signature, Offset: 1}
 	return t.Verify(p)
 }

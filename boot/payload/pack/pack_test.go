@@ -270,3 +270,37 @@ func TestSignKeepsMembersThatItDoesNotKnow(t *testing.T) {
 		}
 	}
 }
+
+// An initrd from a file gives the same archive as one from memory, of the size that was said before.
+func TestAFileIsPackedLikeBytes(t *testing.T) {
+	kernel := bzImage("code")
+	for _, n := range []int{0, 1, 4095, 300_000} {
+		initrd := bytes.Repeat([]byte("initrd."), n)
+		var want, got bytes.Buffer
+		if err := pack.Write(&want, payload.Manifest{Serial: 5}, kernel, initrd); err != nil {
+			t.Fatal(err)
+		}
+		a, err := pack.New(payload.Manifest{Serial: 5}, pack.Files{Kernel: kernel, InitrdFile: io.NewSectionReader(bytes.NewReader(initrd), 0, int64(len(initrd)))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			got.Reset()
+			if n, err := a.WriteTo(&got); err != nil || uint64(n) != a.Size() || !bytes.Equal(got.Bytes(), want.Bytes()) {
+				t.Errorf("%d bytes of %d, %v; want %d that are the same", n, a.Size(), err, want.Len())
+			}
+		}
+		p, err := payload.Open(want.Bytes())
+		if err != nil || !bytes.Equal(p.Raw.Data, a.Manifest()) {
+			t.Errorf("manifest %q, %v", a.Manifest(), err)
+		}
+	}
+}
+
+// A file that ends before its size is an error.
+func TestAFileThatIsCutShortIsRefused(t *testing.T) {
+	short := io.NewSectionReader(bytes.NewReader(make([]byte, 100)), 0, 200)
+	if _, err := pack.New(payload.Manifest{}, pack.Files{Kernel: bzImage("code"), InitrdFile: short}); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Error(err)
+	}
+}
