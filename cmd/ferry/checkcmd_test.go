@@ -119,6 +119,7 @@ func TestEachCheckFindsItsOwnProblem(t *testing.T) {
 		{name: "no configuration", host: map[string]string{"boot/config-7.2.12": ""}, by: "unsigned images", is: "unknown", found: "configuration"},
 		{name: "encrypted", host: map[string]string{"proc/cpuinfo": "flags\t\t: fpu sme lm\n"}, by: "plain memory", is: "no", found: "AMD SME", fix: "plain kexec", class: classHost},
 		{name: "no LUO", host: map[string]string{"dev/liveupdate": "", "proc/cmdline": "kho=on\n"}, by: "live update", is: "no", fix: "boot with liveupdate=on", class: classHost},
+		{name: "no debugfs", host: map[string]string{"proc/mounts": "proc /proc proc rw 0 0\n"}, by: "handover", is: "unknown", found: "debugfs is not mounted", fix: "mount -t debugfs", class: classHost},
 		{name: "nobody knows the kernel", host: map[string]string{"proc/version": "Linux version 7.9.1 (user@host) #1\n", "boot/config-7.9.1": "x"}, check: checkCmd{AcceptHalt: true}, by: "running kernel", is: "unknown", fix: "ferry.from="},
 		{name: "sessions to be made", pack: packCmd{Expect: 3}, by: "sessions", is: "unknown", found: "at least 3", fix: "before the kexec"},
 		{name: "a word of Ferry's", check: checkCmd{Append: "ferry.deadline=1s"}, by: "words", is: "no", found: "ferry.deadline=1s", fix: "more time", class: classUsage},

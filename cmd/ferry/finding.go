@@ -32,6 +32,12 @@ type skipped struct {
 
 func (s *skipped) Error() string { return s.why }
 
+// An unsure error is that of a check that found out nothing without which a load cannot go on.
+type unsure struct{ err error }
+
+func (u *unsure) Error() string { return u.err.Error() }
+func (u *unsure) Unwrap() error { return u.err }
+
 // all goes through the checks and returns what each found, and what speaks against the load.
 func (k *check) all(steps []step) (findings []finding, against []error) {
 	for _, s := range steps {
@@ -39,10 +45,13 @@ func (k *check) all(steps []step) (findings []finding, against []error) {
 		found, err := s.run(k)
 		f := finding{Check: s.name, Is: isFine, Found: found}
 		var no *skipped
+		var maybe *unsure
 		if errors.As(err, &no) {
 			f.Is, f.Found, f.Fix = isUnknown, no.why, no.do
 		} else if err != nil {
-			f.Is = isWrong
+			if f.Is = isWrong; errors.As(err, &maybe) {
+				f.Is = isUnknown
+			}
 			f.Found, f.Fix = parts(err)
 			against = append(against, in(s.class, err))
 		}

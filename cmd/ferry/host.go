@@ -211,15 +211,15 @@ func (h host) debugfs() (string, error) {
 			return strings.TrimPrefix(f[1], "/"), nil
 		}
 	}
-	return "", &problem{"debugfs is not mounted, so the scratch areas are unknown",
-		"mount -t debugfs debugfs /sys/kernel/debug", nil}
+	return "", &unsure{&problem{"debugfs is not mounted, so the scratch areas are unknown",
+		"mount -t debugfs debugfs /sys/kernel/debug", nil}}
 }
 
 // numbers reads a file of one number a line, in C's notation.
 func (h host) numbers(name string) ([]uint64, error) {
 	b, err := fs.ReadFile(h.root, name)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, &problem{"cannot read the scratch areas", "run as root", err}
+		return nil, &unsure{&problem{"cannot read the scratch areas", "run as root", err}}
 	}
 	if err != nil {
 		return nil, err
