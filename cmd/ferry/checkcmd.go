@@ -10,9 +10,9 @@ import (
 )
 
 type checkCmd struct {
-	Payload    string  `type:"existingfile" xor:"what" help:"Payload that ferry pack wrote."`
-	Kernel     string  `type:"existingfile" xor:"what" help:"The next kernel, a bzImage, if there is no payload yet."`
-	Stage      string  `type:"existingfile" help:"The stage, ferry.bzimage. Default: one that was linked with the default size."`
+	Payload    string  `type:"existingfile" placeholder:"FILE" xor:"what" help:"Payload that ferry pack wrote."`
+	Kernel     string  `type:"existingfile" placeholder:"FILE" xor:"what" help:"The next kernel, a bzImage, if there is no payload yet."`
+	Stage      string  `type:"existingfile" placeholder:"FILE" help:"The stage, ferry.bzimage. Default: one that was linked with the default size."`
 	Cmdline    *string `help:"As for ferry load."`
 	Append     string  `placeholder:"WORDS" help:"As for ferry load."`
 	AcceptHalt bool    `help:"As for ferry load."`

@@ -11,11 +11,11 @@ import (
 )
 
 type imageCmd struct {
-	Stage      string  `required:"" type:"existingfile" help:"The stage, ferry.bzimage."`
-	Pubkey     string  `type:"existingfile" help:"Public key of minisign: the image will start nothing but payloads that its owner signed. Without it: print what the image demands."`
+	Stage      string  `required:"" type:"existingfile" placeholder:"FILE" help:"The stage, ferry.bzimage."`
+	Pubkey     string  `type:"existingfile" placeholder:"FILE" help:"Public key of minisign: the image will start nothing but payloads that its owner signed. Without it: print what the image demands."`
 	MinSerial  *uint64 `placeholder:"N" help:"Lowest serial number of a payload. Default: what the image demands already."`
 	MinRelease *string `placeholder:"RELEASE" help:"Lowest release of the next kernel, such as 7.2.6, or an empty one for any. Default: what the image demands already."`
-	Output     string  `short:"o" type:"path" help:"Image to write, - for standard output; it may be the stage itself."`
+	Output     string  `short:"o" type:"path" placeholder:"FILE" help:"Image to write, - for standard output; it may be the stage itself."`
 }
 
 // Run writes an image with a key, or prints what an image demands.

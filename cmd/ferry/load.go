@@ -15,7 +15,7 @@ import (
 
 type loadCmd struct {
 	Payload    string  `arg:"" optional:"" type:"existingfile" help:"Payload that ferry pack wrote."`
-	Stage      string  `type:"existingfile" help:"The stage: ferry.bzimage."`
+	Stage      string  `type:"existingfile" placeholder:"FILE" help:"The stage: ferry.bzimage."`
 	Cmdline    *string `help:"Command line for the stage and the next kernel, in the place of the running kernel's; words that begin with ferry. are the stage's."`
 	Append     string  `placeholder:"WORDS" help:"Words that are added to the command line."`
 	AcceptHalt bool    `help:"Load a payload for which a failure can only end in a halted machine."`

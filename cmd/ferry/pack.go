@@ -15,11 +15,11 @@ import (
 )
 
 type packCmd struct {
-	Kernel     string        `required:"" type:"existingfile" help:"The next kernel, a bzImage."`
-	Initrd     string        `type:"existingfile" help:"Its initrd, as it is. Default: none."`
-	Output     string        `required:"" short:"o" type:"path" help:"Payload to write; - is standard output."`
+	Kernel     string        `required:"" type:"existingfile" placeholder:"FILE" help:"The next kernel, a bzImage."`
+	Initrd     string        `type:"existingfile" placeholder:"FILE" help:"Its initrd, as it is. Default: none."`
+	Output     string        `required:"" short:"o" type:"path" placeholder:"FILE" help:"Payload to write; - is standard output."`
 	Cmdline    *string       `help:"Command line of the next kernel. Default: what the stage was given, less the words that begin with ferry."`
-	Stage      string        `type:"existingfile" help:"The stage that will be loaded, ferry.bzimage, for the sum that is printed. Default: one that was linked with the default size."`
+	Stage      string        `type:"existingfile" placeholder:"FILE" help:"The stage that will be loaded, ferry.bzimage, for the sum that is printed. Default: one that was linked with the default size."`
 	Room       uint64        `placeholder:"MiB" help:"MiB of the largest scratch area of the host: refuse what does not fit."`
 	Generation string        `placeholder:"NAME" help:"Generation of formats that the next kernel reads (ferry abi lists them). Default: what its image says; one that does not say is refused."`
 	From       string        `placeholder:"RELEASE" help:"Release or generation of the kernel that will hand over, to refuse the handover of any other. Default: any; ferry load names the kernel that runs to the stage, and memory has the last word."`
@@ -29,7 +29,7 @@ type packCmd struct {
 	Serial     uint64        `help:"Number of this payload: raise it with each, if images demand a least one."`
 	Force      bool          `help:"Pack what contradicts its own image, or loses the state after a failure: what will be lost is printed."`
 	Expect     uint64        `name:"expect-sessions" placeholder:"N" help:"Sessions that have to come in at least: fewer are a failure, after which the policy is followed. Default: any number."`
-	Manifest   string        `type:"path" help:"Write the manifest to this file as well, - for standard output, to be signed: minisign -Sm FILE; then ferry seal."`
+	Manifest   string        `type:"path" placeholder:"FILE" help:"Write the manifest to this file as well, - for standard output, to be signed: minisign -Sm FILE; then ferry seal."`
 }
 
 // maxPart is the most that one part of a payload can have: newc's sizes are 32 bits wide.

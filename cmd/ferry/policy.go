@@ -9,8 +9,8 @@ import (
 
 // rollbackFlags describe the kernel to go back to.
 type rollbackFlags struct {
-	Kernel     string  `type:"existingfile" help:"The kernel that will hand over: after a failure it boots again, with everything that it handed over."`
-	Initrd     string  `type:"existingfile" help:"Its initrd. Default: none."`
+	Kernel     string  `type:"existingfile" placeholder:"FILE" help:"The kernel that will hand over: after a failure it boots again, with everything that it handed over."`
+	Initrd     string  `type:"existingfile" placeholder:"FILE" help:"Its initrd. Default: none."`
 	Cmdline    *string `help:"Its command line. Default: as that of the next kernel."`
 	Generation string  `placeholder:"NAME" help:"Generation of formats that it reads. Default: what its image says."`
 }

@@ -13,11 +13,11 @@ import (
 
 type sealCmd struct {
 	Payload    string `arg:"" type:"existingfile" help:"Payload that ferry pack wrote."`
-	Signature  string `required:"" type:"existingfile" help:"Signature of its manifest, as minisign -Sm writes it."`
-	Pubkey     string `type:"existingfile" xor:"key" help:"Public key to verify it by."`
-	Stage      string `type:"existingfile" xor:"key" help:"Image that has to take the payload: its key verifies the signature, and what it demands is looked at."`
+	Signature  string `required:"" type:"existingfile" placeholder:"FILE" help:"Signature of its manifest, as minisign -Sm writes it."`
+	Pubkey     string `type:"existingfile" placeholder:"FILE" xor:"key" help:"Public key to verify it by."`
+	Stage      string `type:"existingfile" placeholder:"FILE" xor:"key" help:"Image that has to take the payload: its key verifies the signature, and what it demands is looked at."`
 	Unverified bool   `xor:"key" help:"Put in what looks like a signature though nobody here has the key: an image with a key refuses a wrong one, after the kexec."`
-	Output     string `short:"o" type:"path" help:"Payload to write, - for standard output. Default: the same file."`
+	Output     string `short:"o" type:"path" placeholder:"FILE" help:"Payload to write, - for standard output. Default: the same file."`
 }
 
 // Run puts a signature into a payload.

@@ -11,8 +11,8 @@ import (
 
 type showCmd struct {
 	Payload string `arg:"" type:"existingfile" help:"Payload that ferry pack wrote."`
-	Stage   string `type:"existingfile" xor:"key" help:"Image that is to take the payload: its key verifies the signature."`
-	Pubkey  string `type:"existingfile" xor:"key" help:"Public key of minisign that verifies the signature."`
+	Stage   string `type:"existingfile" placeholder:"FILE" xor:"key" help:"Image that is to take the payload: its key verifies the signature."`
+	Pubkey  string `type:"existingfile" placeholder:"FILE" xor:"key" help:"Public key of minisign that verifies the signature."`
 	JSON    bool   `name:"json" help:"Print JSON."`
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 type versionCmd struct {
-	Stage string `type:"existingfile" help:"Stage whose version is printed as well: ferry.bzimage."`
+	Stage string `type:"existingfile" placeholder:"FILE" help:"Stage whose version is printed as well: ferry.bzimage."`
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
 
