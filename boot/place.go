@@ -21,7 +21,7 @@ func (p Part) Range() phys.Range {
 	return phys.Range{Start: p.At, End: p.At + phys.Addr(len(p.Bytes))}
 }
 
-// Next is the kernel to start and what it is to be handed.
+// Next is the kernel to start and what it is handed.
 type Next struct {
 	Kernel  Part // a bzImage
 	Opened  Part // the same kernel, opened; with it the bzImage, which may be missing, is for when that is not to be entered

@@ -10,7 +10,7 @@ import (
 	"ferry/phys"
 )
 
-// memfds is what was found out about the files whose handler is known.
+// memfds is what is known about the files whose handler is known.
 type memfds struct {
 	files   int
 	formats []*memfd.Format // of the files, in order of appearance
@@ -35,7 +35,7 @@ func (m *memfds) add(f *memfd.Format, file *memfd.File) {
 	m.formats = append(m.formats, f)
 }
 
-// keep keeps file number n, nil if it turns out to be damaged: nobody opens it again.
+// keep keeps file number n, nil if it turns out to be damaged, so that it is opened once.
 func (m *memfds) keep(n int, file *memfd.File) {
 	for n >= len(m.kept) {
 		m.kept = append(m.kept, nil)
@@ -64,8 +64,8 @@ func (m *marks) set(n int) {
 
 func (m marks) has(n int) bool { return n/64 < len(m) && m[n/64]>>(n%64)&1 != 0 }
 
-// warnings say what does not arrive whole, or not as it should be, though all else
-// does.
+// warnings say what arrives changed, or not at all, while everything else arrives
+// whole.
 type warnings struct {
 	list []string
 	more int

@@ -11,12 +11,12 @@ import (
 	"ferry/phys"
 )
 
-// ErrNone is wrapped by the error of a run to which no handover came, though a
+// ErrNone is wrapped by the error of a run that got no handover, though a
 // command line announces one.
 var ErrNone = errors.New("no handover came in")
 
-// withoutHandover starts a kernel if no handover came in, and so nothing can be lost but
-// one that should have come: see announced. If the payload names the kernel that one
+// withoutHandover starts a kernel if no handover came in. Nothing can be lost then,
+// except one that was announced: see announced. If the payload names the kernel that one
 // comes from, or how many sessions have to come in, on-error=halt halts.
 func (w *WayOut) withoutHandover() (Jump, error) {
 	s := w.start
@@ -56,9 +56,9 @@ func (w *WayOut) withoutHandover() (Jump, error) {
 	return w.startNow(bootedCold, s.rollback.release, s.rollback.Next)
 }
 
-// missing ends a run to which no handover came, though one was announced. Only
+// missing ends a run that got no handover, though one was announced. Only
 // on-error=cold boots a kernel: the kernel before would boot as cold as the next one,
-// and what was in its memory, which somebody may want to look at, would be gone.
+// and the contents of its memory, which may be wanted, would be gone.
 func (w *WayOut) missing(none error) (Jump, error) {
 	w.report.fail(none)
 	if w.policy != OnErrorCold {
@@ -71,7 +71,7 @@ func (w *WayOut) missing(none error) (Jump, error) {
 	return w.startNow(bootedCold, w.start.next.release, w.cold())
 }
 
-// announced returns the error of a run without a handover, nil if nobody announced one.
+// announced returns the error of a run without a handover, nil if none was announced.
 func (s *Started) announced() error {
 	word := turnedOn(s.params.Cmdline)
 	if word == "" {

@@ -35,7 +35,7 @@ func (in *Incoming) census() Census {
 // step is one part of a crossing.
 type step int
 
-// The parts of a crossing, in order. One that fails goes on with the last one.
+// The parts of a crossing, in order. After a failure the last one follows.
 const (
 	stepBoot step = iota
 	stepPayload
@@ -77,7 +77,7 @@ type Report struct {
 	loaded string // release of the kernel before, as somebody says
 
 	m            *Machine
-	now          step  // that goes on
+	now          step  // the current one
 	began, ended int64 // ended: the last step did
 }
 
@@ -89,7 +89,7 @@ func newReport(m *Machine) *Report {
 // elapsed returns how long the crossing has taken.
 func (r *Report) elapsed() time.Duration { return time.Duration(r.m.Nanotime() - r.began) }
 
-// begin ends the step that goes on and begins another.
+// begin ends the current step and begins another.
 func (r *Report) begin(next step) {
 	if r.now == next {
 		return
@@ -125,7 +125,7 @@ func (r *Report) arrived(in *Incoming) {
 	}
 }
 
-// noteLeaks notes what is preserved for somebody unknown.
+// noteLeaks notes what is preserved for an unknown owner.
 func (r *Report) noteLeaks(l leaks) {
 	if l.blocks > 0 {
 		r.note("%d preserved blocks, %d pages, belong to nothing that is known; they stay preserved. The first is %v of order %d",
@@ -144,7 +144,7 @@ func (r *Report) notePool(in *Incoming, d *kho.Draft) {
 	}
 }
 
-// warn notes what nobody should miss.
+// warn notes what the operator should not miss.
 func (r *Report) warn(warnings ...string) { r.Warnings = append(r.Warnings, warnings...) }
 
 // note notes something, once.

@@ -16,9 +16,9 @@ import (
 // ErrHalt is wrapped by the errors of Run if the policy is to halt.
 var ErrHalt = errors.New("on-error=halt")
 
-// WayOut decides which kernel runs next. It is prepared before the first thing that
-// can fail: from then on the machine needs nothing of this code to go on, which may
-// end without another word. It places kernels, arms the machine with one, commits to
+// WayOut decides which kernel runs next. It is prepared before the first step that
+// can fail: from then on the machine can start a kernel even if this code never
+// returns. It places kernels, arms the machine with one, commits to
 // the new handover, rolls back to the old one, or halts.
 type WayOut struct {
 	start  *Started
@@ -45,22 +45,22 @@ type room struct {
 }
 
 // nextPlan is the next kernel with the new handover. It is placed before the old one
-// is read, so that too little room for it is known first.
+// is read, so that a lack of room is found first.
 type nextPlan struct {
-	*boot.Plan      // nil: it has no place, or is not to get the new handover
+	*boot.Plan      // nil: it has no place, or does not get the new handover
 	instead    bool // it overlaps the fallback: there is no room for both
 }
 
 // readers names the formats of the incoming handover if a kernel is known not to
-// read them; empty: it reads them, or nobody knows.
+// read them; empty: it reads them, or that is unknown.
 type readers struct{ next, rollback string }
 
 func newWayOut(s *Started, r *Report, raw *[kho.DataSize]byte) *WayOut {
 	return &WayOut{start: s, report: r, raw: raw, policy: s.policy, room: room{memory: s.m.Memory}}
 }
 
-// situation is that of a crossing that fails: what the policy says, and how far its
-// kernel is.
+// situation is the state of a crossing that fails: its policy, and how far the kernel
+// of that is.
 type situation struct {
 	policy Outcome
 	kernel readiness
@@ -71,9 +71,9 @@ type readiness int
 
 const (
 	unplaced    readiness = iota // it cannot be started
-	unnecessary                  // it is placed only when it is started: there is no memory that must be kept
+	unnecessary                  // it is placed when it is started: there is no memory that must be kept
 	ready                        // it is placed and written
-	unreading                    // it is, and would lose the state: it is known not to read it
+	unreading                    // it is ready, and would lose the state: it is known not to read it
 )
 
 // ending is how a crossing ends.
@@ -95,8 +95,8 @@ var transitions = map[situation]ending{
 	{OnErrorCold, unnecessary}: bootedCold,
 }
 
-// endings says of each ending what runs next, as the console names it, and how the
-// verdict begins.
+// endings has, for each ending, what runs next, as the console names it, and the
+// beginning of the verdict.
 var endings = [...]struct{ kernel, verdict string }{
 	halted:     {"", "HALTED"},
 	crossed:    {"the next kernel with the new handover", "CROSSED"},
@@ -129,7 +129,7 @@ func (w *WayOut) prepare() {
 
 // findScratch finds memory for the next kernel: what the handover's table calls
 // scratch and is RAM, except for what its map preserves. Nothing of the handover is
-// proved at this point; but its producer said of no other memory that nothing
+// proved at this point; but only of this memory its producer said that nothing
 // preserved lies there. From here on no other memory can be written.
 func (w *WayOut) findScratch() {
 	data, ok := w.data()
@@ -208,8 +208,8 @@ func (w *WayOut) fill(next boot.Next) boot.Next {
 	return next
 }
 
-// cold returns the next kernel as it boots without its state. That has nothing to
-// lose by a command line that is too long for it: the kernel gets what fits.
+// cold returns the next kernel as it boots without its state. Nothing is lost then if
+// the command line is too long for it: the kernel gets what fits.
 func (w *WayOut) cold() boot.Next {
 	next := w.fill(w.start.next.Next)
 	k, err := next.Chosen()
@@ -260,8 +260,8 @@ func (w *WayOut) placeNext() (err error) {
 // cut off after it was placed: more than all but the largest handovers take.
 const sparePieces = 8
 
-// place decides where a kernel and all that it is handed go. It leaves the pieces from
-// which new pages would come first, as many as it can: an opened kernel goes to a random
+// place places a kernel and all that it is handed. It leaves free the pieces that new
+// pages are taken from first, as many as it can: an opened kernel goes to a random
 // place in scratch.
 func (w *WayOut) place(next boot.Next) (*boot.Plan, error) {
 	params := w.start.params
@@ -296,8 +296,8 @@ func (w *WayOut) occupied() phys.Ranges {
 	return occupied
 }
 
-// setDeadline sets the deadline, once there is a fallback for it to end in. Time that
-// is up by now is a failure like any other.
+// setDeadline sets the deadline, once there is a fallback to start when it passes. A
+// deadline that has passed by now is a failure like any other.
 func (w *WayOut) setDeadline() {
 	watch := w.start.m.Watch
 	if watch == nil {
@@ -313,8 +313,8 @@ func (w *WayOut) setDeadline() {
 	watch.Deadline(left)
 }
 
-// arm sets the kernel that the machine starts if the stage fails; nil, and one that
-// would lose the state, are none.
+// arm sets the kernel that the machine starts if the stage fails. nil is none, and so
+// is a kernel that would lose the state.
 func (w *WayOut) arm(plan *boot.Plan) {
 	if w.start.m.Watch == nil {
 		return
@@ -420,7 +420,8 @@ func (w *WayOut) commit(out Outgoing) (Jump, error) {
 	return w.leave(crossed, w.start.next.release, plan), nil
 }
 
-// rollBack ends a crossing that failed, or was not to be, as [transitions] says.
+// rollBack ends a crossing that failed, or that ferry.mode=pass excludes, as
+// [transitions] says.
 func (w *WayOut) rollBack() (Jump, error) {
 	w.report.begin(stepPlace)
 	if w.in == nil && w.unread.next == "" {
@@ -465,13 +466,14 @@ func (w *WayOut) readiness() readiness {
 	return ready
 }
 
-// chosen reports whether somebody chose to hand on the handover, whoever reads it.
+// chosen reports whether the operator chose to hand on the handover even to a kernel
+// that does not read it.
 func (w *WayOut) chosen() bool {
 	s := w.start
 	return s.payload.Manifest.OnError != "" || !s.signed && (s.options.Mode == Pass || s.options.OnError != "")
 }
 
-// losesState says why the kernel of the policy does not get the handover.
+// losesState is why the kernel of the policy does not get the handover.
 func (w *WayOut) losesState() error {
 	if w.policy == OnErrorRollback {
 		return fmt.Errorf("the rollback kernel is of generation %s, which does not read %s", w.start.rollback.gen.Name, w.unread.rollback)
@@ -499,8 +501,8 @@ func (w *WayOut) leave(how ending, release string, plan *boot.Plan) Jump {
 	return w.jump(plan)
 }
 
-// withoutSessions is what nobody must miss and no error says: that there was nothing to
-// carry. It is empty if one of the kernels has no sessions.
+// withoutSessions is what the verdict must say though it is no error: that there was
+// nothing to carry. It is empty if one of the kernels has no sessions.
 func (w *WayOut) withoutSessions() string {
 	next, from := w.start.next.gen, w.start.from.gen
 	switch {
@@ -539,7 +541,7 @@ func (w *WayOut) compare(in *kho.Handover) {
 	})
 }
 
-// open compares a handover that nobody has read because something else was wrong.
+// open compares a handover that was not read because something else was wrong.
 func (w *WayOut) open() error {
 	d, ok := w.data()
 	if !ok {
@@ -552,8 +554,8 @@ func (w *WayOut) open() error {
 	return err
 }
 
-// recognise is compare for a handover that was not read yet, by what its root and its
-// map show, and by what is said of its kernel if they do not contradict that.
+// recognise is compare for a handover that was not read yet. It uses what its root and
+// its map show, and what is said of its kernel if they do not contradict that.
 func (w *WayOut) recognise() {
 	d, ok := w.data()
 	if !ok {

@@ -6,7 +6,7 @@
 // for after main has started.
 //
 // What the loader and the firmware say (zero page, e820 map, command line) is
-// believed as far as addresses are concerned: there is nothing to check it against.
+// believed as to addresses: there is nothing to check it against.
 // Sources: Intel SDM volume 3, Documentation/arch/x86/boot.rst and zero-page.rst of
 // Linux.
 //

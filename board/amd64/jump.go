@@ -78,7 +78,7 @@ func SetStep(name string) { kernel.SetStep(name) }
 func SetFailure(f record.Failure) { kernel.SetFailure(f) }
 
 // Exit ends the run of the Go program. If a fallback is set, it is started,
-// whatever the code: the program was there to start a kernel, and did not. Else
+// whatever the code: the program had to start a kernel, and did not. Else
 // QEMU's debug exit device takes the exit code, and a machine without one halts.
 // Codes above 63 are reported as 63.
 func Exit(code int) { kernel.Exit(code) }

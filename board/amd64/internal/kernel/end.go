@@ -17,7 +17,7 @@ func endRun(code uint64) {
 }
 
 // exitValue returns what makes QEMU end with a status from which qemu.sh gets the
-// code, for it is twice the value plus 1: from 193 for codes below 32, from 33
+// code: twice the value plus 1, from 193 for codes below 32, from 33
 // for the others. QEMU's own statuses are 0 and 1, a signal's 129 to 192, and those
 // of timeout 124 to 127.
 func exitValue(code uint8) uint8 {

@@ -76,7 +76,7 @@ func FatalMemory(c *Context, what string) { end(c, record.CauseMemory, exitFatal
 func FatalKernel(c *Context, what string) { end(c, record.CauseKernel, exitFatal, what) }
 
 // Exit ends the run of the Go program. If a fallback is set, it is started,
-// whatever the code: the program was there to start a kernel, and did not. Else
+// whatever the code: the program had to start a kernel, and did not. Else
 // QEMU's debug exit device takes the exit code, and a machine
 // without one halts. Codes above 63 become 63.
 func Exit(code int) {

@@ -19,7 +19,7 @@ func (m *machine) divide() bool {
 	return true
 }
 
-// mapWindow maps nothing: the program's memory comes on demand.
+// mapWindow maps nothing: the program's memory is mapped on demand.
 func (m *machine) mapWindow() bool { return true }
 
 // programMemory returns the bytes that the program can get from now on.

@@ -69,7 +69,7 @@ func Printk(c byte) {
 }
 
 // transmit sends c. A port that is missing or stuck is not used again: nothing may
-// wait for it without end.
+// wait for it forever.
 func (s *serial) transmit(c byte) {
 	s.note(c)
 	if s.port.Base == 0 {
