@@ -48,9 +48,9 @@ var features = []byte("\x00.liveupdate_features\x00")
 
 // FindFormats looks for the strings in a decompressed kernel, or in anything else
 // that holds some. Each ends with a
-// NUL. What stands before is a NUL where the compiler collected the strings, and
-// any byte, such as the end of a pointer, where the kernel has an array; only the
-// end of a longer word is ruled out.
+// NUL. Before it is a NUL if the compiler collected the strings, and any byte,
+// such as the end of a pointer, if the kernel has an array; only the end of a
+// longer word is ruled out.
 func FindFormats(vmlinux []byte) (f Formats) {
 	for _, kind := range kinds {
 		list := kind.list(&f)

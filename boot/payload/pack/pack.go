@@ -117,7 +117,7 @@ func New(m payload.Manifest, f Files) (*Archive, error) {
 	return a, err
 }
 
-// Manifest returns the manifest as it stands in the archive.
+// Manifest returns the manifest as it is in the archive.
 func (a *Archive) Manifest() []byte { return a.manifest }
 
 // Size returns the bytes of the archive.
