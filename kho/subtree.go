@@ -81,7 +81,7 @@ func (h *Handover) subtree(n fdt.Node) (Subtree, error) {
 	}
 	for c := range n.Children() {
 		return s, &phys.Error{Object: n.String(), Addr: c.Addr(),
-			Found: c.String() + " below it", Want: "properties alone", Err: ErrTree}
+			Found: c.String() + " below it", Want: "only properties", Err: ErrTree}
 	}
 	a, err := n.Uint64(h.format.pointerProperty)
 	if err != nil {

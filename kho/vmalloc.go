@@ -144,7 +144,7 @@ func readVmalloc(space *own.Space, at phys.Addr, v Vmalloc, claim func(chunk phy
 		return nil, phys.In(fmt.Sprintf("vmalloc area %v", at), at, err)
 	}
 	if v.Flags&^(VmallocAlloc|VmallocHuge) != 0 {
-		a.odd = bad(vmallocFlags, fmt.Sprintf("flags %#x", v.Flags), "flags 0x1 and 0x2 alone")
+		a.odd = bad(vmallocFlags, fmt.Sprintf("flags %#x", v.Flags), "only flags 0x1 and 0x2")
 	}
 	return a, nil
 }

@@ -73,7 +73,7 @@ func known(n fdt.Node, properties, nodes []string) error {
 	}
 	bad := func(a phys.Addr, kind string, name []byte) error {
 		return &phys.Error{Object: n.String(), Addr: a, Found: kind + " " + phys.Quote(name),
-			Want: "what Linux writes alone", Err: ErrTree}
+			Want: "only what Linux writes", Err: ErrTree}
 	}
 	for p := range n.Properties() {
 		if !slices.Contains(properties, string(p.Name)) {

@@ -50,7 +50,7 @@ func (e *Errors) All() []error { return e.list }
 func (e *Errors) More() int { return e.more }
 
 // Rest says how many errors were not kept.
-func (e *Errors) Rest() string { return strconv.Itoa(e.more) + " findings more" }
+func (e *Errors) Rest() string { return strconv.Itoa(e.more) + " more findings" }
 
 // Err returns the errors as one: nil if there are none, and a single one as it is.
 func (e *Errors) Err() error {

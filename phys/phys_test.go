@@ -132,7 +132,7 @@ func TestErrorsAreCapped(t *testing.T) {
 	if len(all) != phys.MaxErrors || few.More() != 100-(phys.MaxErrors-13) || all[13].Error() != "all: thing 0x0: broken" || all[15].Error() != "all: thing 0x2: broken" {
 		t.Errorf("%d errors and %d more, of 113: %v", len(all), few.More(), &few)
 	}
-	if lines := few.Lines(); len(lines) != phys.MaxErrors+1 || lines[16] != "97 findings more" || !strings.HasSuffix(few.Error(), "; 97 findings more") {
+	if lines := few.Lines(); len(lines) != phys.MaxErrors+1 || lines[16] != "97 more findings" || !strings.HasSuffix(few.Error(), "; 97 more findings") {
 		t.Errorf("%d lines: %q", len(lines), lines)
 	}
 	if !errors.Is(few.Err(), io.EOF) {

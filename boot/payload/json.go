@@ -66,7 +66,7 @@ func (d *decoder) object(field func(key string) error) error {
 			return err
 		}
 		if seen[key] {
-			return fmt.Errorf("key %s stands twice, again before offset %d", phys.Quote(key), d.at)
+			return fmt.Errorf("key %s appears twice, again before offset %d", phys.Quote(key), d.at)
 		}
 		seen[key] = true
 		if err := d.want(':'); err != nil {

@@ -94,7 +94,7 @@ func (f *file) relocations(table []byte) (wide, narrow []uint32, err error) {
 		return nil, nil, err
 	}
 	if len(rest) > 0 {
-		return nil, nil, refuse("%d bytes stand between its ELF file and the two lists of relocations", len(rest))
+		return nil, nil, refuse("%d bytes lie between its ELF file and the two lists of relocations", len(rest))
 	}
 	return wide, narrow, nil
 }

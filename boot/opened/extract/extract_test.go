@@ -115,7 +115,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a table cut short", "no table", nil, func(b []byte) []byte { return b[:len(b)-1] }},
 		{"a list without end", "list of 64-bit relocations has no end", nil, u32(end, 0x81000000)},
 		{"one list", "list of 64-bit relocations has no end", nil, func(b []byte) []byte { return append(b[:end], 0, 0, 0, 0) }},
-		{"three lists", "4 bytes stand between", nil, func(b []byte) []byte { return append(b[:end:end], append(make([]byte, 4), b[end:]...)...) }},
+		{"three lists", "4 bytes lie between", nil, func(b []byte) []byte { return append(b[:end:end], append(make([]byte, 4), b[end:]...)...) }},
 		{"an address before the kernel", "of 0x80ffffff lies outside", nil, u32(len(good)-4, 0x80ffffff)},
 		{"an address in the lower half", "of 0x1000000 lies outside", nil, u32(len(good)-4, 0x1000000)},
 		{"an address in a hole", "lies outside", nil, u32(len(good)-4, 0x81100000)},
