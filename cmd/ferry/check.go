@@ -109,7 +109,7 @@ func (k *check) digests() error {
 		k.review.doubt(fmt.Sprintf("payload %s names no digests of its parts", k.cmd.Payload), "a damaged kernel is started, and everything is lost", "pack it with ferry pack")
 		return nil
 	}
-	if err := k.parts.Check(); err != nil {
+	if _, err := partsOf(k.parts); err != nil {
 		return &problem{fmt.Sprintf("payload %s is damaged", k.cmd.Payload), "pack it again, or copy it again", err}
 	}
 	k.whole = true

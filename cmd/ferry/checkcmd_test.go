@@ -206,6 +206,28 @@ func TestCheckNeedsNoPayload(t *testing.T) {
 	}
 }
 
+// Forward through Ferry, and back without it.
+func TestCheckSaysWhatCrosses(t *testing.T) {
+	for release, want := range map[string]string{
+		"7.2.12":  "generation F to F, which reads that by itself: everything crosses",
+		"6.19.14": "generation C to F, which does not read that by itself: everything crosses",
+	} {
+		root := ready()
+		root["proc/version"] = file("Linux version " + release + " (user@host) #1\n")
+		r, _ := checks(t, checkCmd{Kernel: put(t, "k", bzImage())}, root)
+		if is, text := r.answers("crossing"); is != "yes" || !strings.Contains(text, want) {
+			t.Errorf("from %s: %s", release, text)
+		}
+	}
+	r, _ := checks(t, checkCmd{Kernel: put(t, "k", bzImage(formats(kernel618)))}, ready())
+	if is, text := r.answers("crossing"); is != "yes" || !strings.Contains(text, "any session is a failure") {
+		t.Error(text)
+	}
+	if _, text := r.answers("sessions"); !strings.Contains(text, "warning: 2 sessions are open, and the next kernel has none") {
+		t.Error(text)
+	}
+}
+
 func TestCheckPrintsALineForEachCheck(t *testing.T) {
 	root := ready()
 	root["sys/kernel/security/lockdown"] = file("none [integrity]\n")

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 
 	"ferry/boot/minisign"
 	"ferry/boot/payload"
@@ -80,7 +84,8 @@ func (c *showCmd) show(out io.Writer) error {
 		}
 		s := describePayload(p)
 		s.Payload, s.Size = c.Payload, uint64(len(archive))
-		whole := p.Check()
+		var whole error
+		s.Parts, whole = partsOf(p)
 		if len(p.Manifest.Parts) == 0 {
 			whole = nil // packed by hand
 		}
@@ -110,34 +115,69 @@ func (c *showCmd) trust() (*payload.Trust, error) {
 	return (&sealCmd{Pubkey: c.Pubkey, Stage: c.Stage}).trust()
 }
 
-// describePayload says what a payload holds, but for its file and its signer.
+// describePayload says what a payload is for.
 func describePayload(p *payload.Payload) facts {
 	m := p.Manifest
 	s := facts{Version: m.Version, Serial: m.Serial, From: m.From, OnError: m.OnError, Sessions: m.ExpectSessions,
-		Kernel: kernelFacts{m.Kernel.Release, m.Kernel.Generation, m.Cmdline}, Parts: []partFacts{}}
+		Kernel: kernelFacts{m.Kernel.Release, m.Kernel.Generation, m.Cmdline}}
 	if m.Rollback != nil {
 		s.Rollback = &kernelFacts{m.Rollback.Kernel.Release, m.Rollback.Kernel.Generation, m.Rollback.Cmdline}
 	}
-	for _, part := range []struct {
+	return s
+}
+
+// partsOf reads every part of a payload, and says how far it is. The error is that of payload.Check: a part that is not what the
+// manifest says, is not listed, or is missing.
+func partsOf(p *payload.Payload) (all []partFacts, err error) {
+	parts := []struct {
 		name string
 		file payload.File
 	}{
 		{payload.KernelName, p.Kernel}, {payload.OpenedName, p.Opened}, {payload.InitrdName, p.Initrd},
 		{payload.RollbackKernelName, p.RollbackKernel}, {payload.RollbackInitrdName, p.RollbackInitrd},
-	} {
-		listed, ok := m.Parts[part.name]
+	}
+	total := 0
+	for _, part := range parts {
+		total += len(part.file.Data)
+	}
+	far := newProgress("reading the payload", int64(total))
+	defer far.end()
+	all = []partFacts{}
+	known := map[string]bool{}
+	for _, part := range parts {
+		known[part.name] = true
+		listed, ok := p.Manifest.Parts[part.name]
 		if part.file.Offset == 0 && !ok {
 			continue
 		}
-		is := payload.NewPart(part.file.Data)
-		sp := partFacts{Name: part.name, Size: is.Size, SHA256: is.SHA256}
+		facts := partFacts{Name: part.name, Size: uint64(len(part.file.Data)), SHA256: digest(part.file.Data, far)}
+		whole := ok && part.file.Offset != 0 && listed == payload.Part{Size: facts.Size, SHA256: facts.SHA256}
 		if ok {
-			whole := part.file.Offset != 0 && is == listed
-			sp.Whole = &whole
+			facts.Whole = &whole
 		}
-		s.Parts = append(s.Parts, sp)
+		if !whole && err == nil {
+			err = p.CheckPart(part.name)
+		}
+		all = append(all, facts)
 	}
-	return s
+	for _, name := range slices.Sorted(maps.Keys(p.Manifest.Parts)) {
+		if !known[name] && err == nil {
+			err = fmt.Errorf("%w: %q: no stage knows such a file", payload.ErrPart, name)
+		}
+	}
+	return all, err
+}
+
+// digest returns the SHA-256 of some bytes.
+func digest(data []byte, far *progress) string {
+	sum := sha256.New()
+	for len(data) > 0 {
+		n := min(piece, len(data))
+		sum.Write(data[:n])
+		far.pass(n)
+		data = data[n:]
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // signerOf says who signed a payload; trust verifies that, nil: nobody does.

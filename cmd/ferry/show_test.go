@@ -117,3 +117,31 @@ func fields(of reflect.Type) (names []string) {
 	}
 	return names
 }
+
+// What the manifest and the archive do not agree on is an error, as it is to the stage.
+func TestShowFindsWhatTheStageRefuses(t *testing.T) {
+	for name, alter := range map[string]func([]byte){
+		"names no digests":        swapped(`"parts"`, `"other"`),
+		"initrd is missing":       func(b []byte) { copy(b[bytes.LastIndex(b, []byte("initrd\x00")):], "initrX") },
+		"initrd has SHA-256":      swapped("070701 and more", "070701 and MORE"),
+		"initrd is not listed":    swapped(`"initrd": {`, `"kernel2":{`),
+		"magic 30 31 32 33 34 35": swapped("070701", "012345"),
+	} {
+		c := packCmd{Kernel: put(t, "k", bzImage()), Initrd: put(t, "i", []byte("070701 and more")), Output: filepath.Join(t.TempDir(), "p")}
+		must(t, c.pack(io.Discard))
+		b := read(t, c.Output)
+		alter(b)
+		p, err := payload.Open(b)
+		if err == nil {
+			err = p.Check()
+		}
+		shown := (&showCmd{Payload: put(t, "p", b)}).show(io.Discard)
+		if name == "names no digests" { // a payload that somebody packed by hand
+			must(t, shown)
+			continue
+		}
+		if err == nil || shown == nil || !strings.Contains(shown.Error(), name) {
+			t.Errorf("%s: ferry show says %v, the stage %v", name, shown, err)
+		}
+	}
+}

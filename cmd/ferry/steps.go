@@ -46,6 +46,7 @@ func steps() []step {
 		step{"room to go back", classRoom, (*check).stepRoomBack},
 		step{"room", classRoom, (*check).stepRoom},
 		step{"producer", classPayload, (*check).stepProducer},
+		step{"crossing", classPayload, (*check).stepCrossing},
 		step{"way back", classPayload, (*check).stepWayBack},
 		step{"words", classUsage, (*check).stepWords},
 		step{"sessions", classHost, (*check).stepSessions},
@@ -327,6 +328,28 @@ func (k *check) stepProducer() (string, error) {
 		return "the payload is made for " + handsOver(from), nil
 	}
 	return "the payload is made for any kernel", nil
+}
+
+// stepCrossing says what of a state can cross from the running kernel to the next one. What there is in it the stage finds out.
+func (k *check) stepCrossing() (string, error) {
+	if k.parts == nil {
+		return "", errNoPayload
+	}
+	m := k.parts.Manifest
+	from, to := k.from(m), crossing.ByName(m.Kernel.Generation)
+	if from == nil || to == nil {
+		return "", &skipped{"nobody says what the running kernel writes, or what the next one reads", ""}
+	}
+	much := map[passes]string{
+		everything:   "everything crosses",
+		withinLimits: "what is within the limits of the next kernel crosses (see ferry abi), more is a failure",
+		noSessions:   "what is preserved without sessions crosses, any session is a failure",
+	}[crosses(from, to)]
+	native := "which does not read that by itself"
+	if to.ReadsFrom(from) {
+		native = "which reads that by itself"
+	}
+	return fmt.Sprintf("generation %s to %s, %s: %s", from.Name, to.Name, native, much), nil
 }
 
 // stepWayBack wants the kernel to go back to to read what the running one hands over.
