@@ -9,13 +9,15 @@ _ferry() {
         load) words="--help --stage --cmdline --append --accept-halt --force --unload" ;;
         seal) words="--help --signature --pubkey --stage --unverified --output" ;;
         image) words="--help --stage --pubkey --min-serial --min-release --output" ;;
-        inspect) words="--help --base" ;;
+        inspect) words="--help --base --from --json" ;;
+        extract) words="--help --base --from --handover" ;;
+        diff) words="--help --base --from --handover --other-handover" ;;
         abi) words="--help --json" ;;
         version) words="--help --stage --json" ;;
         esac
         case $word in -*) ;; *) COMPREPLY=(); return ;; esac
     else
-        words="--help pack show check load seal image inspect abi version"
+        words="--help pack show check load seal image inspect extract diff abi version"
     fi
     COMPREPLY=($(compgen -W "$words" -- "$word"))
 }

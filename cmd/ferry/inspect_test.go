@@ -66,7 +66,7 @@ func TestInspectFindsTheRecordInEveryForm(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out strings.Builder
-			if err := (&inspectCmd{Dump: put(t, "dump", c.dump), Base: c.base}).inspect(&out); err != nil {
+			if err := (&inspectCmd{Dump: put(t, "dump", c.dump), dumpFlags: dumpFlags{Base: c.base}}).inspect(&out); err != nil {
 				t.Fatal(err)
 			}
 			for _, want := range []string{"[0x1000000-0x1001fff]", "halted", `"serialize"`, "deadline", "  | ferry: last?[2J words\n"} {
@@ -85,7 +85,7 @@ func TestInspectRefuses(t *testing.T) {
 		name, want string
 		dump       []byte
 	}{
-		{"no record", "no record of a stage in 1 MiB", make([]byte, 1<<20)},
+		{"no record", "no record of a stage and no handover in 1 MiB", make([]byte, 1<<20)},
 		{"a record in another place", "no record", core(elf.ET_CORE, stage, stageAt)},
 		{"nothing", "0 bytes", nil},
 		{"a program", "ET_EXEC", core(elf.ET_EXEC, stage, stageAt)},

@@ -1,8 +1,8 @@
 // Command ferry is the host's side of a crossing. `ferry pack` puts the next kernel and its initrd into a payload, `ferry
 // show` says what is in one, `ferry check` whether all is ready, `ferry load` loads the stage with that payload into the running kernel, so that the next kexec
 // goes through it, `ferry abi` says which formats a kernel reads. `ferry image` sets a key in the stage, `ferry seal` the
-// signature in a payload; neither they nor anything here sees a secret key. `ferry inspect` reads what a halted stage left in
-// memory.
+// signature in a payload; neither they nor anything here sees a secret key. `ferry inspect` prints what is in a dump
+// of memory, `ferry extract` takes a preserved file out of it, `ferry diff` compares two.
 //
 // It needs nothing but the kernel: linked statically, it runs from an initrd. What it exits with is in exit.go.
 package main
@@ -23,7 +23,9 @@ type cli struct {
 	Load    loadCmd    `cmd:"" help:"Load the stage and a payload into the running kernel, for the next kexec."`
 	Seal    sealCmd    `cmd:"" help:"Put the signature of its manifest into a payload."`
 	Image   imageCmd   `cmd:"" help:"Set the key in a stage whose payloads alone it starts."`
-	Inspect inspectCmd `cmd:"" help:"Find the record of a halted stage in a dump of memory."`
+	Inspect inspectCmd `cmd:"" help:"Print what is in a dump of memory: records of stages, and handovers."`
+	Extract extractCmd `cmd:"" help:"Write the contents of a preserved memfd out of a dump of memory."`
+	Diff    diffCmd    `cmd:"" help:"Print what the handovers in two dumps of memory preserve differently."`
 	ABI     abiCmd     `cmd:"" name:"abi" help:"Print which formats kernels read, or which can be crossed."`
 	Version versionCmd `cmd:"" help:"Print the version of this tool, and of a stage."`
 }
@@ -52,6 +54,7 @@ func newParser(out, errOut io.Writer) (*kong.Kong, error) {
 	return kong.New(&cli{},
 		kong.Name("ferry"),
 		kong.Description("Carries live state from one Linux kernel to the next."),
+		kong.Vars{"dumpHelp": dumpHelp},
 		kong.Writers(out, errOut),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Help(func(options kong.HelpOptions, ctx *kong.Context) error {

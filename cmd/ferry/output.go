@@ -29,6 +29,8 @@ type output struct {
 	old  fs.FileInfo // of what is there, nil for nothing
 	data []byte
 	from io.WriterTo // in place of data, if it is not nil
+
+	write func(context.Context, *os.File) error // in place of both: writes where it likes in the new file
 }
 
 // newOutput finds the file behind a name, and refuses one that is no regular file, or one that the command reads.
@@ -161,7 +163,11 @@ func (o *output) beside(ctx context.Context) (name string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := o.writeTo(ctx, f); err != nil {
+	write := o.write
+	if write == nil {
+		write = func(ctx context.Context, f *os.File) error { return o.writeTo(ctx, f) }
+	}
+	if err := write(ctx, f); err != nil {
 		return f.Name(), err
 	}
 	if o.old != nil {

@@ -34,7 +34,8 @@ func (m *Memory) readELF(f image) error {
 	if typ := elf.Type(le.Uint16(h[16:])); typ != elf.ET_CORE {
 		return fmt.Errorf("ELF file of %v, want a core of a machine's memory: %w", typ, ErrFormat)
 	}
-	if machine := elf.Machine(le.Uint16(h[18:])); machine != elf.EM_X86_64 {
+	// QEMU says EM_386 of a machine whose processor is not in long mode.
+	if machine := elf.Machine(le.Uint16(h[18:])); machine != elf.EM_X86_64 && machine != elf.EM_386 {
 		return fmt.Errorf("ELF core of %v, want one of %v: %w", machine, elf.EM_X86_64, ErrFormat)
 	}
 	at, size, n := le.Uint64(h[32:]), le.Uint16(h[54:]), uint64(le.Uint16(h[56:]))

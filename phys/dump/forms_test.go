@@ -255,8 +255,16 @@ func TestSparseDumpsAreReadAtOnce(t *testing.T) {
 	}
 	for _, name := range []string{sparse("raw", nil, 0), sparse("core", core, int64(len(core))), sparse("lime", lime, int64(len(lime))), packed} {
 		took := time.Hour
-		phystest.Bounded(t, 1<<20, func() {
+		for range 3 { // other processes take time too
 			start := time.Now()
+			m, err := dump.Open(name, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			took = min(took, time.Since(start))
+			m.Close()
+		}
+		phystest.Bounded(t, 1<<20, func() {
 			m, err := dump.Open(name, 0)
 			if err != nil {
 				t.Fatal(err)
@@ -273,7 +281,6 @@ func TestSparseDumpsAreReadAtOnce(t *testing.T) {
 			if b, err := m.View(3<<30, 4); err != nil || string(b) != "here" {
 				t.Errorf("%s: %q, %v", name, b, err)
 			}
-			took = min(took, time.Since(start))
 		})
 		if took > time.Second {
 			t.Errorf("%s: %v", name, took)
