@@ -148,9 +148,11 @@ func (d *Dump) Load(kernel, initrd []byte, cmdline string) (Start, error) {
 }
 
 // Resume is the machine that goes on from the dump: a fresh one, with the dump for
-// its memory, in which the kernel starts. It does not run by the dump's Tables.
+// its memory, in which the kernel starts. It does not run by the dump's Tables, but with
+// four levels of its own, and has no others: an opened kernel has to be entered with the
+// number that its decompressor would leave.
 func (d *Dump) Resume(s Start, timeout time.Duration) qemu.Machine {
-	return qemu.Machine{RAM: d.Path, Firmware: qemu.Starter(s.Entry, s.ZeroPage), Timeout: timeout}
+	return qemu.Machine{RAM: d.Path, CPU: "max,la57=off", Firmware: qemu.Starter(s.Entry, s.ZeroPage), Timeout: timeout}
 }
 
 // Contents is what memory a handover consists of.

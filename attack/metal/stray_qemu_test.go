@@ -11,7 +11,6 @@ import (
 
 	"ferry/boot/payload"
 	"ferry/boot/payload/pack"
-	"ferry/crossing"
 	"ferry/internal/oracle/standin"
 	"ferry/internal/qemu"
 	"ferry/internal/report"
@@ -235,7 +234,10 @@ func crossElsewhere(t *testing.T, dump *Dump, from, to string) written {
 	defer os.Remove(own.Path)
 	defer own.Close()
 	own.Tables = nil
-	manifest := payload.Manifest{Kernel: payload.KernelInfo{Generation: crossing.ByRelease(to).Name}, From: from}
+	manifest := payload.Manifest{Kernel: payload.KernelInfo{Generation: generation(t, to).Name}, From: from}
+	if linux.IsEPrime(from) { // its release is one of 7.2
+		manifest.From = generation(t, from).Name
+	}
 	start, err := own.Load(read(t, stage().Path), packed(t, manifest, pack.Files{Kernel: read(t, filepath.Join(*build, linux.Image(to)))}), "console=ttyS0")
 	if err != nil {
 		t.Fatal(err)
