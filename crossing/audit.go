@@ -2,9 +2,9 @@ package crossing
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ferry/fdt"
 	"ferry/kho"
@@ -79,44 +79,33 @@ func openWithout(mem phys.Memory, d kho.Data, claim *kho.Format) *kho.Handover {
 	if err != nil {
 		return nil
 	}
-	var starts []int // of the nodes below the root, and where the last one ends
-	for n := range tree.Root().Children() {
-		if len(starts) == maxTried {
-			return nil
-		}
-		starts = append(starts, int(n.Addr()-d.FDT)-4) // its token is before its name
-	}
-	u32 := func(at int) int { return int(binary.BigEndian.Uint32(page[at:])) }
-	starts = append(starts, u32(8)+u32(36)-8) // structure block, less the ends of the root and of the tree
-	overlay := &replaced{mem, d.FDT, bytes.Clone(page)}
-	hide := func(i int) {
-		for at := starts[i]; at < starts[i+1]; at += 4 {
-			binary.BigEndian.PutUint32(overlay.page[at:], fdtNOP)
-		}
-	}
-	for i := range len(starts) - 1 {
-		hide(i)
-	}
-	h, err := kho.Open(overlay, d, claim)
-	if err != nil {
+	subtrees := slices.Collect(tree.Root().Children())
+	if len(subtrees) > maxTried {
 		return nil
 	}
-	for i := range len(starts) - 1 {
-		before := bytes.Clone(overlay.page)
-		copy(overlay.page[starts[i]:starts[i+1]], page[starts[i]:])
-		if with, err := kho.Open(overlay, d, claim); err == nil {
-			h = with
-		} else {
-			copy(overlay.page, before)
+	overlay := &replaced{mem, d.FDT, bytes.Clone(page)}
+	without := func(hidden []fdt.Node) (*kho.Handover, error) {
+		copy(overlay.page, page)
+		for _, n := range hidden {
+			n.Blank(overlay.page)
 		}
+		return kho.Open(overlay, d, claim)
+	}
+	var damaged []fdt.Node // of those before
+	for i, n := range subtrees {
+		if _, err := without(slices.Concat(damaged, subtrees[i+1:])); err != nil {
+			damaged = append(damaged, n)
+		}
+	}
+	h, err := without(damaged)
+	if err != nil {
+		return nil
 	}
 	return h
 }
 
-const (
-	maxTried = 64 // sub-trees of a damaged handover
-	fdtNOP   = 4  // a word of a device tree that says nothing
-)
+// maxTried bounds the sub-trees of a damaged handover.
+const maxTried = 64
 
 // replaced is memory in which one page is another.
 type replaced struct {

@@ -90,27 +90,50 @@ func (t *Tree) property(pos uint32) (name uint32, p Property, next uint32) {
 func (n Node) Children() iter.Seq[Node] {
 	return func(yield func(Node) bool) {
 		depth := 0
-		for pos := n.body(); ; {
+		for pos := n.body(); ; pos = n.t.next(pos) {
 			switch word(n.t.structure, pos) {
-			case tokenProperty:
-				_, _, pos = n.t.property(pos)
 			case tokenBegin:
-				child := Node{n.t, pos + 4}
-				if depth == 0 && !yield(child) {
+				if depth == 0 && !yield(Node{n.t, pos + 4}) {
 					return
 				}
 				depth++
-				pos = child.body()
 			case tokenEnd:
 				if depth == 0 {
 					return
 				}
 				depth--
-				pos += 4
-			default:
-				pos += 4
 			}
 		}
+	}
+}
+
+// next returns the position of the token behind the one at pos.
+func (t *Tree) next(pos uint32) uint32 {
+	switch word(t.structure, pos) {
+	case tokenProperty:
+		_, _, pos = t.property(pos)
+		return pos
+	case tokenBegin:
+		return Node{t, pos + 4}.body()
+	}
+	return pos + 4
+}
+
+// Blank takes n out of b, a copy of the bytes that its tree was parsed from: it writes
+// FDT_NOP over the node with all that is in it (Devicetree Specification 0.4, section
+// 5.4.1). What is left is a sound tree. n must not be the root.
+func (n Node) Blank(b []byte) {
+	end, depth := n.body(), 1
+	for ; depth > 0; end = n.t.next(end) {
+		switch word(n.t.structure, end) {
+		case tokenBegin:
+			depth++
+		case tokenEnd:
+			depth--
+		}
+	}
+	for pos := n.pos - 4; pos < end; pos += 4 {
+		binary.BigEndian.PutUint32(b[n.t.at+pos:], tokenNop)
 	}
 }
 
