@@ -228,6 +228,22 @@ func mapped(f *os.File) (b []byte, unmap func(), err error) {
 	return b, func() { unix.Munmap(b) }, nil
 }
 
+// inPlace does something with the contents of the file of this name, which are mapped and not read. If the file is cut
+// short meanwhile, that is an error.
+func inPlace(name string, work func(contents []byte) error) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b, unmap, err := mapped(f)
+	if err != nil {
+		return err
+	}
+	defer unmap()
+	return undisturbed(name, func() error { return work(b) })
+}
+
 // undisturbed does something with a file that is mapped. If the file is cut short meanwhile, that is an error.
 func undisturbed(name string, work func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))

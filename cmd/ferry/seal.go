@@ -36,16 +36,6 @@ func (c *sealCmd) seal(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(c.Payload)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	archive, unmap, err := mapped(f)
-	if err != nil {
-		return err
-	}
-	defer unmap()
 	signature, err := os.ReadFile(c.Signature)
 	if err != nil {
 		return err
@@ -55,7 +45,7 @@ func (c *sealCmd) seal(out io.Writer) error {
 		return &problem{"signature " + c.Signature, "make it of the manifest: minisign -Sm", err}
 	}
 	says := fmt.Sprintf("not verified; the signature names key %v: %s", form.Key, form.Comment)
-	return undisturbed(c.Payload, func() error {
+	return inPlace(c.Payload, func(archive []byte) error {
 		if trust != nil {
 			comment, err := verify(trust, archive, signature)
 			if err != nil {

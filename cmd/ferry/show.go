@@ -67,17 +67,7 @@ func (c *showCmd) show(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(c.Payload)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	archive, unmap, err := mapped(f)
-	if err != nil {
-		return err
-	}
-	defer unmap()
-	return undisturbed(c.Payload, func() error {
+	return inPlace(c.Payload, func(archive []byte) error {
 		p, err := payload.Open(archive)
 		if err != nil {
 			return fmt.Errorf("payload %s: %w", c.Payload, err)
