@@ -54,7 +54,7 @@ func TestDoor(t *testing.T) {
 	door := door{dump: d, in: in, scratch: scratch}
 	var ends tally
 	var rows []string
-	columns := []string{"crossed", wentBack, handedOn, bareBoot, stoodStill}
+	columns := []string{"crossed", wentBack, handedOn, bareBoot, machineHalted}
 	for i, p := range places {
 		rows = append(rows, p.name)
 		for n := range *perPlace {
@@ -69,22 +69,22 @@ func TestDoor(t *testing.T) {
 	}
 	result3, n := ends.table("changed", rows, columns)
 	result(t, "attack 3: door", fmt.Sprintf(`%s, `+"`make attack-door`"+` (seed %d): %d starts of the stage with one word changed of what it is started with. Each machine was stopped at the next
-kernel's first instruction, after what is cleared on the way there, or ran until it stood still, and all of its memory was then compared. No run hung, reset the
+kernel's first instruction, after what is cleared on the way there, or ran until it halted, and all of its memory was then compared. No run hung, reset the
 machine or met a defect of Ferry's; the longest took %.1f s of the deadline of %v. None changed a byte of the handover. Outside scratch a crossing changed new
 pages of the new handover alone, which says to a decoder that shares nothing with Ferry what came in; going back, handing on and standing still changed nothing. The
 next kernel got the new handover, or the untouched one. The exception is %q: there the changed word hides the handover, and the stage is
 started as if none had come in. Ferry says so and boots the next kernel cold; nothing tells it then what memory was preserved, and the state is lost (memory of the
 handover was written to in %d of them). The payloads are not signed here, but name digests: with a changed byte in the next kernel the
-stage goes back, or stands still where the manifest cannot be read.`,
+stage goes back, or halts if the manifest cannot be read.`,
 		today(), *seed, n, door.longest.Seconds(), deadline, bareBoot, door.lost), result3)
 }
 
 // Ends of a stage beside a crossing.
 const (
-	wentBack   = "went back"
-	handedOn   = "handed the handover on untouched"
-	bareBoot   = "booted without handover"
-	stoodStill = "stood still"
+	wentBack      = "went back"
+	handedOn      = "handed the handover on untouched"
+	bareBoot      = "booted without handover"
+	machineHalted = "halted"
 )
 
 // door is what the stage is started with, before a word of it is changed.
@@ -174,7 +174,7 @@ func alter(run *Dump, where phys.Ranges, rng *rand.Rand) (change string) {
 // next kernel, if left says that the stage came to one.
 func (o *door) judge(before, run *Dump, start Start, left bool, log string) (end string, err error) {
 	if failedItself(log) {
-		return stoodStill, fmt.Errorf("the stage itself failed")
+		return machineHalted, fmt.Errorf("the stage itself failed")
 	}
 	if m := totalTime.FindStringSubmatch(log); m != nil || left {
 		if err := inTime(log); err != nil {
@@ -190,9 +190,9 @@ func (o *door) judge(before, run *Dump, start Start, left bool, log string) (end
 	}
 	if !left {
 		if strings.Contains(log, "probe B: entered") {
-			return stoodStill, fmt.Errorf("the next kernel ran, and not from its first instruction")
+			return machineHalted, fmt.Errorf("the next kernel ran, and not from its first instruction")
 		}
-		return stoodStill, o.untouched(before, run, spare)
+		return machineHalted, o.untouched(before, run, spare)
 	}
 	after, err := Look(run.RAM, start)
 	if err != nil {

@@ -68,7 +68,7 @@ func Leave(d *qemu.Debugger, i Image) (s Start, err error) {
 	return s, d.To(words[0])
 }
 
-// Dump is the memory of a machine that stands still before the first instruction
+// Dump is the memory of a machine that is stopped before the first instruction
 // of a stage, with the handover that came in for it.
 type Dump struct {
 	*qemu.RAM

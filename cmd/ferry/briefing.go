@@ -21,8 +21,8 @@ type briefing struct {
 	signer          string
 }
 
-// sayer prints lines of a name and a text.
-func sayer(out io.Writer) func(name, text string) {
+// linePrinter prints lines of a name and a text.
+func linePrinter(out io.Writer) func(name, text string) {
 	return func(name, text string) { fmt.Fprintf(out, "%-32s %s\n", name, text) }
 }
 

@@ -67,7 +67,7 @@ func (c *checked) list(out io.Writer) error {
 	}
 	if c.briefing != nil {
 		fmt.Fprintln(out)
-		c.briefing.print(sayer(out))
+		c.briefing.print(linePrinter(out))
 	}
 	_, err := fmt.Fprintf(out, "\n%d yes, %d no, %d unknown\n", count[isFine], count[isWrong], count[isUnknown])
 	return err

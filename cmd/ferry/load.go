@@ -97,7 +97,7 @@ func (c *loadCmd) load(h host, out io.Writer, kexec func(f files, line string) e
 
 // print says what one wants to read before the kexec.
 func (c *checked) print(out io.Writer, h host) {
-	say := sayer(out)
+	say := linePrinter(out)
 	pool := uint64(0)
 	for _, p := range c.places {
 		if p.What == poolName {

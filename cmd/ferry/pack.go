@@ -90,7 +90,7 @@ func (c *packCmd) pack(out io.Writer) error {
 	if err := write(out, archive, kernels, files); err != nil {
 		return err
 	}
-	say := sayer(text(out, files...))
+	say := linePrinter(text(out, files...))
 	say("next kernel is packed", form)
 	for _, n := range most {
 		say(n.What, size(n.Size))

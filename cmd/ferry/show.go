@@ -83,7 +83,7 @@ func (c *showCmd) show(out io.Writer) error {
 		if c.JSON {
 			err = printJSON(out, s)
 		} else {
-			s.print(sayer(out))
+			s.print(linePrinter(out))
 		}
 		switch {
 		case err != nil:

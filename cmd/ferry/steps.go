@@ -78,7 +78,7 @@ func kernelSteps(name string, open func(*check) (string, error), of func(*check)
 		})},
 		{name + ": memory", classRoom, with(func(k *check, s *subject) string {
 			k.shadow(s.what, s.kernel, s.found, uint64(len(s.initrd.Data)))
-			k.untold(s.what, s.line.text)
+			k.namesAllRAM(s.what, s.line.text)
 			k.review.memory(s.what, s.line.text, k.running, k.scratch, k.host.systemRAM())
 			return "nothing takes away what the running kernel has"
 		})},

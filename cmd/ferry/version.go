@@ -50,7 +50,7 @@ func (c *versionCmd) print(out io.Writer) error {
 	if c.JSON {
 		return printJSON(out, v)
 	}
-	say := sayer(out)
+	say := linePrinter(out)
 	text := v.Ferry
 	if v.Revision != "" {
 		text += ", of revision " + v.Revision[:min(12, len(v.Revision))]

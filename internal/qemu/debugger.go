@@ -22,7 +22,7 @@ type Debugger struct {
 	points  map[uint64]bool // where the machine is to stop
 }
 
-// Attach connects to a machine that was started with Debug. It stands still.
+// Attach connects to a machine that was started with Debug. It is stopped.
 func (r *Running) Attach() (*Debugger, error) {
 	var err error
 	for range 200 {
@@ -131,7 +131,7 @@ func (d *Debugger) Continue() error {
 	return d.send("c")
 }
 
-// Stopped waits until the machine stands still.
+// Stopped waits until the machine stops.
 func (d *Debugger) Stopped() error {
 	answer, err := d.receive()
 	if err == nil && !strings.HasPrefix(answer, "T") && !strings.HasPrefix(answer, "S") {
