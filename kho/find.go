@@ -84,14 +84,18 @@ func (d Data) plausible(mem phys.Memory) bool {
 	if phys.Check(mem.RAM(), d.Scratch, d.ScratchSize) != nil {
 		return false
 	}
+	tree, err := d.tree(mem)
+	if err == nil {
+		_, err = recognise(tree.Root(), formatsAnd(nil))
+	}
+	return err == nil
+}
+
+// tree returns the root device tree, of which nothing is proved but that it is one.
+func (d Data) tree(mem phys.Memory) (*fdt.Tree, error) {
 	page, err := mem.View(d.FDT, phys.PageSize)
 	if err != nil {
-		return false
+		return nil, err
 	}
-	tree, err := fdt.Parse(d.FDT, page)
-	if err != nil {
-		return false
-	}
-	_, err = recognise(tree.Root(), formatsAnd(nil))
-	return err == nil
+	return fdt.Parse(d.FDT, page)
 }

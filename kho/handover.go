@@ -180,11 +180,7 @@ func open(mem phys.Memory, d Data, f *Format, choose func(*Handover, []*Format) 
 // its root device tree can be read at all: the string of the oldest kernels means
 // one of two, and memory usually rules out the other. Nothing else is proved.
 func Recognise(mem phys.Memory, d Data) []*Format {
-	page, err := mem.View(d.FDT, phys.PageSize)
-	if err != nil {
-		return nil
-	}
-	t, err := fdt.Parse(d.FDT, page)
+	t, err := d.tree(mem)
 	if err != nil {
 		return nil
 	}
