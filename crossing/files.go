@@ -108,7 +108,7 @@ func (f file) in(err error) error {
 // is none of memfds. The error is that a record could not be read.
 func (in *Incoming) eachFile(visit func(file, *memfd.Format)) error {
 	n := 0
-	for s, err := range in.state.Sessions() {
+	for s, err := range in.state.Holders() {
 		if err != nil {
 			return phys.In("luo", 0, err)
 		}

@@ -1,6 +1,7 @@
 package luo
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -73,6 +74,26 @@ func BenchmarkRestoreHalfAMillionSessions(b *testing.B) {
 		st, err := Restore(h, h.Ledger())
 		if err != nil || st.Len() != n {
 			b.Fatalf("%v", err)
+		}
+	})
+}
+
+// BenchmarkSerializeHalfAMillionSessions writes sessions without files again, and
+// compares them with themselves.
+func BenchmarkSerializeHalfAMillionSessions(b *testing.B) {
+	n := sessionLayout.Max()
+	h := commit(b, sessions(b, n, 0, true), handoverMachine(b, 256<<20))
+	st, err := Restore(h, h.Ledger())
+	if err != nil {
+		b.Fatal(err)
+	}
+	ratio(b, n*sessionSize, func() {
+		d, err := h.Draft(nil, nil)
+		if err == nil {
+			err = errors.Join(Serialize(st, d, Options{Format: V5}), st.Diff(st, nil))
+		}
+		if err != nil {
+			b.Fatal(err)
 		}
 	})
 }

@@ -132,34 +132,22 @@ func (st *State) checkNames() (d *duplicate, err error) {
 	return d, err
 }
 
-// each calls visit for each session that was read, the damaged ones among them.
-func (st *State) each(visit func(Session)) error {
-	c := st.sessionRecords()
-	for i := range st.Len() {
-		s, ok := st.nextSession(&c, i)
-		if !ok {
-			return phys.In(fmt.Sprintf("session %d", i), c.at, c.err)
-		}
-		visit(s)
-	}
-	return nil
-}
-
 // sameName names the first two sessions that share a name among those that
 // candidate picks, which are few.
 func (st *State) sameName(candidate func(Session) bool) (d *duplicate, err error) {
 	var same []Session
-	err = st.each(func(s Session) {
-		if d != nil || !candidate(s) {
-			return
+	err = st.visit(every, func(s Session) bool {
+		if !candidate(s) {
+			return true
 		}
 		for _, o := range same {
 			if bytes.Equal(o.Name, s.Name) {
 				d = &duplicate{o.Index, s.Index, "name " + phys.Quote(s.Name)}
-				return
+				return false
 			}
 		}
 		same = append(same, s)
+		return true
 	})
 	return d, err
 }

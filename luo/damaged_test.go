@@ -3,6 +3,7 @@ package luo
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,11 +17,14 @@ import (
 // a mark behind those that say so, and how the iterators ended.
 func contentsOf(t *testing.T, st *State) (list string, ends []error) {
 	t.Helper()
-	var all []string
+	var all, holders []string
 	for s, err := range st.Sessions() {
 		if err != nil {
 			ends = append(ends, err)
 			continue
+		}
+		if s.Len() > 0 || s.Err != nil {
+			holders = append(holders, s.String())
 		}
 		n, mark := 0, ""
 		for f, err := range s.Files() {
@@ -39,6 +43,17 @@ func contentsOf(t *testing.T, st *State) (list string, ends []error) {
 			t.Errorf("%v: %d files of %d, error %v", s, n, s.Len(), s.Err)
 		}
 		all = append(all, fmt.Sprintf("%s:%d%s", s.Name, n, mark))
+	}
+	var got []string
+	for s, err := range st.Holders() {
+		if err == nil {
+			got = append(got, s.String())
+		} else if len(ends) == 0 || err != ends[0] {
+			t.Errorf("the sessions with files end with %v, all of them with %v", err, ends)
+		}
+	}
+	if !slices.Equal(got, holders) {
+		t.Errorf("sessions with files or damage: %q, want %q", got, holders)
 	}
 	for _, err := range st.FLBs() {
 		if err != nil {

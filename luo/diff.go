@@ -40,15 +40,21 @@ func (st *State) Diff(want *State, same func(got, want File) error) error {
 	}
 	ours, theirs := st.sessionRecords(), want.sessionRecords()
 	for i := range st.Len() {
-		s, ok := st.nextSession(&ours, i)
-		other, also := want.nextSession(&theirs, i)
-		if !ok || !also {
+		rec, other := ours.next(), theirs.next()
+		if rec == nil || other == nil {
 			return fmt.Errorf("luo: session %d: %w", i, errors.Join(ours.err, theirs.err))
 		}
-		if !bytes.Equal(s.Name, other.Name) {
-			return differ("luo: session %d: name %s, want %s", i, phys.Quote(s.Name), phys.Quote(other.Name))
+		// Names are looked for only in fields that differ: behind a name are zeros, as a rule.
+		if !bytes.Equal(st.session.nameField(rec), want.session.nameField(other)) {
+			if a, b := st.session.nameOf(rec), want.session.nameOf(other); !bytes.Equal(a, b) {
+				return differ("luo: session %d: name %s, want %s", i, phys.Quote(a), phys.Quote(b))
+			}
 		}
-		if err := s.diff(other, same); err != nil {
+		if st.filesOf(i) == 0 && want.filesOf(i) == 0 {
+			continue
+		}
+		s := st.sessionOf(rec, ours.at, i)
+		if err := s.diff(want.sessionOf(other, theirs.at, i), same); err != nil {
 			return fmt.Errorf("luo: %v: %w", s, err)
 		}
 	}

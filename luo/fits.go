@@ -39,7 +39,7 @@ func Fits(st *State, f *Format, beyond bool) error {
 	if beyond {
 		sessions, files = f.beyondSessions, f.beyondFiles
 	}
-	for s, err := range st.Sessions() {
+	for s, err := range st.sessionsIf(func(i int) bool { return i >= sessions || st.filesOf(i) > files }) {
 		if err != nil {
 			return fmt.Errorf("luo: %w", err)
 		}
@@ -47,11 +47,7 @@ func Fits(st *State, f *Format, beyond bool) error {
 			return limit(fmt.Sprintf("luo: %v", s), st.sessionAddr(s.Index), fmt.Sprintf("1 of %d sessions", st.Len()),
 				fmt.Sprintf("at most %d in %v (Linux %s)", sessions, f, f.releases), st.Len() <= f.beyondSessions)
 		}
-		n := s.Len()
-		if n <= files {
-			continue
-		}
-		j := 0
+		n, j := s.Len(), 0
 		for file, err := range s.Files() {
 			if err != nil {
 				return fmt.Errorf("luo: %w", err)

@@ -175,48 +175,75 @@ func (st *State) Handlers() []Handler { return st.handlers }
 // ones among them: see [Session.Err]. If there may be more than could be read, it
 // ends with the error that says why, and a Session that says nothing.
 func (st *State) Sessions() iter.Seq2[Session, error] {
+	return st.sessionsIf(every)
+}
+
+// Holders is [State.Sessions] without the sessions that have no files and are sound: a
+// handover may have half a million of them.
+func (st *State) Holders() iter.Seq2[Session, error] {
+	return st.sessionsIf(func(i int) bool { return st.filesOf(i) > 0 || st.damageOf(i) != nil })
+}
+
+// sessionsIf yields the sessions that which picks by their index. Those that it does
+// not pick cost little.
+func (st *State) sessionsIf(which func(i int) bool) iter.Seq2[Session, error] {
 	return func(yield func(Session, error) bool) {
-		c := st.sessionRecords()
-		for i := range st.Len() {
-			s, ok := st.nextSession(&c, i)
-			if !ok {
-				yield(Session{}, phys.In(fmt.Sprintf("session %d", i), c.at, c.err))
-				return
-			}
-			if !yield(s, nil) {
-				return
-			}
+		more := true
+		err := st.visit(which, func(s Session) bool {
+			more = yield(s, nil)
+			return more
+		})
+		if err == nil {
+			err = st.sessEnd
 		}
-		if st.sessEnd != nil {
-			yield(Session{}, st.sessEnd)
+		if more && err != nil {
+			yield(Session{}, err)
 		}
 	}
 }
 
-// nextSession returns session i, whose record is the next of c; ok is false if
-// memory fails.
-func (st *State) nextSession(c *cursor, i int) (s Session, ok bool) {
-	rec := c.next()
-	if rec == nil {
-		return s, false
+// visit calls f for each session that was read and that which picks, until f returns
+// false. The error is that memory fails.
+func (st *State) visit(which func(i int) bool, f func(Session) bool) error {
+	c := st.sessionRecords()
+	for i := range st.Len() {
+		rec := c.next()
+		if rec == nil {
+			return phys.In(fmt.Sprintf("session %d", i), c.at, c.err)
+		}
+		if which(i) && !f(st.sessionOf(rec, c.at, i)) {
+			break
+		}
 	}
-	s = st.sessionOf(rec, c.at, i)
-	s.Err = st.damage[i]
-	return s, true
+	return nil
+}
+
+// every picks all sessions.
+func every(int) bool { return true }
+
+// damageOf returns what is wrong with session i.
+func (st *State) damageOf(i int) error {
+	if st.damage == nil {
+		return nil
+	}
+	return st.damage[i]
 }
 
 // sessionOf returns session i, whose record rec is at a.
 func (st *State) sessionOf(rec []byte, a phys.Addr, i int) Session {
-	return Session{Name: st.session.nameOf(rec), Addr: a, Index: i, st: st}
+	return Session{Name: st.session.nameOf(rec), Addr: a, Index: i, Err: st.damageOf(i), st: st}
 }
 
 // String names the session for messages.
 func (s Session) String() string { return fmt.Sprintf("session %d %s", s.Index, phys.Quote(s.Name)) }
 
 // Len returns the number of files that were read and proved.
-func (s Session) Len() (n int) {
-	for i := s.st.first[s.Index]; i < s.st.first[s.Index+1]; i++ {
-		n += s.st.files.at(int(i)).len()
+func (s Session) Len() int { return s.st.filesOf(s.Index) }
+
+// filesOf is [Session.Len] of session i.
+func (st *State) filesOf(i int) (n int) {
+	for run := st.first[i]; run < st.first[i+1]; run++ {
+		n += st.files.at(int(run)).len()
 	}
 	return n
 }

@@ -115,10 +115,11 @@ func (w *writer) write() (err error) {
 		if err != nil {
 			return err
 		}
-		if err := w.files(s); err != nil {
+		n := s.Len()
+		if err := w.files(s, n); err != nil {
 			return fmt.Errorf("%v: %w", s, err)
 		}
-		f.session.put(w.places.session(), s.Name, uint64(w.places.head()), uint64(s.Len()))
+		f.session.put(w.places.session(), s.Name, uint64(w.places.head()), uint64(n))
 	}
 	root, size, err := w.places.finish(w.st.Number, flbs)
 	if err != nil {
@@ -158,10 +159,10 @@ func (w *writer) flbs() (phys.Addr, error) {
 	return a, nil
 }
 
-// files writes the records of the files of s, many at a time if nothing in them
+// files writes the records of the n files of s, many at a time if nothing in them
 // changes.
-func (w *writer) files(s Session) error {
-	if err := w.places.files(s.Len()); err != nil {
+func (w *writer) files(s Session, n int) error {
+	if err := w.places.files(n); err != nil || n == 0 {
 		return err
 	}
 	c, from := s.records(), &w.st.file
