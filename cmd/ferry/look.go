@@ -12,6 +12,7 @@ import (
 	"ferry/boot/protocol"
 	"ferry/crossing"
 	"ferry/kho"
+	"ferry/luo"
 	"ferry/memfd"
 	"ferry/phys"
 	"ferry/phys/dump"
@@ -183,7 +184,7 @@ func lookAt(d *dump.Memory, data kho.Data, claim *kho.Format) handoverFacts {
 	for _, s := range a.Subtrees() {
 		t := treeFacts{Name: printable([]byte(s.Name)), At: s.Data.String(), Size: s.Size}
 		switch {
-		case s.Name == "LUO":
+		case s.Name == luo.Subtree:
 			t.What = "live update"
 		case s.Name == kho.MetadataName:
 			t.What = "the kernel that wrote the handover"
